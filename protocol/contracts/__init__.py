@@ -1,0 +1,1 @@
+"""Contracts: deterministic functions over records, executed alike by every party."""
