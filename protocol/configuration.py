@@ -1,0 +1,162 @@
+"""Genesis and epochs: whose keys count, where.
+
+Rules:
+
+1. `ledger_id = H("genesis", genesis)`; the reader brings the ledger_id he trusts, never the file he checks.
+2. Epochs are consecutive from 0; each names the hash of the one before it and is signed by both parties with its own
+   keys and, from epoch 1 on, with the keys before it too.
+3. A sequence belongs to the epoch whose cuts enclose it: above its own cut, at or below the next one's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol.errors import CountersignError
+from protocol.hashing import ZERO_HASH, tagged
+from protocol.limits import Limits
+from protocol.signatures import SignatureCheck, configuration_input
+from protocol.signing import BadSignatureError, verify_key
+from schemas.epoch import Configuration, Genesis, PublicKey, SignedConfiguration
+from schemas.errors import MalformedMessageError
+
+FORMAT = 1
+
+
+class ConfigurationError(CountersignError):
+    """A genesis or an epoch configuration that cannot be trusted; `code` says at which step."""
+
+
+def ledger_id(genesis: bytes) -> bytes:
+    """Identity of a ledger: the hash of its genesis's bytes."""
+    return tagged("genesis", genesis)
+
+
+def configuration_hash(configuration: bytes) -> bytes:
+    """Identity of an epoch's configuration."""
+    return tagged("configuration", configuration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epochs:
+    """Genesis and checked configurations of one ledger, from epoch 0 on without gaps."""
+
+    ledger_id: bytes
+    genesis_bytes: bytes
+    genesis: Genesis
+    signed: tuple[bytes, ...]
+    configurations: tuple[Configuration, ...]
+
+    def at(self, epoch: int) -> Configuration:
+        """The configuration of an epoch.
+
+        Raises:
+            ConfigurationError: `epoch.unknown`.
+        """
+        if not 0 <= epoch < len(self.configurations):
+            raise ConfigurationError("epoch.unknown", f"epoch {epoch}")
+        return self.configurations[epoch]
+
+    def check_place(self, epoch: int, sequence: int) -> None:
+        """Require that a sequence lies in an epoch: above its cut, and within the next one's.
+
+        Raises:
+            ConfigurationError: `epoch.unknown` or `epoch.cut`.
+        """
+        if sequence <= self.at(epoch).cut.sequence:
+            raise ConfigurationError("epoch.cut", f"sequence {sequence} is below epoch {epoch}")
+        if epoch + 1 < len(self.configurations) and sequence > self.configurations[epoch + 1].cut.sequence:
+            raise ConfigurationError("epoch.cut", f"sequence {sequence} is above the end of epoch {epoch}")
+
+    @property
+    def latest(self) -> Configuration:
+        """The configuration in force."""
+        return self.configurations[-1]
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force."""
+        return Limits.from_bytes(self.latest.limits)
+
+
+def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequence[bytes]) -> Epochs:
+    """Check a genesis and its configurations against a ledger_id that the reader trusts.
+
+    Raises:
+        ConfigurationError: `genesis.malformed`, `genesis.untrusted`, `epoch.malformed`, `epoch.chain`, `epoch.keys`,
+            `epoch.signature`.
+    """
+    try:
+        genesis = Genesis.from_bytes(genesis_bytes)
+    except MalformedMessageError as error:
+        raise ConfigurationError("genesis.malformed", str(error)) from error
+    if ledger_id(genesis_bytes) != trusted_ledger_id:
+        raise ConfigurationError("genesis.untrusted", "its hash is not the trusted ledger_id")
+    configurations: list[Configuration] = []
+    previous_hash = ZERO_HASH
+    for data in signed:
+        previous_hash = _check_next(trusted_ledger_id, genesis, configurations, previous_hash, data)
+    if not configurations:
+        raise ConfigurationError("epoch.chain", "there is no configuration")
+    return Epochs(
+        ledger_id=trusted_ledger_id,
+        genesis_bytes=genesis_bytes,
+        genesis=genesis,
+        signed=tuple(signed),
+        configurations=tuple(configurations),
+    )
+
+
+def _check_next(
+    trusted: bytes, genesis: Genesis, configurations: list[Configuration], previous_hash: bytes, data: bytes
+) -> bytes:
+    """Check one configuration, append it, and return its hash."""
+    try:
+        signed = SignedConfiguration.from_bytes(data)
+        configuration = Configuration.from_bytes(signed.configuration)
+        Limits.from_bytes(configuration.limits)
+    except (MalformedMessageError, ValueError) as error:
+        raise ConfigurationError("epoch.malformed", str(error)) from error
+    epoch = len(configurations)
+    if configuration.ledger_id != trusted or configuration.epoch != epoch:
+        raise ConfigurationError("epoch.chain", f"expected epoch {epoch} of this ledger")
+    if configuration.previous_epoch_hash != previous_hash:
+        raise ConfigurationError("epoch.chain", f"epoch {epoch} does not name the one before it")
+    _check_numbers(configuration)
+    keys = [configuration.auditor_key, configuration.ledger_key, *configuration.replica_keys]
+    if len({key.key for key in keys}) != len(keys):
+        raise ConfigurationError("epoch.keys", "one key stands for two roles")
+    if epoch == 0 and (configuration.auditor_key, configuration.ledger_key) != (genesis.auditor_key, genesis.ledger_key):
+        raise ConfigurationError("epoch.keys", "epoch 0 does not have the genesis keys")
+    for check in _signature_checks(trusted, configurations, configuration, signed):
+        try:
+            verify_key(check.key.algorithm, check.key.key).verify(check.signed, check.signature)
+        except (BadSignatureError, ValueError) as error:
+            raise ConfigurationError("epoch.signature", f"epoch {epoch}") from error
+    configurations.append(configuration)
+    return configuration_hash(signed.configuration)
+
+
+def _check_numbers(configuration: Configuration) -> None:
+    n, b, c, k = configuration.n, configuration.b, configuration.c, configuration.k
+    if not (len(configuration.replica_keys) == n and b >= 0 and c >= 0 and k == n - b - c and k > b):
+        raise ConfigurationError("epoch.malformed", f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required")
+    if configuration.block_updates < 1 or configuration.window < 1 or configuration.skew_ms < 0:
+        raise ConfigurationError("epoch.malformed", "a number is out of its range")
+
+
+def _signature_checks(
+    trusted: bytes, configurations: list[Configuration], configuration: Configuration, signed: SignedConfiguration
+) -> list[SignatureCheck]:
+    def check(role: str, key: PublicKey, signature: bytes | None) -> SignatureCheck:
+        data = configuration_input(role, trusted, configuration.epoch, signed.configuration)
+        return SignatureCheck(key, data, signature or b"")
+
+    checks = [
+        check("auditor", configuration.auditor_key, signed.auditor_signature),
+        check("ledger", configuration.ledger_key, signed.ledger_signature),
+    ]
+    if configurations:
+        before = configurations[-1]
+        checks.append(check("auditor", before.auditor_key, signed.previous_auditor_signature))
+        checks.append(check("ledger", before.ledger_key, signed.previous_ledger_signature))
+    return checks

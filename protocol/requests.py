@@ -1,0 +1,140 @@
+"""Requests as both parties must judge them: opening an envelope, its validity in time, and its signature.
+
+A client signs the root over the request_ids it sends together, so a signature is checked once per (root, count, key).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol import merkle
+from protocol.canonical_json import NotCanonicalError, loads
+from protocol.errors import CountersignError
+from protocol.hashing import HASH_SIZE
+from protocol.limits import Limits
+from protocol.signatures import SignatureCheck, request_batch_input, request_id
+from schemas.epoch import PublicKey
+from schemas.errors import MalformedMessageError
+from schemas.request import Envelope, RequestBody
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedRequest:
+    """A request whose bytes parse; its signature is not checked yet.
+
+    Attributes:
+        envelope_bytes: the envelope's body as received.
+        root: RFC 6962 root over the request_ids its client signed together.
+    """
+
+    envelope_bytes: bytes
+    envelope: Envelope
+    body: RequestBody
+    request_id: bytes
+    root: bytes
+
+    def signature_check(self, key: PublicKey) -> SignatureCheck:
+        """The check of the client's signature by the entity's key."""
+        signed = request_batch_input(self.body.ledger_id, self.root, self.envelope.count)
+        return SignatureCheck(key, signed, self.envelope.signature)
+
+
+class RequestError(CountersignError):
+    """A request that is turned away; `code` is one of the `request.*` or `argument.*` codes.
+
+    Attributes:
+        request_id: known when the body parses, else None.
+    """
+
+    request_id: bytes | None = None
+
+
+def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> OpenedRequest:
+    """Parse an envelope and all that can be judged of it without records, time or keys.
+
+    Raises:
+        RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`, `argument.not_canonical`.
+    """
+    if len(envelope_bytes) > limits.request_bytes:
+        raise RequestError("request.too_large", f"{len(envelope_bytes)} bytes")
+    try:
+        envelope = Envelope.from_bytes(envelope_bytes)
+        body = RequestBody.from_bytes(envelope.body)
+    except MalformedMessageError as error:
+        raise RequestError("request.malformed", str(error)) from error
+    identity = request_id(envelope.body)
+    try:
+        _check_body(body, ledger_id, limits)
+        root = merkle.root_from_path(identity, envelope.index, envelope.count, envelope.path)
+    except merkle.MerkleError as error:
+        raise _named(RequestError("request.malformed", str(error)), identity) from error
+    except RequestError as error:
+        raise _named(error, identity) from None
+    return OpenedRequest(envelope_bytes=envelope_bytes, envelope=envelope, body=body, request_id=identity, root=root)
+
+
+def _named(error: RequestError, identity: bytes) -> RequestError:
+    error.request_id = identity
+    return error
+
+
+def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
+    if body.format != FORMAT:
+        raise RequestError("request.malformed", f"format {body.format}")
+    if body.ledger_id != ledger_id:
+        raise RequestError("request.wrong_ledger", body.ledger_id.hex())
+    if len(body.argument) > limits.argument_bytes or len(body.keys) > limits.records_per_request:
+        raise RequestError("request.too_large", "argument or advisory keys")
+    if body.expiry_ms < body.not_before_ms or body.after < -1 or body.key_version < 1 or body.contract_version < 1:
+        raise RequestError("request.malformed", "a number is out of its range")
+    try:
+        loads(body.argument)
+    except NotCanonicalError as error:
+        raise RequestError("argument.not_canonical", str(error)) from error
+
+
+def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
+    """Judge a request's validity by the signed `ordered_at_ms` alone: `not_before <= ordered_at <= expiry <= ordered_at + 24 h`.
+
+    Raises:
+        RequestError: `request.not_yet_valid`, `request.expired`, `request.too_far_ahead`.
+    """
+    if ordered_at_ms < body.not_before_ms:
+        raise RequestError("request.not_yet_valid", f"valid from {body.not_before_ms}, ordered at {ordered_at_ms}")
+    if ordered_at_ms > body.expiry_ms:
+        raise RequestError("request.expired", f"expired at {body.expiry_ms}, ordered at {ordered_at_ms}")
+    if body.expiry_ms > ordered_at_ms + limits.expiry_ahead_ms:
+        raise RequestError("request.too_far_ahead", f"expires at {body.expiry_ms}, ordered at {ordered_at_ms}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsignedBatch:
+    """Request bodies that one signature will cover.
+
+    Attributes:
+        signed: the bytes to sign.
+    """
+
+    bodies: tuple[bytes, ...]
+    request_ids: tuple[bytes, ...]
+    root: bytes
+    signed: bytes
+
+    def envelopes(self, signature: bytes) -> tuple[Envelope, ...]:
+        """The envelopes to send, once the batch is signed."""
+        count = len(self.bodies)
+        paths = merkle.paths(self.request_ids)
+        return tuple(
+            Envelope(body=body, index=index, count=count, path=path, signature=signature)
+            for index, (body, path) in enumerate(zip(self.bodies, paths, strict=True))
+        )
+
+
+def gather_requests(ledger_id: bytes, bodies: Sequence[bytes]) -> UnsignedBatch:
+    """Put request bodies under one Merkle root, in order."""
+    identities = tuple(request_id(body) for body in bodies)
+    assert all(len(identity) == HASH_SIZE for identity in identities)
+    root = merkle.root(identities)
+    signed = request_batch_input(ledger_id, root, len(bodies))
+    return UnsignedBatch(bodies=tuple(bodies), request_ids=identities, root=root, signed=signed)
