@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from storage.ports import (
+    GuardKind,
     OutboxEntry,
     Place,
     RefusalReason,
@@ -206,14 +207,20 @@ class Publish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadGuard:
-    """Read the last entry of a kind in the signing guard. -> GuardRead"""
+    """Read the last entry of a kind.
+
+    Performed by the signing guard. Answered by `GuardRead`.
+    """
 
     kind: GuardKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadTail:
-    """Read the newest `count` messages of a topic's partition 0, wherever its reader stands. Done by the log. -> Received"""
+    """Read the newest `count` messages of a topic's partition 0, wherever its reader stands.
+
+    Performed by the log. Answered by `Received`.
+    """
 
     topic: str
     count: int
@@ -221,9 +228,10 @@ class ReadTail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindDecisions:
-    """Search the whole `decisions` topic for these sequences: rare and slow, for evidence. Done by the log. -> Received
+    """Search the whole topic `decisions` for these sequences: rare and slow, for evidence.
 
-    What comes back are all messages that claim one of the sequences; nothing of them is checked.
+    Performed by the log. Answered by `Received` with all messages that claim one of the sequences; nothing of
+    them is checked.
     """
 
     sequences: tuple[int, ...]
@@ -352,7 +360,10 @@ class Verified(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executed(Event):
-    """One result for each call of the batch, in order, and the ranges that were fetched for them, as the store holds them."""
+    """One result for each call of the batch, in order.
+
+    `scans`: the ranges that were fetched from the store for them, as the store holds them (`ScanRows.check`).
+    """
 
     results: tuple[Execution | Rejected, ...]
     scans: tuple[ScanRows, ...] = ()

@@ -63,20 +63,6 @@ class ScanRange(NamedTuple):
     limit: int
 
 
-class ScanRows(NamedTuple):
-    """The first `limit` keys of a range with their current records, in order of code points.
-
-    Every key that was ever written counts, deleted ones too: tombstones are among the rows and count towards
-    the limit, so a scan is bounded, and a later insert or delete always shows. With fewer rows than `limit` it
-    is `exhausted` and `covered_to` is `end`; otherwise `covered_to` is the last key seen, itself covered.
-    """
-
-    range: ScanRange
-    rows: tuple[tuple[str, Record], ...]
-    covered_to: str
-    exhausted: bool
-
-
 class SeenRow(NamedTuple):
     """A record version that was in a scanned range before the batch."""
 
@@ -97,6 +83,25 @@ class ScanCheck(NamedTuple):
     covered_to: str
     exhausted: bool
     rows: tuple[SeenRow, ...]
+
+
+class ScanRows(NamedTuple):
+    """The first `limit` keys of a range with their current records, in order of code points.
+
+    Every key that was ever written counts, deleted ones too: tombstones are among the rows and count towards
+    the limit, so a scan is bounded, and a later insert or delete always shows. With fewer rows than `limit`
+    it is `exhausted` and `covered_to` is `end`, else `covered_to` is the last key seen, itself covered.
+    """
+
+    range: ScanRange
+    rows: tuple[tuple[str, Record], ...]
+    covered_to: str
+    exhausted: bool
+
+    def check(self) -> ScanCheck:
+        """The check that the store still holds what was seen."""
+        rows = tuple(SeenRow(key, record.version, record.record_hash) for key, record in self.rows)
+        return ScanCheck(self.range.namespace, self.range.start, self.covered_to, self.exhausted, rows)
 
 
 class RecordWrite(NamedTuple):
