@@ -1,0 +1,96 @@
+"""Canonical JSON: the one form of bytes of a value, checked byte for byte (PROTOCOL 1.5).
+
+Rules:
+
+1. UTF-8 without BOM, no white space, one value.
+2. Null, booleans, integers with |x| <= 2^53 - 1, strings, arrays, objects with string keys. No floats, no `-0`.
+3. Keys without duplicates, sorted by code point, which is the order of their UTF-8 bytes (and not of UTF-16).
+4. Strings of Unicode scalar values. Escaped are only the quotation mark, the backslash and what lies below U+0020:
+   as backslash and b, t, n, f or r where that exists, else as backslash, u and four lower-case hex digits.
+5. At most `DEPTH_MAX` arrays and objects inside one another.
+
+How bytes are checked: orjson reads them, whatever it lets pass; what it read is written in the one form, and the bytes
+must be equal. That alone settles white space, order, duplicates, escapes, `-0` and integers beyond 64 bits. What is
+left are floats and depth. A float's digits are followed by a point or an exponent, and depth needs as many brackets: only
+where the bytes show that (perhaps inside a string) is the value walked.
+"""
+
+import re
+from typing import TypeAlias, Union
+
+import orjson
+
+from protocol.errors import CountersignError
+
+Value: TypeAlias = Union[None, bool, int, str, list["Value"], dict[str, "Value"]]  # noqa: UP007  # is recursive
+"""A value that canonical JSON can hold."""
+
+INTEGER_MAX = 2**53 - 1
+"""The greatest integer; the least is its negative."""
+
+DEPTH_MAX = 32
+"""How many arrays and objects may stand inside one another."""
+
+_ONE_FORM = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_may_be_float = re.compile(rb"[0-9][.eE]").search
+
+
+class NotCanonicalError(CountersignError):
+    """Bytes that are not canonical JSON, or a value that it cannot hold."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("argument.not_canonical", detail)
+
+
+def loads(data: bytes) -> Value:
+    """Read bytes of canonical JSON. The caller bounds their length.
+
+    Raises:
+        NotCanonicalError: they are not the one form of a value.
+    """
+    try:
+        value: Value = orjson.loads(data)
+        again = orjson.dumps(value, option=_ONE_FORM)
+    except (ValueError, TypeError, RecursionError) as error:  # orjson's errors are the first two
+        raise NotCanonicalError(str(error)) from error
+    if again != data:
+        raise NotCanonicalError("not the one form of its value")
+    if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
+        _check(value, DEPTH_MAX)
+    return value
+
+
+def dumps(value: object) -> bytes:
+    """Write a value in its one form.
+
+    Raises:
+        NotCanonicalError: canonical JSON cannot hold it: another type, a great integer, a lone surrogate, deep nesting.
+    """
+    _check(value, DEPTH_MAX)
+    try:
+        return orjson.dumps(value, option=_ONE_FORM)
+    except TypeError as error:
+        raise NotCanonicalError(str(error)) from error
+
+
+def _check(value: object, depth: int) -> None:
+    """Require types, integers and depth of canonical JSON. Strings are left to the encoder."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return
+    if kind is int:
+        if not -INTEGER_MAX <= value <= INTEGER_MAX:  # type: ignore[operator]  # mypy does not narrow by `kind`
+            raise NotCanonicalError("an integer beyond 2^53 - 1")
+        return
+    if kind is not dict and kind is not list:
+        raise NotCanonicalError(f"a value of type {kind.__name__}")
+    if depth == 0:
+        raise NotCanonicalError(f"nested deeper than {DEPTH_MAX}")
+    if kind is list:
+        for item in value:  # type: ignore[attr-defined]
+            _check(item, depth - 1)
+        return
+    for key, item in value.items():  # type: ignore[attr-defined]
+        if type(key) is not str:
+            raise NotCanonicalError(f"a key of type {type(key).__name__}")
+        _check(item, depth - 1)
