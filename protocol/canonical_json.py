@@ -3,16 +3,18 @@
 Rules:
 
 1. UTF-8 without BOM, no white space, one value.
-2. Null, booleans, integers with |x| <= 2^53 - 1, strings, arrays, objects with string keys. No floats, no `-0`.
-3. Keys without duplicates, sorted by code point, which is the order of their UTF-8 bytes (and not of UTF-16).
-4. Strings of Unicode scalar values. Escaped are only the quotation mark, the backslash and what lies below U+0020:
-   as backslash and b, t, n, f or r where that exists, else as backslash, u and four lower-case hex digits.
+2. Null, booleans, integers with |x| <= 2^53 - 1, strings, arrays, objects. No floats, no `-0`.
+3. Keys without duplicates, sorted by code point, which is the order of their UTF-8 bytes (and not of
+   UTF-16).
+4. Strings of Unicode scalar values. Escaped are the quotation mark, the backslash and what lies below
+   U+0020: as backslash and b, t, n, f or r where that exists, else as backslash, u and four lower-case hex
+   digits.
 5. At most `DEPTH_MAX` arrays and objects inside one another.
 
-How bytes are checked: orjson reads them, whatever it lets pass; what it read is written in the one form, and the bytes
-must be equal. That alone settles white space, order, duplicates, escapes, `-0` and integers beyond 64 bits. What is
-left are floats and depth. A float's digits are followed by a point or an exponent, and depth needs as many brackets: only
-where the bytes show that (perhaps inside a string) is the value walked.
+How bytes are checked: orjson reads them, whatever it lets pass; what it read is written in the one form,
+and the bytes must be equal. That alone settles white space, order, duplicates, escapes, `-0` and great
+integers. What is left are floats and depth. In a float a digit is followed by a point or an exponent, and
+depth needs as many brackets: only where the bytes show that, perhaps inside a string, is the value walked.
 """
 
 import re
@@ -22,7 +24,7 @@ import orjson
 
 from protocol.errors import CountersignError
 
-Value: TypeAlias = Union[None, bool, int, str, list["Value"], dict[str, "Value"]]  # noqa: UP007  # is recursive
+Value: TypeAlias = Union[bool, int, str, list["Value"], dict[str, "Value"], None]  # noqa: UP007  # is recursive
 """A value that canonical JSON can hold."""
 
 INTEGER_MAX = 2**53 - 1
@@ -64,7 +66,7 @@ def dumps(value: object) -> bytes:
     """Write a value in its one form.
 
     Raises:
-        NotCanonicalError: canonical JSON cannot hold it: another type, a great integer, a lone surrogate, deep nesting.
+        NotCanonicalError: another type, a great integer, a lone surrogate or deep nesting.
     """
     _check(value, DEPTH_MAX)
     try:

@@ -2,10 +2,11 @@
 
 Rules:
 
-1. `H(tag, parts) = SHA-256("CSv1" || u8 len(tag) || tag || u32 count || (u64 len || part)*)`, integers big-endian.
+1. `H(tag, parts) = SHA-256("CSv1" || u8 len(tag) || tag || u32 count || (u64 len || part)*)`, big-endian.
    Count and lengths make the framing injective: two different lists of parts never give the same bytes.
-2. Every tag stands once in `Tag`, so no two uses share a domain; a tag that is not listed raises `KeyError`.
-3. The fixed first bytes differ from the 0x00 and 0x01 of RFC 6962, so no tagged hash is a Merkle leaf or node.
+2. Every tag stands once in `Tag`, so no two uses share a domain; a tag that is not listed raises
+   `KeyError`.
+3. The first bytes differ from RFC 6962's 0x00 and 0x01, so no tagged hash is that of a Merkle leaf or node.
 4. A message's hash is `tagged(kind, body)`, with `body` the bytes as received.
 """
 

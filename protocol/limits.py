@@ -2,7 +2,7 @@
 
 Rules:
 
-1. The unit stands in the name: bytes, ms, or what is counted. Each is the greatest value that is still allowed.
+1. The unit stands in the name: bytes, ms, or what is counted. Each is the greatest value still allowed.
 2. Limits are part of an epoch's configuration, so both parties reject and close batches alike.
 3. What fits the inner limit fits the outer one: otherwise a valid request could never be ordered.
 """
@@ -62,7 +62,7 @@ class Limits:
         expiry_ahead_ms: how far ahead of `ordered_at` an expiry may lie.
         clock_skew_ms: how far an order may be ahead of the Ledger's clock before it is held.
         replay_guard_entries: request_ids kept against replay; beyond that the rejection is `busy`.
-        unauthenticated_rejections_per_second: rejections of what fails authentication; the rest is counted only.
+        unauthenticated_rejections_per_second: rejections of what fails authentication; the rest is counted.
         window_sequences: W: batches ordered beyond the last decision, committed beyond the last verified one.
         learner_window_bytes: pieces a learner holds ahead of the block it is at.
         resend_first_ms: silence after which undecided messages are sent again; doubles each time.

@@ -5,8 +5,8 @@ Rules:
 1. `record_hash = H("record", ledger_id, namespace, key, version, deleted, value, request_id, previous
    record_hash)`, names in UTF-8, the version as u64 big-endian, `deleted` as one byte (PROTOCOL 2).
 2. Versions are 1, 2, 3 ...; version 0 is `ABSENT`. A deletion is a version too, with an empty value.
-3. A packed record starts with its *head*, version u64 big-endian || record_hash: a store checks a version by
-   comparing the first 40 bytes.
+3. A packed record starts with its *head*, version u64 big-endian || record_hash: a store checks a version
+   by comparing the first 40 bytes.
 4. `unpack` accepts exactly the bytes that `pack` gives.
 """
 
@@ -160,7 +160,7 @@ def verify_record(ledger_id: bytes, key: RecordKey, record: Record) -> None:
 
 
 def head(record: Record) -> bytes:
-    """The first `HEAD_BYTES` of the packed record: version u64 big-endian || record_hash; zeros for `ABSENT`."""
+    """Version u64 big-endian || record_hash: what a packed record starts with; zeros for `ABSENT`."""
     return _HEAD.pack(record.version, record.record_hash)
 
 
