@@ -1,7 +1,7 @@
 """What both parties sign, and the messages that carry it (PROTOCOL 2)."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from schemas.codec import Message, one
 from schemas.order import Kind
@@ -90,6 +90,22 @@ class Decision(Message, schema="decision", nested={"signed": one(Countersigned)}
     outcomes: tuple[bytes, ...]
     outputs: tuple[bytes, ...]
     values: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionHead(Message, schema="decision_head", nested={"signed": one(Countersigned)}):
+    """The first field of a `Decision`, for readers that need no more: the rest of the bytes is not looked at."""
+
+    signed: Countersigned
+
+    @classmethod
+    def of_decision(cls, data: bytes) -> Self:
+        """The head of a framed `Decision`.
+
+        Raises:
+            MalformedMessageError: another schema's frame, or a head that does not parse.
+        """
+        return cls.from_compared(Decision.body_of(data))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
