@@ -1,0 +1,218 @@
+"""Kafka and the parties' Valkeys, started and stopped together.
+
+Layout of its directory: `stack.json` (ports and passwords, this user's only), `kafka/`, one directory per
+store, `logs/`, `run/` (pid files). Whoever knows the directory can stop the stack or ask how it is. Other
+services may be added through `supervisor`; they are stopped before those they need, for they started later.
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.disk import explained
+from deploy.local.jars import fetch_jars
+from deploy.local.java import find_java
+from deploy.local.kafka import NAME as KAFKA
+from deploy.local.kafka import KafkaNode
+from deploy.local.ports import LOOPBACK
+from deploy.local.settings import StackSettings
+from deploy.local.supervisor import Service, Supervisor
+from deploy.local.valkey import ValkeyServer
+from protocol.errors import CountersignError
+
+AUDITOR_STORE = "auditor-store"
+LEDGER_STORE = "ledger-store"
+_CONTROLLER = "kafka-controller"
+
+Progress = Callable[[str], None]
+
+
+def _say_nothing(_: str) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """How one service is.
+
+    Attributes:
+        name: its name.
+        pid: its process, None if it does not run.
+        address: where it listens, "" if that is not known here.
+        log_file: where what it says is kept.
+    """
+
+    name: str
+    pid: int | None
+    address: str
+    log_file: Path
+
+
+class LocalStack:
+    """A Kafka and some Valkeys on this machine, in one directory."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        broker: str = "",
+        stores: tuple[str, ...] = (AUDITOR_STORE, LEDGER_STORE),
+        kafka_port: int | None = None,
+    ) -> None:
+        """Describe a stack; `start` runs it, `stop` and `status` need no more than the directory.
+
+        Args:
+            directory: everything the stack writes is in it.
+            broker: addresses of a Kafka that is there already; then none is started.
+            stores: the names of the Valkeys.
+            kafka_port: a port for Kafka, where any free one will not do.
+        """
+        self.directory = directory.absolute()
+        self.supervisor = Supervisor(self.directory / "run")
+        self._broker = broker
+        self._stores = stores
+        self._fixed_ports = {} if kafka_port is None else {KAFKA: kafka_port}
+        self._settings_file = self.directory / "stack.json"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where Kafka is.
+
+        Raises:
+            CountersignError: `stack.down` if the stack was never started.
+        """
+        settings = self._settings()
+        return settings.broker or f"{LOOPBACK}:{settings.ports[KAFKA]}"
+
+    def store_url(self, name: str) -> str:
+        """Where a store is, its password included: for its own party only.
+
+        Raises:
+            CountersignError: `stack.down` if the stack was never started.
+        """
+        return self._valkey(name, self._settings()).url
+
+    def log_file(self, name: str) -> Path:
+        """Where a service's output is kept."""
+        return self.directory / "logs" / f"{name}.log"
+
+    def start(self, progress: Progress = _say_nothing) -> None:
+        """Start everything and wait until it is ready; leave nothing running if that fails.
+
+        Args:
+            progress: told in a few words what is being done.
+
+        Raises:
+            CountersignError: `stack.running`, `port.taken`, `disk.full`, `registry.unreachable`,
+                `registry.wrong_file`, `local.not_installed` or `service.failed`.
+        """
+        with explained(f"starting in {self.directory}"), self._alone():
+            self._require_down()
+            try:
+                self._start(progress)
+            except BaseException:
+                self.supervisor.stop_all(deadline_s=0)
+                raise
+
+    def stop(self, progress: Progress = _say_nothing) -> None:
+        """Stop everything that was started in this directory, whoever started it, the last started first."""
+        if not self.directory.exists():
+            return
+        with self._alone():
+            for name in reversed(self.supervisor.names()):
+                progress(f"stopping {name}")
+                self.supervisor.stop(name)
+
+    def restart(self, name: str) -> None:
+        """Start Kafka or a store again, at the same address and with the same data.
+
+        Raises:
+            CountersignError: as `start`.
+        """
+        settings = self._settings()
+        self.supervisor.stop(name)
+        node = self._kafka(settings, _say_nothing) if name == KAFKA else self._valkey(name, settings)
+        self.supervisor.start(node.service())
+
+    def status(self) -> tuple[ServiceStatus, ...]:
+        """How every service is that was started and not stopped, in the order of their starts."""
+        settings = StackSettings.load(self._settings_file)
+        ports = settings.ports if settings else {}
+        return tuple(
+            ServiceStatus(
+                name=name,
+                pid=self.supervisor.pid(name),
+                address=f"{LOOPBACK}:{ports[name]}" if name in ports else "",
+                log_file=self.log_file(name),
+            )
+            for name in self.supervisor.names()
+        )
+
+    def _start(self, progress: Progress) -> None:
+        settings = StackSettings.choose(
+            broker=self._broker,
+            stores=self._stores,
+            listeners=() if self._broker else (KAFKA, _CONTROLLER),
+            fixed_ports=self._fixed_ports,
+            before=StackSettings.load(self._settings_file),
+        )
+        settings.save(self._settings_file)
+        nodes: list[ValkeyServer | KafkaNode] = [self._valkey(name, settings) for name in self._stores]
+        if not self._broker:
+            nodes.append(self._kafka(settings, progress))
+        progress("starting " + ", ".join((*self._stores, *(() if self._broker else (KAFKA,)))))
+        services: list[Service] = []
+        for node in nodes:
+            node.prepare()
+            services.append(node.service())
+            self.supervisor.launch(services[-1])
+        for service in services:
+            self.supervisor.wait_ready(service)
+        progress("ready: " + ", ".join(f"{each.name} at {each.address}" for each in self.status()))
+
+    def _kafka(self, settings: StackSettings, progress: Progress) -> KafkaNode:
+        return KafkaNode(
+            directory=self.directory / KAFKA,
+            log_file=self.log_file(KAFKA),
+            port=settings.ports[KAFKA],
+            controller_port=settings.ports[_CONTROLLER],
+            java=find_java(),
+            jars=fetch_jars(progress),
+        )
+
+    def _valkey(self, name: str, settings: StackSettings) -> ValkeyServer:
+        return ValkeyServer(
+            name=name,
+            directory=self.directory / name,
+            log_file=self.log_file(name),
+            port=settings.ports[name],
+            password=settings.passwords[name],
+        )
+
+    def _settings(self) -> StackSettings:
+        settings = StackSettings.load(self._settings_file)
+        if settings is None:
+            raise CountersignError("stack.down", str(self.directory))
+        return settings
+
+    def _require_down(self) -> None:
+        running = [each for each in self.status() if each.pid is not None]
+        if running:
+            places = ", ".join(f"{each.name} at {each.address or each.pid}" for each in running)
+            raise CountersignError("stack.running", places)
+        # What a crash left behind: pid files, and children without their parent.
+        self.supervisor.stop_all(deadline_s=0)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let one process at a time start or stop this stack."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                detail = f"another process is starting or stopping it in {self.directory}"
+                raise CountersignError("stack.running", detail) from error
+            yield

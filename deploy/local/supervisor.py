@@ -1,0 +1,207 @@
+"""Starts services, waits until they are healthy, and ends them, whoever started them.
+
+1. A service is known by its pid file in the run directory; nothing else must survive, so anyone may stop it.
+2. Only the very process that was started is ever signalled (`ProcessIdentity`), and what carries its mark:
+   its children.
+3. A service has a deadline to become ready and one to stop; what is too slow is killed, with its children.
+4. Its output goes to its log file; when it does not start, the last lines are in the error.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+import deploy
+from deploy.local.disk import explained
+from deploy.local.processes import ProcessIdentity, carrying
+from protocol.errors import CountersignError
+
+_MARK = "COUNTERSIGN_SERVICE"
+"""Environment variable that a service and its children carry."""
+_POLL_S = 0.02
+_KILLED_DEADLINE_S = 10.0
+_LOG_TAIL_LINES = 12
+_CAUSES = (
+    ("No space left on device", "disk.full"),
+    ("Address already in use", "port.taken"),
+)
+"""What a log may say, and the code that explains it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One process that the supervisor runs.
+
+    Attributes:
+        name: unique in its run directory; also the name of its pid file.
+        argv: the command, its program with the whole path.
+        log_file: where standard output and standard error go, appended.
+        is_ready: asked again and again until it says yes; an OSError counts as no.
+        environment: added to this process's environment.
+        ready_deadline_s: how long it may take to become ready.
+        stop_deadline_s: how long it may take to end after SIGTERM.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    log_file: Path
+    is_ready: Callable[[], bool] = lambda: True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_deadline_s: float = 60.0
+    stop_deadline_s: float = 30.0
+
+
+class Supervisor:
+    """The services of one run directory."""
+
+    def __init__(self, run_directory: Path) -> None:
+        """Look after the services whose pid files are in `run_directory`, which need not exist yet."""
+        self._directory = run_directory
+
+    def start(self, service: Service) -> None:
+        """Start a service and wait until it is ready.
+
+        Raises:
+            CountersignError: `stack.running`, `service.failed`, or a more exact cause such as `port.taken`.
+        """
+        self.launch(service)
+        self.wait_ready(service)
+
+    def launch(self, service: Service) -> None:
+        """Start a service without waiting for it.
+
+        Raises:
+            CountersignError: `stack.running` if it runs already, `service.failed`, `disk.full`.
+        """
+        if self.is_running(service.name):
+            raise CountersignError("stack.running", service.name)
+        self._kill_marked(service.name)
+        mark = secrets.token_hex(8)
+        with explained(service.name):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            service.log_file.parent.mkdir(parents=True, exist_ok=True)
+            self._path(service.name, "mark").write_text(mark)
+        pid_file, log_file = str(self._path(service.name, "pid")), str(service.log_file)
+        started = subprocess.run(
+            [sys.executable, "-m", "deploy.local.launch", pid_file, log_file, *service.argv],
+            env={**os.environ, "PYTHONPATH": _checkout(), **service.environment, _MARK: mark},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if started.returncode != 0:
+            raise CountersignError("service.failed", f"{service.name}: {started.stderr.strip()}")
+
+    def wait_ready(self, service: Service) -> None:
+        """Wait until a launched service is ready; stop it if that never comes.
+
+        Raises:
+            CountersignError: `service.failed`, or a more exact cause, with the last lines of its log.
+        """
+        deadline = time.monotonic() + service.ready_deadline_s
+        while self.is_running(service.name):
+            with suppress(OSError):  # it does not listen yet
+                if service.is_ready():
+                    return
+            if time.monotonic() > deadline:
+                self.stop(service.name, deadline_s=0)
+                raise _failure(service, f"was not ready within {service.ready_deadline_s:.0f} s")
+            time.sleep(_POLL_S)
+        self.stop(service.name, deadline_s=0)
+        raise _failure(service, "ended while it started")
+
+    def names(self) -> tuple[str, ...]:
+        """Every service that was started and not stopped, running or not, in the order of their starts."""
+        files = sorted(self._directory.glob("*.pid"), key=lambda path: path.stat().st_mtime_ns)
+        return tuple(path.stem for path in files)
+
+    def identity(self, name: str) -> ProcessIdentity | None:
+        """The process of a service, as its pid file has it; None where there is none."""
+        try:
+            return ProcessIdentity.from_text(self._path(name, "pid").read_text())
+        except FileNotFoundError:
+            return None
+
+    def pid(self, name: str) -> int | None:
+        """The service's process id, None if it does not run."""
+        identity = self.identity(name)
+        return identity.pid if identity is not None and identity.is_alive() else None
+
+    def is_running(self, name: str) -> bool:
+        """Whether the service's process runs."""
+        return self.pid(name) is not None
+
+    def kill(self, name: str) -> None:
+        """End a service as a power cut would: SIGKILL, to its children too; its pid file stays."""
+        self._signal(name, signal.SIGKILL)
+        self._wait_ended(name, _KILLED_DEADLINE_S)
+        self._kill_marked(name)
+
+    def stop(self, name: str, *, deadline_s: float = 30.0) -> None:
+        """End a service: SIGTERM, then SIGKILL after `deadline_s` seconds; then forget it."""
+        if deadline_s > 0:
+            self._signal(name, signal.SIGTERM)
+            self._wait_ended(name, deadline_s)
+        self.kill(name)
+        self._path(name, "pid").unlink(missing_ok=True)
+        self._path(name, "mark").unlink(missing_ok=True)
+
+    def stop_all(self, *, deadline_s: float = 30.0) -> tuple[str, ...]:
+        """End every service, the last started first; give their names."""
+        stopped = tuple(reversed(self.names()))
+        for name in stopped:
+            self.stop(name, deadline_s=deadline_s)
+        return stopped
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        pid = self.pid(name)
+        if pid is not None:
+            with suppress(ProcessLookupError):  # it ended meanwhile
+                os.kill(pid, number)
+
+    def _wait_ended(self, name: str, deadline_s: float) -> None:
+        deadline = time.monotonic() + deadline_s
+        while self.is_running(name) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+
+    def _kill_marked(self, name: str) -> None:
+        """End what a service left behind: its children, which carry its mark."""
+        try:
+            mark = self._path(name, "mark").read_text()
+        except FileNotFoundError:
+            return
+        left = carrying(_MARK, mark)
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=_KILLED_DEADLINE_S)
+
+    def _path(self, name: str, suffix: str) -> Path:
+        return self._directory / f"{name}.{suffix}"
+
+
+def _checkout() -> str:
+    """Where the packages lie, for a Python that does not have them installed."""
+    paths = [str(Path(deploy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return os.pathsep.join(path for path in paths if path)
+
+
+def _failure(service: Service, what: str) -> CountersignError:
+    try:
+        lines = service.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    except OSError:
+        lines = []
+    tail = "\n".join(lines)
+    code = next((code for text, code in _CAUSES if text in tail), "service.failed")
+    return CountersignError(code, f"{service.name} {what}; {service.log_file} ends:\n{tail}")

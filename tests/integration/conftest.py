@@ -1,0 +1,48 @@
+"""One real Kafka and real Valkeys for the whole run.
+
+- `stack`: started once, shared by all; nobody kills its Kafka. Its topics are shared too, so a test takes names
+  of its own (`unique_name`).
+- `fresh_stores`: two new Valkeys for one test, on the shared Kafka; the test may kill and restart them.
+- `own_stack`: a Kafka and two Valkeys for one test alone, which may do with them what it likes; some 3 s.
+"""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.stack import LocalStack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """The shared Kafka and its two Valkeys."""
+    shared = LocalStack(tmp_path_factory.mktemp("stack"))
+    shared.start()
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def fresh_stores(stack: LocalStack, tmp_path: Path) -> Iterator[LocalStack]:
+    """Two new Valkeys beside the shared Kafka."""
+    fresh = LocalStack(tmp_path / "stores", broker=stack.bootstrap_servers)
+    fresh.start()
+    yield fresh
+    fresh.stop()
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    """A Kafka and two Valkeys that nobody else uses."""
+    own = LocalStack(tmp_path / "stack")
+    own.start()
+    yield own
+    own.stop()
+
+
+@pytest.fixture
+def unique_name() -> str:
+    """A name for a topic or a ledger that no other test uses."""
+    return f"test-{secrets.token_hex(6)}"
