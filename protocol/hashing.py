@@ -47,7 +47,7 @@ class Tag(StrEnum):
     # Values inside them.
     REQUEST_BATCH = "request-batch"  # root and count of what a client signs together
     COMMIT = "commit"  # salt and outcomes_root
-    SALT = "salt"  # what the salt's HMAC runs over
+    SALT = "salt"  # place and entries, under the HMAC that makes the salt
     RECORD = "record"
     OUTPUT = "output"
     SOURCE = "source"  # of a contract
@@ -63,25 +63,13 @@ _count = struct.Struct(">I").pack
 _length = struct.Struct(">Q").pack
 
 
-def frame(tag: str, *parts: bytes) -> bytes:
-    """The bytes that `tagged` hashes; for a keyed hash (HMAC) over the same framing.
-
-    Raises:
-        KeyError: the tag is not in `Tag` (a mistake of the caller's).
-    """
-    framed = [_HEADS[tag], _count(len(parts))]
-    for part in parts:
-        framed += (_length(len(part)), part)
-    return b"".join(framed)
-
-
 def tagged(tag: str, *parts: bytes) -> bytes:
     """`H(tag, parts)`: the 32-byte hash of parts in one domain.
 
     Raises:
         KeyError: the tag is not in `Tag` (a mistake of the caller's).
     """
-    framed = [_HEADS[tag], _count(len(parts))]  # written out again: a second call costs a quarter of the hash
+    framed = [_HEADS[tag], _count(len(parts))]
     for part in parts:
         framed += (_length(len(part)), part)
     return sha256(b"".join(framed)).digest()

@@ -101,19 +101,21 @@ def root_from_path(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -
     Raises:
         MerkleError: the index is outside the tree, the path has another length, or a node is not 32 bytes.
     """
+    return root_from_hash(leaf_hash(leaf), index, count, path)
+
+
+def root_from_hash(node: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
+    """As `root_from_path`, from a leaf's hash. Requires: it was hashed here, never taken from another party."""
     if not 0 <= index < count <= COUNT_MAX:
         raise MerkleError(f"index {index} of {count}")
     digest = sha256
-    node = digest(b"\0" + leaf).digest()
     place, last, used = index, count - 1, 0
     while last > 0:
         if place % 2 or place < last:  # the node has a sibling on this level
             if used == len(path) or len(path[used]) != HASH_SIZE:
                 raise MerkleError(f"a path of {len(path)} nodes for leaf {index} of {count}")
-            if place % 2:
-                node = digest(b"\1" + path[used] + node).digest()
-            else:
-                node = digest(b"\1" + node + path[used]).digest()
+            left, right = (path[used], node) if place % 2 else (node, path[used])
+            node = digest(b"\1" + left + right).digest()
             used += 1
         place >>= 1
         last >>= 1
