@@ -159,7 +159,9 @@ class StoreCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """What a fetch found, all of one moment.
+    """What a fetch found.
+
+    Its parts may be of different moments where another process writes meanwhile: a `StoreCall` checks again.
 
     Attributes:
         records: one for each key asked for; `ABSENT` where there is none.
@@ -181,6 +183,13 @@ class Contents:
     """All cells that are present, and the number of entries in the replay guard."""
 
     cells: Mapping[str, bytes]
+    replay_entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A call was done and is on disk; the replay guard holds `replay_entries` requests now."""
+
     replay_entries: int
 
 
@@ -230,11 +239,15 @@ class RecordStore(Protocol):
         replay: Sequence[RequestExpiry] = (),
         cells: Sequence[str] = (),
     ) -> Snapshot:
-        """Read all of this in one round trip (and one more if there are scans)."""
+        """Read all of this at once, in two round trips (four if there are scans).
+
+        Raises:
+            DamagedRecordError: what is stored is no record, or not the one that is current.
+        """
         ...
 
-    def apply(self, call: StoreCall) -> Refusal | None:
-        """Check and change all of it atomically; on disk before it returns. None: it was done.
+    def apply(self, call: StoreCall) -> Stored | Refusal:
+        """Check and change all of it atomically; on disk before it returns.
 
         Raises:
             StoreUnavailableError: unknown whether it was done; load again and look.
