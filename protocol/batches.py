@@ -86,7 +86,10 @@ def _entry(request: OpenedRequest, execution: Execution) -> Entry:
             ScanVersions(*scan[:6], rows=tuple(RowVersion(*row[:4]) for row in scan.rows)) for scan in execution.scans
         ),
         writes=tuple(
-            [WriteVersion(namespace, key, record.version, record.deleted) for namespace, key, record in execution.writes]
+            [
+                WriteVersion(namespace, key, record.version, record.deleted)
+                for namespace, key, record in execution.writes
+            ]
         ),
     )
 

@@ -11,11 +11,12 @@ Rules:
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protocol.canonical_json import loads
 from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH, tagged
 from protocol.limits import Limits
 from protocol.signatures import SignatureCheck, configuration_input
-from protocol.signing import BadSignatureError, verify_key
+from protocol.signing import BadSignatureError, Role, verify_key
 from schemas.epoch import Configuration, Genesis, PublicKey, SignedConfiguration
 from schemas.errors import MalformedMessageError
 
@@ -34,6 +35,18 @@ def ledger_id(genesis: bytes) -> bytes:
 def configuration_hash(configuration: bytes) -> bytes:
     """Identity of an epoch's configuration."""
     return tagged("configuration", configuration)
+
+
+def limits_of(configuration: Configuration) -> Limits:
+    """The limits of an epoch.
+
+    Raises:
+        NotCanonicalError, CountersignError: the bytes are not the canonical JSON of limits.
+    """
+    values = loads(configuration.limits)
+    if not isinstance(values, dict):
+        raise CountersignError("config.invalid", "limits are no object")
+    return Limits.from_mapping(values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +88,7 @@ class Epochs:
     @property
     def limits(self) -> Limits:
         """The limits in force."""
-        return Limits.from_bytes(self.latest.limits)
+        return limits_of(self.latest)
 
 
 def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequence[bytes]) -> Epochs:
@@ -113,8 +126,8 @@ def _check_next(
     try:
         signed = SignedConfiguration.from_bytes(data)
         configuration = Configuration.from_bytes(signed.configuration)
-        Limits.from_bytes(configuration.limits)
-    except (MalformedMessageError, ValueError) as error:
+        limits_of(configuration)
+    except (MalformedMessageError, CountersignError, ValueError) as error:
         raise ConfigurationError("epoch.malformed", str(error)) from error
     epoch = len(configurations)
     if configuration.ledger_id != trusted or configuration.epoch != epoch:
@@ -125,7 +138,10 @@ def _check_next(
     keys = [configuration.auditor_key, configuration.ledger_key, *configuration.replica_keys]
     if len({key.key for key in keys}) != len(keys):
         raise ConfigurationError("epoch.keys", "one key stands for two roles")
-    if epoch == 0 and (configuration.auditor_key, configuration.ledger_key) != (genesis.auditor_key, genesis.ledger_key):
+    if epoch == 0 and (configuration.auditor_key, configuration.ledger_key) != (
+        genesis.auditor_key,
+        genesis.ledger_key,
+    ):
         raise ConfigurationError("epoch.keys", "epoch 0 does not have the genesis keys")
     for check in _signature_checks(trusted, configurations, configuration, signed):
         try:
@@ -147,7 +163,7 @@ def _check_numbers(configuration: Configuration) -> None:
 def _signature_checks(
     trusted: bytes, configurations: list[Configuration], configuration: Configuration, signed: SignedConfiguration
 ) -> list[SignatureCheck]:
-    def check(role: str, key: PublicKey, signature: bytes | None) -> SignatureCheck:
+    def check(role: Role, key: PublicKey, signature: bytes | None) -> SignatureCheck:
         data = configuration_input(role, trusted, configuration.epoch, signed.configuration)
         return SignatureCheck(key, data, signature or b"")
 

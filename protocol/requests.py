@@ -18,6 +18,9 @@ from schemas.request import Envelope, RequestBody
 
 FORMAT = 1
 
+_ENVELOPE_OVERHEAD_BYTES = 1024
+"""What an envelope may add to its body: a path of at most 12 hashes, a signature, a few numbers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedRequest:
@@ -56,7 +59,7 @@ def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> Ope
     Raises:
         RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`, `argument.not_canonical`.
     """
-    if len(envelope_bytes) > limits.request_bytes:
+    if len(envelope_bytes) > limits.request_bytes + _ENVELOPE_OVERHEAD_BYTES:
         raise RequestError("request.too_large", f"{len(envelope_bytes)} bytes")
     try:
         envelope = Envelope.from_bytes(envelope_bytes)
@@ -66,6 +69,8 @@ def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> Ope
     identity = request_id(envelope.body)
     try:
         _check_body(body, ledger_id, limits)
+        if envelope.count > limits.signed_together:
+            raise RequestError("request.too_large", f"{envelope.count} requests signed together")
         root = merkle.root_from_path(identity, envelope.index, envelope.count, envelope.path)
     except merkle.MerkleError as error:
         raise _named(RequestError("request.malformed", str(error)), identity) from error

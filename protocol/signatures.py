@@ -11,7 +11,7 @@ Rules:
 from typing import NamedTuple
 
 from protocol.hashing import tagged
-from protocol.signing import signature_input
+from protocol.signing import Role, signature_input
 from schemas.epoch import Configuration, PublicKey
 from schemas.order import OrderHeader
 from schemas.piece import PieceHeader
@@ -66,7 +66,12 @@ def auditor_endorsement_input(ledger_id: bytes, epoch: int, statement: bytes, sa
     """What the Auditor signs of a statement: it opens the commitment of its order."""
     body = AuditorEndorsement(statement_hash=statement_hash(statement), salt=salt).to_bytes()
     return signature_input(
-        "auditor", "statement", ledger_id, epoch, AuditorEndorsement.avro.schema_hash, tagged("auditor-endorsement", body)
+        "auditor",
+        "statement",
+        ledger_id,
+        epoch,
+        AuditorEndorsement.avro.schema_hash,
+        tagged("auditor-endorsement", body),
     )
 
 
@@ -81,7 +86,7 @@ def refusal_input(ledger_id: bytes, epoch: int, refusal: bytes) -> bytes:
     return signature_input("ledger", "refusal", ledger_id, epoch, Refusal.avro.schema_hash, tagged("refusal", refusal))
 
 
-def configuration_input(role: str, ledger_id: bytes, epoch: int, configuration: bytes) -> bytes:
+def configuration_input(role: Role, ledger_id: bytes, epoch: int, configuration: bytes) -> bytes:
     """What a party ("auditor" or "ledger") signs of an epoch's configuration."""
     schema_hash = Configuration.avro.schema_hash
     return signature_input(role, "configuration", ledger_id, epoch, schema_hash, tagged("configuration", configuration))

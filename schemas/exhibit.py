@@ -1,4 +1,4 @@
-"""What the parts of evidence are made of: signed structures, each with the Merkle path that leads to it (PROTOCOL 4)."""
+"""What the parts of evidence are made of: signed structures, and the paths that lead to them (PROTOCOL 4)."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class SignedHeader(Message, schema="signed_header"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedLeaf(Message, schema="signed_leaf"):
-    """The bytes of an `Entry` or a `RejectionEntry`, and its path to the root in a header that the Auditor signed."""
+    """The bytes of an `Entry` or a `RejectionEntry`, and its path to the root in a signed header."""
 
     header: bytes
     signature: bytes
@@ -45,7 +45,7 @@ class AuditorStatement(Message, schema="auditor_statement"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf(Message, schema="leaf"):
-    """The bytes of an `Outcome`, and its path to the root in a statement that is another part of the same file."""
+    """The bytes of a leaf, and its path to a root in another part of the same file."""
 
     index: int
     leaf: bytes

@@ -46,9 +46,7 @@ class Metrics(Message, schema="metrics", nested={"values": rows(Measure)}):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned(
-    Message, schema="learned", nested={"requests": rows(LearnedRequest, writes=rows(LearnedWrite))}
-):
+class Learned(Message, schema="learned", nested={"requests": rows(LearnedRequest, writes=rows(LearnedWrite))}):
     """A verified decision as a learner hands it on; in the learner's own trust domain."""
 
     ledger_id: bytes

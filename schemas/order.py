@@ -72,7 +72,11 @@ class OrderHeader(Message, schema="order_header"):
 class Entry(
     Message,
     schema="entry",
-    nested={"reads": rows(ReadVersion), "scans": rows(ScanVersions, rows=rows(RowVersion)), "writes": rows(WriteVersion)},
+    nested={
+        "reads": rows(ReadVersion),
+        "scans": rows(ScanVersions, rows=rows(RowVersion)),
+        "writes": rows(WriteVersion),
+    },
 ):
     """One ordered request with the record versions it reads and writes; a leaf of `entries_root`.
 

@@ -1,0 +1,312 @@
+"""The committing machine: executes orders on the Ledger's own records and signs the result (RECOVERY, "commit").
+
+Rules:
+
+1. Strictly by sequence, and at most W beyond the last verified decision. What is ahead of a gap is held.
+2. The Ledger makes entries and outcomes from its own execution and compares the entries' bytes with the order's. It
+   never takes a value or a version from the Auditor.
+3. It is on disk before it is signed, and the signing guard has noted it before the signature leaves.
+4. An order that contradicts what the Auditor signed before is refused with the proof; but first the Ledger looks for
+   damage in its own records, and then it halts and accuses nobody.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from protocol.contracts.registry import public_key_of
+
+from ledger import send
+from ledger.decisions import HeldDecision, hold_decision
+from ledger.orders import Contradiction, HeldOrder, OpenedOrder, check_header, hold_order, open_order
+from ledger.refuse import Refuser
+from ledger.state import CommitState
+from protocol.batches import AssembledBatch, assemble
+from protocol.configuration import Epochs
+from protocol.contracts.calls import Batch, Execution, Rejected
+from protocol.contracts.names import public_key_key
+from protocol.signatures import SignatureCheck, order_hash
+from schemas.statement import Result
+from storage.effects import (
+    Applied,
+    Apply,
+    Effect,
+    Execute,
+    Executed,
+    ExecutionFailed,
+    Fetch,
+    Fetched,
+    Halt,
+    Load,
+    Loaded,
+    Message,
+    Outbox,
+    ReadOutbox,
+    Receive,
+    Received,
+    Refused,
+    Report,
+    Seek,
+    Verified,
+    Verify,
+)
+from storage.machine import Machine, Steps
+from storage.ports import (
+    OutboxEntry,
+    OutboxTrim,
+    ReadCheck,
+    RecordWrite,
+    ReplayEntry,
+    RequestExpiry,
+    StoreCall,
+)
+
+_RECEIVED_AT_ONCE = 8
+
+
+class CommitMachine(Machine):
+    """Commits orders, one sequence after the other.
+
+    Args:
+        epochs: genesis and configurations; the latest one is in force.
+    """
+
+    def __init__(self, *, epochs: Epochs) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._configuration = epochs.latest
+        self._limits = epochs.limits
+        self._refuser = Refuser(epochs)
+        self._orders: dict[int, HeldOrder] = {}
+        self._decisions: dict[int, HeldDecision] = {}
+        self._statements: dict[int, bytes] = {}
+        self._silence_ms = self._limits.resend_first_ms
+        self._moved_at_ms = 0
+        self._asked_again = False
+
+    def run(self) -> Steps:
+        """Load, send again what is not verified, serve; and from the start whenever the store refuses a call."""
+        while True:
+            state = yield from self._load()
+            self._orders.clear()
+            self._decisions.clear()
+            yield from self._load_statements(state)
+            yield Seek(positions=state.positions())
+            yield from send.results(state.verified + 1, state.sequence, self._epochs)
+            yield from self._serve(state)
+
+    def _load(self) -> Generator[Effect, Any, CommitState]:
+        loaded: Loaded = yield Load()
+        state = CommitState.from_cells(loaded.cells)
+        if state.stopped:
+            yield Halt(code="evidence.raised", text=state.stopped)
+        if state.epoch != self._configuration.epoch:
+            yield Halt(code="epoch.needed", text=f"the store is in epoch {state.epoch}")
+        return state
+
+    def _load_statements(self, state: CommitState) -> Steps:
+        """The statements that no decision was seen of yet."""
+        self._statements.clear()
+        for first in range(state.verified + 1, state.sequence + 1, _RECEIVED_AT_ONCE):
+            last = min(first + _RECEIVED_AT_ONCE - 1, state.sequence)
+            outbox: Outbox = yield ReadOutbox(kind="result", first=first, last=last)
+            for entry in outbox.entries:
+                self._statements[entry.number] = Result.from_bytes(entry.message).statement
+
+    def _serve(self, state: CommitState) -> Steps:
+        """Commit order after order until the store refuses a call."""
+        self._moved_at_ms = self.now_ms
+        while True:
+            before = state
+            received: Received = yield Receive(
+                topics=("orders", "decisions"), max_messages=_RECEIVED_AT_ONCE, wait_ms=self._silence_ms
+            )
+            yield from self._hold_authentic(state, received.messages)
+            state = yield from self._verify_decisions(state)
+            while (held := self._orders.get(state.sequence + 1)) and self._may_commit(state, held):
+                committed = yield from self._commit(state, held)
+                if committed is None:
+                    return
+                state = committed
+            yield from self._send_when_silent(before, state)
+
+    def _hold_authentic(self, state: CommitState, messages: Sequence[Message]) -> Steps:
+        """Keep the orders and decisions that are for now or soon and bear the Auditor's signature."""
+        parsed = [held for held in (self._parse(state, message) for message in messages) if held]
+        if not parsed:
+            return
+        verified: Verified = yield Verify(checks=tuple(held.signature_check(self._epochs) for held in parsed))
+        for held, valid in zip(parsed, verified.valid, strict=True):
+            if not valid:
+                continue
+            if isinstance(held, HeldDecision):
+                self._decisions.setdefault(held.statement.sequence, held)
+            else:
+                self._orders.setdefault(held.header.sequence, held)
+        if not all(verified.valid):
+            yield Report(metrics={"skipped": verified.valid.count(False)})
+
+    def _parse(self, state: CommitState, message: Message) -> HeldOrder | HeldDecision | None:
+        """An order or a decision that may be needed; note when an order is sent again because its result is missing."""
+        window = self._configuration.window
+        if message.topic == "decisions":
+            decision = hold_decision(message, self._epochs)
+            return decision if decision and 0 < decision.statement.sequence - state.verified <= 2 * window else None
+        order = hold_order(message, self._epochs)
+        if order and state.verified < order.header.sequence <= state.sequence:
+            self._asked_again = True
+        return order if order and 0 < order.header.sequence - state.sequence <= window else None
+
+    def _may_commit(self, state: CommitState, held: HeldOrder) -> bool:
+        in_time = held.header.ordered_at_ms <= self.now_ms + self._configuration.skew_ms
+        return in_time and state.sequence - state.verified < self._configuration.window
+
+    def _verify_decisions(self, state: CommitState) -> Generator[Effect, Any, CommitState]:
+        """Go on over decisions that bear the Auditor's signature on this Ledger's own statements."""
+        while (held := self._decisions.get(state.verified + 1)) and state.verified < state.sequence:
+            sequence = state.verified + 1
+            if held.signed.statement != self._statements[sequence]:
+                text = f"the Auditor signed another statement at sequence {sequence} than this Ledger"
+                yield Halt(code="store.contradicts_log", text=text)
+            del self._decisions[sequence], self._statements[sequence]
+            state = replace(state, verified=sequence, decisions=(held.message.offset + 1, held.message.leader_epoch))
+        return state
+
+    def _send_when_silent(self, before: CommitState, state: CommitState) -> Steps:
+        """Send unverified results again when asked to, or when nothing moved for a while."""
+        if (state.sequence, state.verified) != (before.sequence, before.verified) or state.verified == state.sequence:
+            self._silence_ms, self._moved_at_ms = self._limits.resend_first_ms, self.now_ms
+            self._asked_again = False
+        elif self._asked_again or self.now_ms - self._moved_at_ms >= self._silence_ms:
+            yield from send.results(state.verified + 1, state.sequence, self._epochs)
+            self._silence_ms = min(2 * self._silence_ms, self._limits.resend_longest_ms)
+            self._moved_at_ms = self.now_ms
+            self._asked_again = False
+
+    def _commit(self, state: CommitState, held: HeldOrder) -> Generator[Effect, Any, CommitState | None]:
+        """Commit the next order; None if the store refused."""
+        sequence = held.header.sequence
+        if held.header.kind not in ("normal", "empty"):
+            yield Halt(code="epoch.needed", text=f"order {sequence} is of kind {held.header.kind}")
+        contradiction = check_header(held, state)
+        opened = contradiction or open_order(held, self._limits)
+        if isinstance(opened, Contradiction):
+            yield from self._refuser.refuse(state, held, opened)
+            return None
+        fetched: Fetched = yield Fetch(keys=opened.records, replay=opened.replay())
+        contradiction = yield from self._authenticate(opened, fetched)
+        if contradiction:
+            yield from self._refuser.refuse(state, held, contradiction)
+            return None
+        executed = yield from self._execute(state, opened, fetched)
+        assembled = self._compare(opened, executed)
+        if isinstance(assembled, Contradiction):
+            yield from self._refuser.refuse(state, held, assembled)
+            return None
+        return (yield from self._store(state, opened, executed, assembled))
+
+    def _authenticate(self, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Contradiction | None]:
+        """Check what the clients signed, and that no request was decided before."""
+        for index, request in enumerate(opened.requests):
+            if request.request_id in fetched.replayed:
+                text = f"decided at {fetched.replayed[request.request_id]}"
+                return Contradiction(code="order.replayed", entry_index=index, text=text)
+        checks: list[SignatureCheck] = []
+        for index, request in enumerate(opened.requests):
+            key = public_key_key(request.body.entity, request.body.key_version)
+            public_key = public_key_of(fetched.records[key]) if key in fetched.records else None
+            if public_key is None:
+                return Contradiction(code="order.signature", entry_index=index, text="its entity has no such key")
+            checks.append(request.signature_check(public_key))
+        distinct = tuple(dict.fromkeys(checks))
+        if not distinct:
+            return None
+        verified: Verified = yield Verify(checks=distinct)
+        forged = {check for check, valid in zip(distinct, verified.valid, strict=True) if not valid}
+        for index, check in enumerate(checks):
+            if check in forged:
+                return Contradiction(code="order.signature", entry_index=index, text="its client did not sign it")
+        return None
+
+    def _execute(self, state: CommitState, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Executed]:
+        if not opened.requests:
+            return Executed(now_ms=self.now_ms, results=())
+        header = opened.held.header
+        batch = Batch(
+            ledger_id=self._epochs.ledger_id,
+            sequence=header.sequence,
+            ordered_at_ms=header.ordered_at_ms,
+            calls=opened.calls(),
+            records=fetched.records,
+        )
+        answer: Executed | ExecutionFailed = yield Execute(batch=batch)
+        if isinstance(answer, ExecutionFailed):
+            text = f"request {answer.index} of order {header.sequence} exhausts this Ledger"
+            yield Halt(code="contract.resources", text=text)
+            raise AssertionError("a halted machine is not stepped")
+        return answer
+
+    def _compare(self, opened: OpenedOrder, executed: Executed) -> AssembledBatch | Contradiction:
+        """Assemble the batch from what was executed here, and compare its entries with the order's."""
+        executions: list[Execution] = []
+        for index, result in enumerate(executed.results):
+            if isinstance(result, Rejected):
+                return Contradiction(code="order.rejected", entry_index=index, text=result.code)
+            executions.append(result)
+        assembled = assemble(opened.requests, executions, opened.held.header.sequence)
+        for index, (mine, ordered) in enumerate(zip(assembled.entries, opened.held.order.entries, strict=True)):
+            if mine != ordered:
+                text = "it reads or writes other versions than there are"
+                return Contradiction(code="order.versions", entry_index=index, text=text)
+        return assembled
+
+    def _store(
+        self, state: CommitState, opened: OpenedOrder, executed: Executed, assembled: AssembledBatch
+    ) -> Generator[Effect, Any, CommitState | None]:
+        """Make the store's call, then sign and send the result; None if the store refused."""
+        held = opened.held
+        header = held.header
+        statement = state.head.next_statement(held.order.header, header, assembled.outcomes_root).to_bytes()
+        result = Result(
+            statement=statement,
+            order_signature=held.order.signature,
+            ledger_signature=send.UNSIGNED,
+            outcomes=assembled.outcomes,
+        )
+        after = replace(
+            state,
+            head=state.head.advance(statement),
+            order_hash=order_hash(held.order.header),
+            ordered_at_ms=header.ordered_at_ms,
+            orders=(held.message.offset + 1, held.message.leader_epoch),
+        )
+        outbox = OutboxEntry("result", header.sequence, result.to_bytes())
+        call = StoreCall(
+            expected_cells=state.expected(),
+            unseen=tuple(RequestExpiry(r.request_id, r.body.expiry_ms) for r in opened.requests),
+            reads=tuple(ReadCheck(key, version, hashed) for key, version, hashed in assembled.reads),
+            scans=tuple(scan.check() for scan in executed.scans),
+            writes=tuple(RecordWrite(key, record) for key, record in assembled.writes),
+            replay=tuple(ReplayEntry(r.request_id, r.body.expiry_ms, header.sequence) for r in opened.requests),
+            evict_before_ms=header.ordered_at_ms,
+            cells=after.cells(),
+            outbox_put=(outbox,),
+            outbox_trim=(OutboxTrim("result", state.verified - 2 * self._configuration.window),),
+        )
+        answer: Applied | Refused = yield Apply(call=call)
+        if isinstance(answer, Refused):
+            yield Report(metrics={f"refused_{answer.reason}": 1})
+            return None
+        del self._orders[header.sequence]
+        self._statements[header.sequence] = statement
+        yield from send.send_results((outbox,), self._epochs)
+        yield Report(
+            metrics={
+                "committed": header.count,
+                "batches": 1,
+                "commit_ms_sum": max(0, self.now_ms - header.ordered_at_ms),
+                "gauge_sequence": header.sequence,
+                "gauge_unverified": header.sequence - state.verified,
+            }
+        )
+        return after

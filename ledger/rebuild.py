@@ -1,0 +1,179 @@
+"""The rebuilding machine: makes a lost store of the Ledger anew from `decisions` (RECOVERY, "A party lost its store").
+
+Rules:
+
+1. What is decided is taken as decided, checked by the Ledger's own signature; it is not executed again, for an older
+   epoch may have had another engine.
+2. What was ordered above it is left to the committing machine; the signing guard compares whatever is signed again.
+3. It ends at the last decision that the log has. A rebuild that was interrupted goes on where its store stands.
+"""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ledger.state import CommitState
+from protocol import merkle
+from protocol.configuration import Epochs
+from protocol.countersigned import CheckedStatement, check_parts
+from protocol.errors import CountersignError
+from protocol.records import Record, RecordKey, verify_record
+from protocol.requests import open_request
+from schemas.errors import MalformedMessageError
+from schemas.order import Entry
+from schemas.outcome import Outcome
+from schemas.statement import Decision
+from storage.effects import (
+    Applied,
+    Apply,
+    Effect,
+    Fetch,
+    Fetched,
+    Halt,
+    Load,
+    Loaded,
+    Message,
+    Position,
+    ReadTail,
+    Receive,
+    Received,
+    Refused,
+    Report,
+    Seek,
+    Verified,
+    Verify,
+)
+from storage.machine import Machine, Steps
+from storage.ports import RecordWrite, ReplayEntry, StoreCall
+
+REBUILT = "store.rebuilt"
+"""Code of the halt with which this machine ends: the store holds all that is decided."""
+
+_RECEIVED_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decided:
+    """A decision that follows the head, with what it wrote."""
+
+    message: Message
+    decision: Decision
+    checked: CheckedStatement
+    outcomes: tuple[Outcome, ...]
+
+    def keys(self) -> tuple[RecordKey, ...]:
+        """The records it wrote, each once."""
+        written = (RecordKey(w.namespace, w.key) for outcome in self.outcomes for w in outcome.writes)
+        return tuple(dict.fromkeys(written))
+
+
+class RebuildMachine(Machine):
+    """Loads every decision into an empty Ledger's store that already holds the genesis.
+
+    Args:
+        epochs: genesis and configurations.
+    """
+
+    def __init__(self, *, epochs: Epochs) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._limits = epochs.limits
+
+    def run(self) -> Steps:
+        """Read `decisions` from where the store stands to the end of the log."""
+        loaded: Loaded = yield Load()
+        state = CommitState.from_cells(loaded.cells)
+        tail: Received = yield ReadTail(topic="decisions", count=1)
+        end = max((message.offset for message in tail.messages), default=-1)
+        yield Seek(positions=(Position("decisions", 0, *state.decisions),))
+        read = -1
+        while read < end:
+            received: Received = yield Receive(
+                topics=("decisions",), max_messages=_RECEIVED_AT_ONCE, wait_ms=self._limits.resend_first_ms
+            )
+            for message in received.messages:
+                read = message.offset
+                state = yield from self._load_message(state, message)
+            yield Report(metrics={"gauge_rebuilt": state.sequence})
+        yield Halt(code=REBUILT, text=f"up to sequence {state.sequence}")
+
+    def _load_message(self, state: CommitState, message: Message) -> Generator[Effect, Any, CommitState]:
+        decided = self._parse(state, message)
+        if decided is None:
+            return state
+        verified: Verified = yield Verify(checks=decided.checked.checks)
+        if not all(verified.valid):
+            return state
+        fetched: Fetched = yield Fetch(keys=decided.keys())
+        writes = self._writes(decided, fetched.records)
+        after = replace(
+            state,
+            head=state.head.advance(decided.decision.signed.statement),
+            order_hash=decided.checked.statement.order_hash,
+            ordered_at_ms=decided.checked.header.ordered_at_ms,
+            verified=decided.checked.statement.sequence,
+            decisions=(message.offset + 1, message.leader_epoch),
+        )
+        call = StoreCall(
+            expected_cells=state.expected(),
+            writes=writes,
+            replay=self._replay(decided),
+            evict_before_ms=after.ordered_at_ms,
+            cells=after.cells(),
+        )
+        answer: Applied | Refused = yield Apply(call=call)
+        if isinstance(answer, Refused):
+            yield Halt(code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}")
+        return after
+
+    def _parse(self, state: CommitState, message: Message) -> _Decided | None:
+        """The decision in a message, if it is whole and the next one; anything else is skipped."""
+        try:
+            decision = Decision.from_message(message.value or b"")
+            checked = check_parts(decision.signed, self._epochs)
+            state.head.check_follows(checked.statement)
+            if merkle.root(decision.outcomes) != checked.statement.outcomes_root:
+                return None
+            if merkle.root(decision.entries) != checked.header.entries_root:
+                return None
+            outcomes = tuple(Outcome.from_bytes(outcome) for outcome in decision.outcomes)
+        except (MalformedMessageError, CountersignError):
+            return None
+        if sum(len(outcome.writes) for outcome in outcomes) != len(decision.values):
+            return None
+        return _Decided(message=message, decision=decision, checked=checked, outcomes=outcomes)
+
+    def _writes(self, decided: _Decided, records: Mapping[RecordKey, Record]) -> tuple[RecordWrite, ...]:
+        """The record versions a decision wrote; their hashes are recomputed.
+
+        Raises:
+            DamagedRecordError: a value is not the one whose hash both parties signed: the log was altered.
+        """
+        current = dict(records)
+        values = iter(decided.decision.values)
+        writes: list[RecordWrite] = []
+        for outcome in decided.outcomes:
+            for pin in outcome.writes:
+                key = RecordKey(pin.namespace, pin.key)
+                record = Record(
+                    version=pin.version,
+                    deleted=pin.deleted,
+                    value=next(values),
+                    request_id=outcome.request_id,
+                    previous_hash=current[key].record_hash,
+                    record_hash=pin.record_hash,
+                    writer_sequence=decided.checked.statement.sequence,
+                    writer_index=outcome.index,
+                )
+                verify_record(self._epochs.ledger_id, key, record)
+                current[key] = record
+                writes.append(RecordWrite(key, record))
+        return tuple(writes)
+
+    def _replay(self, decided: _Decided) -> tuple[ReplayEntry, ...]:
+        sequence = decided.checked.statement.sequence
+        requests = (
+            open_request(Entry.from_compared(entry).envelope, self._epochs.ledger_id, self._limits)
+            for entry in decided.decision.entries
+        )
+        return tuple(ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests)
