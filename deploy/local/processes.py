@@ -59,13 +59,14 @@ def _identify_elsewhere(pid: int) -> ProcessIdentity | None:
         return None
 
 
-def carrying(variable: str, value: str) -> list[psutil.Process]:
-    """Every process of ours whose environment holds `variable` with `value`: a service and its children."""
+def carrying(variable: str, value: str) -> tuple[ProcessIdentity, ...]:
+    """Every other process whose environment holds `variable` with `value`: a service and its children."""
     found = []
     for process in psutil.process_iter():
+        identity = identify(process.pid)
         try:
             if process.pid != os.getpid() and process.environ().get(variable) == value:
-                found.append(process)
+                found.append(identity)
         except (psutil.Error, OSError):
             continue  # gone meanwhile, or another user's
-    return found
+    return tuple(identity for identity in found if identity is not None)

@@ -18,8 +18,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 import deploy
 from deploy.local.disk import explained
 from deploy.local.processes import ProcessIdentity, carrying
@@ -144,15 +142,13 @@ class Supervisor:
 
     def kill(self, name: str) -> None:
         """End a service as a power cut would: SIGKILL, to its children too; its pid file stays."""
-        self._signal(name, signal.SIGKILL)
-        self._wait_ended(name, _KILLED_DEADLINE_S)
+        _end(self.identity(name), signal.SIGKILL, _KILLED_DEADLINE_S)
         self._kill_marked(name)
 
     def stop(self, name: str, *, deadline_s: float = 30.0) -> None:
         """End a service: SIGTERM, then SIGKILL after `deadline_s` seconds; then forget it."""
         if deadline_s > 0:
-            self._signal(name, signal.SIGTERM)
-            self._wait_ended(name, deadline_s)
+            _end(self.identity(name), signal.SIGTERM, deadline_s)
         self.kill(name)
         self._path(name, "pid").unlink(missing_ok=True)
         self._path(name, "mark").unlink(missing_ok=True)
@@ -164,31 +160,28 @@ class Supervisor:
             self.stop(name, deadline_s=deadline_s)
         return stopped
 
-    def _signal(self, name: str, number: signal.Signals) -> None:
-        pid = self.pid(name)
-        if pid is not None:
-            with suppress(ProcessLookupError):  # it ended meanwhile
-                os.kill(pid, number)
-
-    def _wait_ended(self, name: str, deadline_s: float) -> None:
-        deadline = time.monotonic() + deadline_s
-        while self.is_running(name) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-
     def _kill_marked(self, name: str) -> None:
         """End what a service left behind: its children, which carry its mark."""
         try:
             mark = self._path(name, "mark").read_text()
         except FileNotFoundError:
             return
-        left = carrying(_MARK, mark)
-        for process in left:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(left, timeout=_KILLED_DEADLINE_S)
+        for identity in carrying(_MARK, mark):
+            _end(identity, signal.SIGKILL, _KILLED_DEADLINE_S)
 
     def _path(self, name: str, suffix: str) -> Path:
         return self._directory / f"{name}.{suffix}"
+
+
+def _end(identity: ProcessIdentity | None, number: signal.Signals, deadline_s: float) -> None:
+    """Signal a process, if it is still the one that is meant, and wait for its end."""
+    if identity is None or not identity.is_alive():
+        return
+    with suppress(ProcessLookupError):  # it ended meanwhile
+        os.kill(identity.pid, number)
+    deadline = time.monotonic() + deadline_s
+    while identity.is_alive() and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def _checkout() -> str:

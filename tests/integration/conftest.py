@@ -1,7 +1,7 @@
 """One real Kafka and real Valkeys for the whole run.
 
-- `stack`: started once, shared by all; nobody kills its Kafka. Its topics are shared too, so a test takes names
-  of its own (`unique_name`).
+- `stack`: started once, shared by all; nobody kills its Kafka. Its topics are shared too, so a test takes a
+  name of its own (`unique_name`).
 - `fresh_stores`: two new Valkeys for one test, on the shared Kafka; the test may kill and restart them.
 - `own_stack`: a Kafka and two Valkeys for one test alone, which may do with them what it likes; some 3 s.
 """

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -11,6 +12,7 @@ import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from deploy.local import valkey
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.ports import is_free
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
@@ -75,11 +77,12 @@ def test_stores_are_durable_and_apart(stack: LocalStack) -> None:
             assert settings["appendfsync"] == "always"
             assert settings["maxmemory-policy"] == "noeviction"
             assert settings["bind"] == "127.0.0.1"
-    auditor, ledger = (redis.Redis.from_url(stack.store_url(name)) for name in (AUDITOR_STORE, LEDGER_STORE))
-    password = auditor.connection_pool.connection_kwargs["password"]
-    port = ledger.connection_pool.connection_kwargs["port"]
-    with redis.Redis("127.0.0.1", port, password=password) as stranger, pytest.raises(redis.AuthenticationError):
-        stranger.ping()
+    auditor, ledger = (urlsplit(stack.store_url(name)) for name in (AUDITOR_STORE, LEDGER_STORE))
+    assert ledger.port
+    assert ledger.password
+    assert auditor.password
+    assert valkey.answers(ledger.port, ledger.password)
+    assert not valkey.answers(ledger.port, auditor.password)
 
 
 def test_everything_listens_on_loopback_only(stack: LocalStack) -> None:
@@ -109,7 +112,7 @@ def test_a_second_start_says_that_it_runs(stack: LocalStack) -> None:
 
 
 def test_crashed_stores_come_back_with_everything_acknowledged(fresh_stores: LocalStack) -> None:
-    """A store that was killed right after an acknowledged write has it when it is back, at the same address."""
+    """A store that was killed right after an acknowledged write has it when it is back, at its old address."""
     url = fresh_stores.store_url(LEDGER_STORE)
     with redis.Redis.from_url(url) as store:
         for number in range(200):
@@ -124,7 +127,7 @@ def test_crashed_stores_come_back_with_everything_acknowledged(fresh_stores: Loc
 
 @pytest.mark.slow
 def test_a_crashed_kafka_comes_back_and_nothing_is_left_after_stop(own_stack: LocalStack) -> None:
-    """Kafka, killed and started again, has its messages and takes new ones; stop leaves no process, no port."""
+    """Kafka, killed and started again, has its messages and takes new ones; stop leaves no process or port."""
     _make_topic(own_stack, "kept")
     _produce(own_stack, "kept", b"before")
     servers = own_stack.bootstrap_servers

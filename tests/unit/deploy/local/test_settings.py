@@ -1,0 +1,67 @@
+"""What a stack chose is kept between its starts, for its user only."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from deploy.local.ports import LOOPBACK
+from deploy.local.settings import StackSettings
+from protocol.errors import CountersignError
+
+
+def _choose(
+    before: StackSettings | None = None, fixed_ports: dict[str, int] | None = None
+) -> StackSettings:
+    return StackSettings.choose(
+        broker="", stores=("a", "b"), listeners=("kafka",), fixed_ports=fixed_ports or {}, before=before
+    )
+
+
+def test_every_listener_has_a_port_and_every_store_a_password() -> None:
+    """Ports and passwords are all different."""
+    chosen = _choose()
+    assert set(chosen.ports) == {"a", "b", "kafka"}
+    assert len(set(chosen.ports.values())) == 3
+    assert chosen.passwords["a"] != chosen.passwords["b"]
+
+
+def test_a_later_start_keeps_what_still_is_free() -> None:
+    """Passwords and free ports stay; a port that somebody took meanwhile is replaced."""
+    first = _choose()
+    assert _choose(first) == first
+    with socket.create_server((LOOPBACK, first.ports["a"])):
+        second = _choose(first)
+    assert second.ports["a"] != first.ports["a"]
+    assert second.ports["b"] == first.ports["b"]
+    assert second.passwords == first.passwords
+
+
+def test_a_port_that_was_asked_for_is_used_or_refused() -> None:
+    """A fixed port is taken as it is, and its absence is an error."""
+    wanted = _choose().ports["kafka"]
+    assert _choose(fixed_ports={"kafka": wanted}).ports["kafka"] == wanted
+    with socket.create_server((LOOPBACK, wanted)), pytest.raises(CountersignError) as caught:
+        _choose(fixed_ports={"kafka": wanted})
+    assert caught.value.code == "port.taken"
+
+
+def test_settings_survive_their_file_and_only_their_user_reads_it(tmp_path: Path) -> None:
+    """What is saved is what is loaded, and the passwords in it are nobody else's."""
+    file = tmp_path / "stack.json"
+    assert StackSettings.load(file) is None
+    chosen = _choose()
+    for _ in range(2):
+        chosen.save(file)
+        assert StackSettings.load(file) == chosen
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"ports": {}}', "\x00"])
+def test_a_damaged_file_is_said(tmp_path: Path, text: str) -> None:
+    """A file that holds no settings is an error with its name."""
+    file = tmp_path / "stack.json"
+    file.write_text(text)
+    with pytest.raises(CountersignError, match=r"stack\.json") as caught:
+        StackSettings.load(file)
+    assert caught.value.code == "config.invalid"
