@@ -57,8 +57,8 @@ def assemble(requests: Sequence[OpenedRequest], executions: Sequence[Execution],
     writes: list[tuple[RecordKey, Record]] = []
     for position, (request, execution) in enumerate(zip(requests, executions, strict=True)):
         assert execution.index == position
-        entries.append(_entry(request, execution).to_bytes())
-        outcomes.append(_outcome(request, execution).to_bytes())
+        entries.append(entry_of(request, execution).to_bytes())
+        outcomes.append(outcome_of(request, execution).to_bytes())
         for read in execution.reads:
             if read.writer_sequence != sequence:
                 reads[RecordKey(read.namespace, read.key)] = (read.version, read.record_hash)
@@ -77,7 +77,8 @@ def assemble(requests: Sequence[OpenedRequest], executions: Sequence[Execution],
     )
 
 
-def _entry(request: OpenedRequest, execution: Execution) -> Entry:
+def entry_of(request: OpenedRequest, execution: Execution) -> Entry:
+    """What the order says of an executed request."""
     return Entry(
         index=execution.index,
         envelope=request.envelope_bytes,
@@ -94,7 +95,8 @@ def _entry(request: OpenedRequest, execution: Execution) -> Entry:
     )
 
 
-def _outcome(request: OpenedRequest, execution: Execution) -> Outcome:
+def outcome_of(request: OpenedRequest, execution: Execution) -> Outcome:
+    """What both parties sign of an executed request."""
     body = request.body
     return Outcome(
         index=execution.index,

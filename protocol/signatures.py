@@ -51,7 +51,12 @@ def request_batch_input(ledger_id: bytes, root: bytes, count: int) -> bytes:
 
 def order_input(ledger_id: bytes, epoch: int, header: bytes) -> bytes:
     """What the Auditor signs of an order."""
-    return signature_input("auditor", "order", ledger_id, epoch, OrderHeader.avro.schema_hash, order_hash(header))
+    return order_hash_input(ledger_id, epoch, order_hash(header))
+
+
+def order_hash_input(ledger_id: bytes, epoch: int, order_hash: bytes) -> bytes:
+    """The same, for who knows only the order's hash: it stands in every statement."""
+    return signature_input("auditor", "order", ledger_id, epoch, OrderHeader.avro.schema_hash, order_hash)
 
 
 def ledger_endorsement_input(ledger_id: bytes, epoch: int, statement: bytes, order_signature: bytes) -> bytes:
