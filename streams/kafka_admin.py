@@ -1,0 +1,174 @@
+"""Topics of a ledger on a Kafka cluster: made, checked, measured."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from schemas.topics import Topic
+from streams.kafka_connection import KafkaConnection
+from streams.kafka_errors import port_error
+from streams.log import LogUnavailableError
+
+_REQUEST_TIMEOUT_S = 10.0
+_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a cluster says of itself.
+
+    Attributes:
+        cluster_id: the same as long as the cluster lives.
+        brokers: `host:port` by node number.
+    """
+
+    cluster_id: str
+    brokers: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What a partition holds: offsets `first <= offset < end`."""
+
+    first: int
+    end: int
+
+
+class KafkaAdmin:
+    """Administers the topics of one ledger.
+
+    Every method raises `LogUnavailableError` where the broker does not answer, and `LogRefusedError` where it
+    says no.
+    """
+
+    def __init__(self, connection: KafkaConnection) -> None:
+        self._connection = connection
+        self._client = AdminClient(dict(connection.client_settings()))
+
+    def describe(self) -> Cluster:
+        """Who is there."""
+        try:
+            metadata = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S)
+        except KafkaException as exception:
+            raise port_error(exception, "describe the cluster") from exception
+        brokers = {node: f"{broker.host}:{broker.port}" for node, broker in metadata.brokers.items()}
+        return Cluster(cluster_id=str(metadata.cluster_id), brokers=brokers)
+
+    def create_topics(
+        self, topics: Sequence[Topic], *, replication: int | None = None, wait_ms: int = 30_000
+    ) -> tuple[str, ...]:
+        """Create the topics that are missing, and wait until all of them can be used.
+
+        Args:
+            topics: of the ledger.
+            replication: copies of each message; by default 3, or as many as there are brokers.
+            wait_ms: for how long to wait.
+
+        Returns:
+            The names of those that were missing.
+        """
+        if replication is None:
+            replication = min(3, len(self.describe().brokers))
+        missing = set(self.missing_topics(topics))
+        wanted = [
+            NewTopic(
+                self._connection.full_name(topic.name),
+                topic.partitions,
+                replication,
+                config=topic.settings(replication),
+            )
+            for topic in topics
+            if topic.name in missing
+        ]
+        for name, future in self._client.create_topics(wanted).items() if wanted else ():
+            with suppress(_TopicExistsError):  # somebody else was quicker
+                _answer(future, f"create {name}")
+        self._await_topics(topics, time.monotonic() + wait_ms / 1000)
+        return tuple(topic.name for topic in topics if topic.name in missing)
+
+    def _await_topics(self, topics: Sequence[Topic], deadline: float) -> None:
+        while missing := self.missing_topics(topics):
+            if time.monotonic() >= deadline:
+                raise LogUnavailableError(f"topics that do not appear: {', '.join(missing)}")
+            time.sleep(_PAUSE_S)
+
+    def missing_topics(self, topics: Sequence[Topic]) -> tuple[str, ...]:
+        """Which of the topics do not exist, or have a partition without a leader."""
+        try:
+            known = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
+        except KafkaException as exception:
+            raise port_error(exception, "list topics") from exception
+        missing = []
+        for topic in topics:
+            found = known.get(self._connection.full_name(topic.name))
+            partitions = [] if found is None or found.error else list(found.partitions.values())
+            if not partitions or any(partition.leader < 0 for partition in partitions):
+                missing.append(topic.name)
+        return tuple(missing)
+
+    def differences(self, topics: Sequence[Topic]) -> tuple[str, ...]:
+        """How the cluster's topics differ from the table: one line each, none if all is well."""
+        known = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
+        resources = [ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics]
+        described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
+        lines = []
+        for topic, resource in zip(topics, resources, strict=True):
+            settings = _answer(described[resource], f"describe {topic.name}")
+            partitions = known[resource.name].partitions
+            if len(partitions) != topic.partitions:
+                lines.append(f"{topic.name}: {len(partitions)} partitions, not {topic.partitions}")
+            replication = len(partitions[0].replicas)
+            for name, value in topic.settings(replication).items():
+                if settings[name].value != value:
+                    lines.append(f"{topic.name}: {name} is {settings[name].value}, not {value}")
+        return tuple(lines)
+
+    def extents(self, topics: Iterable[Topic]) -> dict[tuple[str, int], Extent]:
+        """First offset and end of every partition; against a reader's position they give its lag."""
+        places = {
+            (topic.name, partition): TopicPartition(self._connection.full_name(topic.name), partition)
+            for topic in topics
+            for partition in range(topic.partitions)
+        }
+        first = self._offsets(places.values(), OffsetSpec.earliest())  # type: ignore[no-untyped-call]
+        end = self._offsets(places.values(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+        return {
+            name: Extent(first=first[place.topic, place.partition], end=end[place.topic, place.partition])
+            for name, place in places.items()
+        }
+
+    def _offsets(self, places: Iterable[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
+        futures = self._client.list_offsets(dict.fromkeys(places, which), request_timeout=_REQUEST_TIMEOUT_S)
+        return {
+            (place.topic, place.partition): _answer(future, f"offsets of {place.topic}").offset
+            for place, future in futures.items()
+        }
+
+
+class _TopicExistsError(Exception):
+    """The topic to be made is there."""
+
+
+def _answer(future: "Future[Any]", what: str) -> Any:
+    """Wait for what the broker answers."""
+    try:
+        return future.result(_REQUEST_TIMEOUT_S + 1)
+    except FutureTimeoutError:
+        raise LogUnavailableError(f"{what}: no answer") from None
+    except KafkaException as exception:
+        if exception.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            raise _TopicExistsError(what) from exception
+        raise port_error(exception, what) from exception
