@@ -54,9 +54,9 @@ def order_input(ledger_id: bytes, epoch: int, header: bytes) -> bytes:
     return order_hash_input(ledger_id, epoch, order_hash(header))
 
 
-def order_hash_input(ledger_id: bytes, epoch: int, order_hash: bytes) -> bytes:
+def order_hash_input(ledger_id: bytes, epoch: int, identity: bytes) -> bytes:
     """The same, for who knows only the order's hash: it stands in every statement."""
-    return signature_input("auditor", "order", ledger_id, epoch, OrderHeader.avro.schema_hash, order_hash)
+    return signature_input("auditor", "order", ledger_id, epoch, OrderHeader.avro.schema_hash, identity)
 
 
 def ledger_endorsement_input(ledger_id: bytes, epoch: int, statement: bytes, order_signature: bytes) -> bytes:
