@@ -105,7 +105,7 @@ def root_from_path(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -
 
 
 def root_from_hash(node: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
-    """As `root_from_path`, from a leaf's hash. Requires: it was hashed here, never taken from another party."""
+    """As `root_from_path`, from a leaf's hash, which must have been computed here."""
     if not 0 <= index < count <= COUNT_MAX:
         raise MerkleError(f"index {index} of {count}")
     digest = sha256
