@@ -1,7 +1,6 @@
 # Every target sets up what it needs first. `make help` lists them.
 
 PY := .venv/bin/python
-PACKAGES := schemas protocol storage auditor ledger learners streams deploy countersign
 ARGS ?= --help
 FLAGS ?=
 TESTS ?=

@@ -112,7 +112,7 @@ def test_a_second_start_says_that_it_runs(stack: LocalStack) -> None:
 
 
 def test_crashed_stores_come_back_with_everything_acknowledged(fresh_stores: LocalStack) -> None:
-    """A store that was killed right after an acknowledged write has it when it is back, at its old address."""
+    """A store that was killed right after an acknowledged write has it when it is back, at its address."""
     url = fresh_stores.store_url(LEDGER_STORE)
     with redis.Redis.from_url(url) as store:
         for number in range(200):
@@ -126,7 +126,7 @@ def test_crashed_stores_come_back_with_everything_acknowledged(fresh_stores: Loc
 
 
 @pytest.mark.slow
-def test_a_crashed_kafka_comes_back_and_nothing_is_left_after_stop(own_stack: LocalStack) -> None:
+def test_a_crashed_kafka_comes_back_and_stop_leaves_nothing(own_stack: LocalStack) -> None:
     """Kafka, killed and started again, has its messages and takes new ones; stop leaves no process or port."""
     _make_topic(own_stack, "kept")
     _produce(own_stack, "kept", b"before")

@@ -13,7 +13,7 @@ from deploy.local.supervisor import Service, Supervisor
 from protocol.errors import CountersignError
 
 WAIT = "import signal; signal.pause()"
-DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
+DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); {WAIT}"
 PARENT = (
     "import subprocess, sys, signal\n"
     f"child = subprocess.Popen([sys.executable, '-c', {WAIT!r}])\n"
@@ -107,7 +107,7 @@ def test_children_end_with_their_service(supervisor: Supervisor, tmp_path: Path)
     assert not _is_running(child)
 
 
-def test_children_of_a_crashed_service_end_before_it_starts_again(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_children_of_a_crashed_service_end_before_its_next_start(supervisor: Supervisor, tmp_path: Path) -> None:
     """After a crash the children without a parent are ended, so that they do not work beside the new ones."""
     service = _service(tmp_path, PARENT, says="\n")
     supervisor.start(service)
