@@ -10,14 +10,13 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from protocol.contracts.registry import public_key_of
 
 from auditor.rejections import RejectionList
 from protocol.contracts.calls import Call
 from protocol.contracts.names import contract_key, public_key_key
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey
-from protocol.requests import OpenedRequest, RequestError, check_times, open_request
+from protocol.requests import OpenedRequest, RequestError, check_times, open_request, public_key_of
 from protocol.signatures import SignatureCheck
 from schemas.errors import MalformedMessageError
 from schemas.request import Envelope

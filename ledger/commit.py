@@ -14,7 +14,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from protocol.contracts.registry import public_key_of
 
 from ledger import send
 from ledger.decisions import HeldDecision, hold_decision
@@ -25,6 +24,7 @@ from protocol.batches import AssembledBatch, assemble
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Batch, Execution, Rejected
 from protocol.contracts.names import public_key_key
+from protocol.requests import public_key_of
 from protocol.signatures import SignatureCheck, order_hash
 from schemas.statement import Result
 from storage.effects import (
@@ -210,13 +210,13 @@ class CommitMachine(Machine):
         for index, request in enumerate(opened.requests):
             if request.request_id in fetched.replayed:
                 text = f"decided at {fetched.replayed[request.request_id]}"
-                return Contradiction(code="order.replayed", entry_index=index, text=text)
+                return Contradiction(code="order.repeated", entry_index=index, text=text)
         checks: list[SignatureCheck] = []
         for index, request in enumerate(opened.requests):
             key = public_key_key(request.body.entity, request.body.key_version)
             public_key = public_key_of(fetched.records[key]) if key in fetched.records else None
             if public_key is None:
-                return Contradiction(code="order.signature", entry_index=index, text="its entity has no such key")
+                return Contradiction(code="order.client", entry_index=index, text="its entity has no such key")
             checks.append(request.signature_check(public_key))
         distinct = tuple(dict.fromkeys(checks))
         if not distinct:
@@ -225,7 +225,7 @@ class CommitMachine(Machine):
         forged = {check for check, valid in zip(distinct, verified.valid, strict=True) if not valid}
         for index, check in enumerate(checks):
             if check in forged:
-                return Contradiction(code="order.signature", entry_index=index, text="its client did not sign it")
+                return Contradiction(code="order.client", entry_index=index, text="its client did not sign it")
         return None
 
     def _execute(self, state: CommitState, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Executed]:
@@ -251,13 +251,13 @@ class CommitMachine(Machine):
         executions: list[Execution] = []
         for index, result in enumerate(executed.results):
             if isinstance(result, Rejected):
-                return Contradiction(code="order.rejected", entry_index=index, text=result.code)
+                return Contradiction(code="order.client", entry_index=index, text=result.code)
             executions.append(result)
         assembled = assemble(opened.requests, executions, opened.held.header.sequence)
         for index, (mine, ordered) in enumerate(zip(assembled.entries, opened.held.order.entries, strict=True)):
             if mine != ordered:
                 text = "it reads or writes other versions than there are"
-                return Contradiction(code="order.versions", entry_index=index, text=text)
+                return Contradiction(code="order.stale_read", entry_index=index, text=text)
         return assembled
 
     def _store(

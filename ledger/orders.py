@@ -115,11 +115,11 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
             request = open_request(entry.envelope, held.header.ledger_id, limits)
             check_times(request.body, held.header.ordered_at_ms, limits)
         except (MalformedMessageError, RequestError) as error:
-            return Contradiction(code="order.request", entry_index=index, text=str(error))
+            return Contradiction(code="order.malformed", entry_index=index, text=str(error))
         if request.body.after >= held.header.sequence:
-            return Contradiction(code="order.after", entry_index=index, text=f"after {request.body.after}")
+            return Contradiction(code="order.not_after", entry_index=index, text=f"after {request.body.after}")
         if request.request_id in seen:
-            return Contradiction(code="order.replayed", entry_index=index, text="it stands twice in the order")
+            return Contradiction(code="order.repeated", entry_index=index, text="it stands twice in the order")
         seen.add(request.request_id)
         requests.append(request)
         for read in entry.reads:

@@ -5,12 +5,15 @@ A client signs the root over the request_ids it sends together, so a signature i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from protocol import merkle
 from protocol.canonical_json import NotCanonicalError, loads
+from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
 from protocol.limits import Limits
+from protocol.records import Record
 from protocol.signatures import SignatureCheck, request_batch_input, request_id
 from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
@@ -93,6 +96,8 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
         raise RequestError("request.too_large", "argument or advisory keys")
     if body.expiry_ms < body.not_before_ms or body.after < -1 or body.key_version < 1 or body.contract_version < 1:
         raise RequestError("request.malformed", "a number is out of its range")
+    if not (is_name(body.entity, limits) and is_name(body.contract, limits)):
+        raise RequestError("request.malformed", "the name of an entity or a contract")
     try:
         loads(body.argument)
     except NotCanonicalError as error:
@@ -111,6 +116,17 @@ def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
         raise RequestError("request.expired", f"expired at {body.expiry_ms}, ordered at {ordered_at_ms}")
     if body.expiry_ms > ordered_at_ms + limits.expiry_ahead_ms:
         raise RequestError("request.too_far_ahead", f"expires at {body.expiry_ms}, ordered at {ordered_at_ms}")
+
+
+def public_key_of(record: Record) -> PublicKey | None:
+    """The key in a registry record of our own store, whatever its status; None if there is none.
+
+    Whether it was revoked is judged by the execution, which reads the record too.
+    """
+    if record.version == 0 or record.deleted:
+        return None
+    value: Any = loads(record.value)
+    return PublicKey(value["algorithm"], bytes.fromhex(value["public_key"]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,3 +81,27 @@ class Outcome(
     reads: tuple[ReadPin, ...]
     scans: tuple[ScanPins, ...]
     writes: tuple[WritePin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeHead(Message, schema="outcome_head"):
+    """The first fields of an `Outcome`, for readers that need no more: the rest of the bytes is not looked at."""
+
+    index: int
+    request_id: bytes
+    entity: str
+    key_version: int
+    contract: str
+    contract_version: int
+    status: Status
+    code: str
+    fail_text: str
+    output_hash: bytes
+
+
+def request_id_of(outcome: bytes) -> bytes:
+    """The request_id in an outcome's bytes, without parsing them: it stands behind the index, a varint."""
+    at = 0
+    while at < len(outcome) and outcome[at] & 0x80:
+        at += 1
+    return outcome[at + 1 : at + 33]

@@ -1,0 +1,60 @@
+"""Where a deployment keeps what.
+
+A deployment's *home* holds one directory per role with its `role.toml`, keys and data. On one machine they stand side by
+side; in earnest each directory lives with its own party, and only `public/` is copied to all.
+
+    public/     genesis and configurations        client/      entities' keys
+    auditor/    key, salt, signing guard          ledger/      key, signing guard
+    replica-0/  key                               learner/     views
+    stack/      the local Kafka and Valkeys, logs and pid files
+"""
+
+from pathlib import Path
+
+from protocol.errors import CountersignError
+from streams.role_directory import RoleConfiguration, key_file
+
+
+class Home:
+    """The directories of a deployment."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.absolute()
+
+    @property
+    def public(self) -> Path:
+        """Genesis and configurations: the same for all."""
+        return self.directory / "public"
+
+    @property
+    def client(self) -> Path:
+        """The entities' keys."""
+        return self.directory / "client"
+
+    @property
+    def stack(self) -> Path:
+        """The local Kafka and Valkeys, logs and pid files of all processes."""
+        return self.directory / "stack"
+
+    @property
+    def exists(self) -> bool:
+        """Whether `init` has been here."""
+        return (self.public / "genesis.avro").exists()
+
+    def role(self, name: str) -> Path:
+        """The directory of a role: "auditor", "ledger", "replica-0", "learner", "client"."""
+        return self.directory / name
+
+    def load(self, name: str) -> RoleConfiguration:
+        """A role's configuration.
+
+        Raises:
+            CountersignError: `config.missing` where `init` has not been, else as `RoleConfiguration.load`.
+        """
+        if not self.exists:
+            raise CountersignError("config.missing", str(self.directory))
+        return RoleConfiguration.load(self.role(name))
+
+    def key_file(self, entity: str, key_version: int) -> Path:
+        """Where an entity's private key is kept."""
+        return key_file(self.client, entity, key_version)

@@ -1,0 +1,188 @@
+"""`init`: makes a new ledger's keys, genesis and first configuration, and its empty stores.
+
+On one machine one command does it for everybody. In earnest each party makes its own keys and nonce, and the genesis and
+configuration 0 are put together from the public halves and signed by both (docs/operating.md).
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from auditor.state import initial_cells as auditor_cells
+from deploy.home import Home
+from deploy.keys import make_key, make_secret
+from ledger.state import initial_cells as ledger_cells
+from protocol.canonical_json import dumps
+from protocol.configuration import Epochs, check_epochs, ledger_id
+from protocol.contracts.engine import engine_version
+from protocol.contracts.fingerprint import engine_answers
+from protocol.contracts.genesis import genesis_records, genesis_versions
+from protocol.contracts.registry import RIGHTS
+from protocol.errors import CountersignError
+from protocol.hashing import HASH_SIZE, ZERO_HASH
+from protocol.limits import Limits
+from protocol.records import RecordKey
+from protocol.signatures import configuration_input
+from protocol.signing import Algorithm, SigningKey
+from schemas import epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement
+from schemas.codec import Message
+from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
+from storage.ports import RecordStore, RecordWrite, StoreCall
+from streams.role_directory import RoleConfiguration
+
+ADMINISTRATOR = "admin"
+AUDITOR, LEDGER, LEARNER, CLIENT = "auditor", "ledger", "learner", "client"
+KEY_FILE = "key.pem"
+SALT_FILE = "salt.secret"
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewLedger:
+    """What a new ledger is to be.
+
+    Attributes:
+        replicas: n. liars: b, how many of them may lie. silent: c, how many may be silent.
+        partitions: of the topic `requests`.
+        algorithm: of all keys.
+    """
+
+    replicas: int = 4
+    liars: int = 1
+    silent: int = 0
+    partitions: int = 4
+    algorithm: Algorithm = "p256"
+    limits: Limits = Limits()
+    topic_prefix: str = ""
+
+
+def replica_role(number: int) -> str:
+    """The name of a replica's role."""
+    return f"replica-{number}"
+
+
+def initialize(home: Home, new: NewLedger) -> Epochs:
+    """Make keys, genesis, configuration 0 and every role's file.
+
+    Raises:
+        CountersignError: `config.invalid`, there is a ledger already, or the numbers do not fit.
+    """
+    if home.exists:
+        raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
+    auditor_key = make_key(home.role(AUDITOR) / KEY_FILE, new.algorithm)
+    make_secret(home.role(AUDITOR) / SALT_FILE)
+    ledger_key = make_key(home.role(LEDGER) / KEY_FILE, new.algorithm)
+    replica_keys = [
+        make_key(home.role(replica_role(i)) / KEY_FILE, new.algorithm) for i in range(new.replicas)
+    ]
+    administrator_key = make_key(home.key_file(ADMINISTRATOR, 1), new.algorithm)
+    genesis = _genesis(auditor_key, ledger_key, administrator_key).to_bytes()
+    configuration = _configuration(genesis, new, auditor_key, ledger_key, replica_keys)
+    signed = _sign(configuration, auditor_key, ledger_key).to_bytes()
+    epochs = check_epochs(ledger_id(genesis), genesis, (signed,))
+    home.public.mkdir(parents=True, exist_ok=True)
+    (home.public / "configuration-0.avro").write_bytes(signed)
+    for name in (AUDITOR, LEDGER, LEARNER, CLIENT, *(replica_role(i) for i in range(new.replicas))):
+        RoleConfiguration(
+            directory=home.role(name),
+            ledger_id=epochs.ledger_id.hex(),
+            public="../public",
+            topic_prefix=new.topic_prefix,
+            partitions=new.partitions,
+        ).save()
+    (home.public / "genesis.avro").write_bytes(genesis)  # last: from now on the home counts as made
+    return epochs
+
+
+def _genesis(auditor_key: SigningKey, ledger_key: SigningKey, administrator_key: SigningKey) -> Genesis:
+    administrators = (Administrator(ADMINISTRATOR, administrator_key.public_key, tuple(sorted(RIGHTS))),)
+    return Genesis(
+        format=_FORMAT,
+        auditor_nonce=secrets.token_bytes(HASH_SIZE),
+        auditor_key=auditor_key.public_key,
+        ledger_nonce=secrets.token_bytes(HASH_SIZE),
+        ledger_key=ledger_key.public_key,
+        administrators=administrators,
+        records=tuple(
+            GenesisRecord(key.namespace, key.key, value) for key, value in genesis_records(administrators)
+        ),
+    )
+
+
+def _configuration(
+    genesis: bytes,
+    new: NewLedger,
+    auditor_key: SigningKey,
+    ledger_key: SigningKey,
+    replica_keys: list[SigningKey],
+) -> Configuration:
+    return Configuration(
+        format=_FORMAT,
+        ledger_id=ledger_id(genesis),
+        epoch=0,
+        previous_epoch_hash=ZERO_HASH,
+        cut=Cut(sequence=-1, statement_hash=ZERO_HASH, journal_size=0, journal_root=ZERO_HASH),
+        auditor_store_id=secrets.token_bytes(HASH_SIZE),
+        auditor_key=auditor_key.public_key,
+        ledger_key=ledger_key.public_key,
+        replica_keys=tuple(key.public_key for key in replica_keys),
+        n=new.replicas,
+        b=new.liars,
+        c=new.silent,
+        k=new.replicas - new.liars - new.silent,
+        codec="zfec",
+        checksum="tree",
+        block_updates=new.replicas,
+        engine_version=engine_version(),
+        engine_answers=engine_answers(),
+        schemas=accepted_schemas(),
+        limits=dumps(new.limits.to_mapping()),
+        window=new.limits.window_sequences,
+        skew_ms=new.limits.clock_skew_ms,
+    )
+
+
+def accepted_schemas() -> tuple[bytes, ...]:
+    """The hash of every schema this version speaks, sorted."""
+    modules = (epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement)
+    classes = {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Message) and value is not Message
+    }
+    return tuple(sorted({message.avro.schema_hash for message in classes}))
+
+
+def _sign(
+    configuration: Configuration, auditor_key: SigningKey, ledger_key: SigningKey
+) -> SignedConfiguration:
+    body = configuration.to_bytes()
+    place = (configuration.ledger_id, configuration.epoch, body)
+    return SignedConfiguration(
+        configuration=body,
+        auditor_signature=auditor_key.sign(configuration_input("auditor", *place)),
+        ledger_signature=ledger_key.sign(configuration_input("ledger", *place)),
+        previous_auditor_signature=None,
+        previous_ledger_signature=None,
+    )
+
+
+def create_auditor_store(store: RecordStore, epochs: Epochs) -> None:
+    """Make an empty store the Auditor's, with the genesis in it."""
+    store.create(epochs.latest.auditor_store_id)
+    _fill(store, epochs, auditor_cells(epochs))
+
+
+def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
+    """Make an empty store the Ledger's, with the genesis in it; also the beginning of a rebuild."""
+    store_id = secrets.token_bytes(HASH_SIZE)
+    store.create(store_id)
+    _fill(store, epochs, ledger_cells(epochs, store_id))
+
+
+def _fill(store: RecordStore, epochs: Epochs, cells: dict[str, bytes]) -> None:
+    records = [(RecordKey(record.namespace, record.key), record.value) for record in epochs.genesis.records]
+    writes = tuple(RecordWrite(key, record) for key, record in genesis_versions(epochs.ledger_id, records))
+    refused = store.apply(StoreCall(expected_cells={"head": b""}, writes=writes, cells=cells))
+    assert refused is None, "a store that was just created is empty"

@@ -1,0 +1,46 @@
+"""The client for asyncio: the same threads underneath, awaitable on top."""
+
+import asyncio
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from streams.client import Client, ClientOptions
+from streams.client_receipts import ClientReceipt
+
+
+class AsyncClient:
+    """Sends requests of one entity to one ledger; made by `open`, closed by `async with`."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    async def open(
+        cls, directory: Path | str, entity: str, *, key_version: int = 1, options: ClientOptions | None = None
+    ) -> Self:
+        """As `Client.open`."""
+        return cls(
+            await asyncio.to_thread(Client.open, directory, entity, key_version=key_version, options=options)
+        )
+
+    async def execute(self, contract: str, argument: Any, *, version: int = 1) -> ClientReceipt:
+        """Send a call and wait for its verified receipt; run many at once with `asyncio.gather`.
+
+        Raises:
+            RejectedError, NoReceiptError: it was not decided.
+        """
+        future = await asyncio.to_thread(self._client.submit, contract, argument, version=version)
+        return await asyncio.wrap_future(future)
+
+    async def close(self) -> None:
+        """Wait for what is in flight, then end."""
+        await asyncio.to_thread(self._client.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

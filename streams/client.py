@@ -1,0 +1,368 @@
+"""The client: signs calls, sends them, and gives back verified receipts. Thousands may be in flight.
+
+Rules:
+
+1. What is submitted within the linger time is signed together: one signature over the Merkle root of the request_ids.
+2. A request is sent again, byte-identical, until there is a receipt, a final rejection, or it has expired.
+3. A body carries the greatest sequence this client has seen a receipt of (`after`), so that both parties answer for real time.
+4. Two threads: one signs and sends, one receives and checks. Results come through futures.
+"""
+
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Condition, Thread
+from types import TracebackType
+from typing import Any, Self
+
+from protocol.canonical_json import dumps
+from protocol.configuration import Epochs
+from protocol.errors import CountersignError
+from protocol.hashing import tagged
+from protocol.requests import gather_requests
+from protocol.signing import SigningKey
+from schemas.errors import MalformedMessageError
+from schemas.request import Envelope, RecordName, RequestBody
+from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
+from storage.effects import END_OFFSET, Message, Outgoing, Position
+from streams.client_hints import records_touched
+from streams.client_receipts import ClientReceipt, check_outcome, check_receipts, check_rejections
+from streams.kafka_connection import KafkaConnection
+from streams.kafka_log import KafkaLogReader, KafkaLogWriter
+from streams.log import LogUnavailableError
+from streams.role_directory import RoleConfiguration, key_file, load_key
+
+FORMAT = 1
+_RECEIVED_AT_ONCE = 16
+_RECEIVE_MS = 100
+_RESEND_FIRST_S = 2.0
+_RESEND_LONGEST_S = 30.0
+
+
+class RejectedError(CountersignError):
+    """The Auditor turned the request away; the code says why, and its signature that it did."""
+
+
+class NoReceiptError(CountersignError):
+    """The request expired without a receipt. It was not decided in time, or its receipt was lost on the way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """How a client sends.
+
+    Attributes:
+        linger_ms: how long the first request of a batch waits for others.
+        signed_together: most requests under one signature; 1 signs each request by itself.
+        in_flight: most requests without an answer; `submit` waits beyond that.
+        expiry_ms: validity of a request, from its signing.
+    """
+
+    linger_ms: int = 2
+    signed_together: int = 500
+    in_flight: int = 10_000
+    expiry_ms: int = 600_000
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    """A request on its way."""
+
+    body: RequestBody
+    request_id: bytes = b""
+    key: bytes = b""
+    value: bytes = b""
+    future: "Future[ClientReceipt]" = field(default_factory=Future)
+    send_again_at: float = 0.0
+    wait_s: float = _RESEND_FIRST_S
+
+
+class Client:
+    """Sends requests of one entity to one ledger.
+
+    Args:
+        connection: to the ledger's topics.
+        epochs: genesis and configurations, checked against the ledger_id this client trusts.
+        entity, key_version, key: who signs.
+        partitions: of the topic `requests`.
+    """
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        epochs: Epochs,
+        *,
+        entity: str,
+        key: SigningKey,
+        key_version: int = 1,
+        partitions: int = 4,
+        options: ClientOptions | None = None,
+    ) -> None:
+        self.entity = entity
+        self.epochs = epochs
+        self._key, self._key_version = key, key_version
+        self._partitions = partitions
+        self._options = options or ClientOptions()
+        self._limits = epochs.limits
+        self._after = -1
+        self._closing = False
+        self._changed = Condition()
+        self._submitted: list[_Pending] = []
+        self._pending: dict[bytes, _Pending] = {}
+        self._by_envelope: dict[bytes, _Pending] = {}
+        self._writer = KafkaLogWriter(connection, linger_ms=1)
+        self._reader = KafkaLogReader(connection)
+        self._seek_end()
+        self._threads = [
+            Thread(target=self._send_loop, name="client-send", daemon=True),
+            Thread(target=self._receive_loop, name="client-receive", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @classmethod
+    def open(
+        cls, directory: Path | str, entity: str, *, key_version: int = 1, options: ClientOptions | None = None
+    ) -> Self:
+        """Make a client from its directory: `role.toml` and the entity's key file.
+
+        Raises:
+            CountersignError: `config.invalid`, or the ledger's genesis or epochs cannot be trusted.
+        """
+        role = RoleConfiguration.load(Path(directory))
+        key = load_key(key_file(Path(directory), entity, key_version))
+        return cls(
+            role.connection(),
+            role.epochs(),
+            entity=entity,
+            key=key,
+            key_version=key_version,
+            partitions=role.partitions,
+            options=options,
+        )
+
+    def _seek_end(self) -> None:
+        """Listen from now on: answers come after what is asked."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self._reader.seek([Position(topic, 0, END_OFFSET) for topic in (RECEIPTS, REJECTIONS)])
+                return
+            except LogUnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+
+    # --- What users call ---
+
+    def submit(
+        self,
+        contract: str,
+        argument: Any,
+        *,
+        version: int = 1,
+        keys: Iterable[tuple[str, str]] | None = None,
+        expiry_ms: int | None = None,
+    ) -> "Future[ClientReceipt]":
+        """Send a call; the future gives its verified receipt.
+
+        Args:
+            contract: its registered name.
+            argument: a JSON value without floats.
+            keys: records (namespace, key) the call will touch, fetched ahead; known for the generic contracts.
+            expiry_ms: validity from now on.
+
+        Raises:
+            CountersignError: `argument.not_canonical`, `request.too_large`; before anything is sent.
+        """
+        pending = _Pending(body=self._body(contract, version, argument, keys, expiry_ms))
+        with self._changed:
+            while len(self._pending) + len(self._submitted) >= self._options.in_flight and not self._closing:
+                self._changed.wait()
+            if self._closing:
+                raise CountersignError("client.closed")
+            self._submitted.append(pending)
+            self._changed.notify_all()
+        return pending.future
+
+    def execute(
+        self, contract: str, argument: Any, *, version: int = 1, timeout_s: float | None = 60
+    ) -> ClientReceipt:
+        """Send a call and wait for its verified receipt.
+
+        Raises:
+            RejectedError, NoReceiptError: it was not decided.
+            TimeoutError: no answer yet; the request may still be decided.
+        """
+        return self.submit(contract, argument, version=version).result(timeout_s)
+
+    def close(self, *, timeout_s: float = 30) -> None:
+        """Wait for what is in flight, then end."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while (self._pending or self._submitted) and time.monotonic() < deadline:
+                self._changed.wait(0.1)
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        for pending in [*self._pending.values(), *self._submitted]:
+            pending.future.cancel()
+        self._writer.close()
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(timeout_s=30 if error is None else 0)
+
+    def _body(
+        self,
+        contract: str,
+        version: int,
+        argument: Any,
+        keys: Iterable[tuple[str, str]] | None,
+        expiry_ms: int | None,
+    ) -> RequestBody:
+        data = dumps(argument)
+        if len(data) > self._limits.argument_bytes:
+            raise CountersignError("request.too_large", f"argument of {len(data)} bytes")
+        names = (
+            records_touched(contract, argument) if keys is None else tuple(RecordName(*key) for key in keys)
+        )
+        return RequestBody(
+            format=FORMAT,
+            ledger_id=self.epochs.ledger_id,
+            entity=self.entity,
+            key_version=self._key_version,
+            nonce=secrets.token_bytes(16),
+            contract=contract,
+            contract_version=version,
+            argument=data,
+            not_before_ms=0,
+            expiry_ms=int(time.time() * 1000) + (expiry_ms or self._options.expiry_ms),
+            after=self._after,
+            keys=names,
+        )
+
+    # --- The sending thread ---
+
+    def _send_loop(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch is None:
+                return
+            if batch:
+                self._sign(batch)
+                for pending in batch:
+                    self._send(pending)
+            self._writer.take_failures()
+            self._send_again()
+
+    def _next_batch(self) -> list[_Pending] | None:
+        """What was submitted, after the linger time; empty when it is time to look after old requests, None at the end."""
+        most = self._options.signed_together
+        with self._changed:
+            if not self._submitted and not self._closing:
+                self._changed.wait(_RECEIVE_MS / 1000)
+            if self._submitted and not self._closing:
+                deadline = time.monotonic() + self._options.linger_ms / 1000
+                while len(self._submitted) < most and (left := deadline - time.monotonic()) > 0:
+                    self._changed.wait(left)
+            if self._closing and not self._submitted:
+                return None
+            batch, self._submitted = self._submitted[:most], self._submitted[most:]
+            return batch
+
+    def _sign(self, batch: Sequence[_Pending]) -> None:
+        unsigned = gather_requests(self.epochs.ledger_id, [pending.body.to_bytes() for pending in batch])
+        envelopes = unsigned.envelopes(self._key.sign(unsigned.signed))
+        now = time.monotonic()
+        for pending, request_id, envelope in zip(batch, unsigned.request_ids, envelopes, strict=True):
+            envelope_bytes = envelope.to_bytes()
+            pending.request_id = request_id
+            first = pending.body.keys[0] if pending.body.keys else None
+            pending.key = first.key.encode() if first else self.entity.encode()
+            pending.value = Envelope.avro.frame + envelope_bytes
+            pending.send_again_at = now + pending.wait_s
+            self._pending[request_id] = pending
+            self._by_envelope[tagged("envelope", envelope_bytes)] = pending
+
+    def _send(self, pending: _Pending) -> None:
+        partition = request_partition(pending.key, self._partitions)
+        message = Outgoing(REQUESTS, partition, pending.key, pending.value)
+        while not self._writer.send_nowait(message, pending):
+            self._writer.take_failures(10)
+
+    def _send_again(self) -> None:
+        """Send again what has waited too long for an answer; give up what has expired."""
+        now, now_ms = time.monotonic(), time.time() * 1000
+        for pending in list(self._pending.values()):
+            if pending.send_again_at > now:
+                break  # in the order of their sending, near enough
+            if pending.body.expiry_ms + self._limits.clock_skew_ms < now_ms:
+                self._settle(pending, error=NoReceiptError("request.expired", "no receipt came"))
+                continue
+            pending.wait_s = min(2 * pending.wait_s, _RESEND_LONGEST_S)
+            pending.send_again_at = now + pending.wait_s
+            self._pending[pending.request_id] = self._pending.pop(pending.request_id, pending)
+            self._send(pending)
+
+    # --- The receiving thread ---
+
+    def _receive_loop(self) -> None:
+        while not self._closing:
+            messages, _ = self._reader.receive((RECEIPTS, REJECTIONS), _RECEIVED_AT_ONCE, _RECEIVE_MS)
+            for message in messages:
+                try:
+                    self._take_receipts(message) if message.topic == RECEIPTS else self._take_rejections(
+                        message
+                    )
+                except (CountersignError, MalformedMessageError):
+                    continue  # nothing that both parties, or the Auditor, signed: anybody can write rubbish
+
+    def _take_receipts(self, message: Message) -> None:
+        checked = check_receipts(message.value or b"", self.epochs)
+        mine = [
+            (index, pending)
+            for index, request_id in enumerate(checked.request_ids())
+            if (pending := self._pending.get(request_id)) is not None
+        ]
+        for index, pending in mine:
+            try:
+                receipt = check_outcome(checked, index, pending.request_id, pending.body)
+            except CountersignError as error:
+                self._settle(pending, error=error)
+            else:
+                self._settle(pending, receipt=receipt)
+        if mine:
+            self._after = max(self._after, checked.statement.sequence)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _take_rejections(self, message: Message) -> None:
+        for entry in check_rejections(message.value or b"", self.epochs):
+            pending = self._pending.get(entry.request_id) or self._by_envelope.get(entry.envelope_hash)
+            if pending is not None and entry.final:
+                self._settle(pending, error=RejectedError(entry.code, f"request {pending.request_id.hex()}"))
+            elif pending is not None and entry.code != "busy":
+                self._settle(pending, error=RejectedError(entry.code, "trying again later may help"))
+        with self._changed:
+            self._changed.notify_all()
+
+    def _settle(
+        self, pending: _Pending, *, receipt: ClientReceipt | None = None, error: Exception | None = None
+    ) -> None:
+        if self._pending.pop(pending.request_id, None) is None:
+            return
+        self._by_envelope.pop(tagged("envelope", pending.value[len(Envelope.avro.frame) :]), None)
+        if error is not None:
+            pending.future.set_exception(error)
+        else:
+            assert receipt is not None
+            pending.future.set_result(receipt)

@@ -1,0 +1,160 @@
+"""A role's own directory: its configuration file `role.toml`, and its private key files.
+
+What a role trusts stands here: the ledger_id of its own file counts, whatever another file or a topic says.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Self
+
+from protocol.configuration import Epochs, check_epochs
+from protocol.errors import CountersignError
+from protocol.signing import SigningKey
+from streams.kafka_connection import KafkaConnection
+
+CONFIGURATION_FILE = "role.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleConfiguration:
+    """What one process of one role is told.
+
+    Attributes:
+        directory: of the role; other paths are inside it unless absolute.
+        ledger_id: hex; what this role trusts, whatever a file or a topic says.
+        public: directory of genesis and configurations.
+        bootstrap_servers: of the Kafka cluster.
+        topic_prefix: of this ledger's topics.
+        partitions: of the topic `requests`.
+        store_url: of the party's Redis or Valkey, password included.
+        guard_file: the signing guard, on another disk than the store in earnest.
+        query_port: of a learner's query endpoint, on loopback.
+        kafka: further settings of librdkafka (TLS, SASL).
+    """
+
+    directory: Path
+    ledger_id: str
+    public: str
+    bootstrap_servers: str = ""
+    topic_prefix: str = ""
+    partitions: int = 4
+    store_url: str = ""
+    guard_file: str = "guard/signing.guard"
+    query_port: int = 0
+    kafka: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a role's file.
+
+        Raises:
+            CountersignError: `config.invalid`, it is missing, is no TOML, or has an unknown or ill-typed setting.
+        """
+        file = directory / CONFIGURATION_FILE
+        try:
+            values = tomllib.loads(file.read_text())
+        except OSError as error:
+            raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CountersignError("config.invalid", f"{file}: {error}") from error
+        for name, value in values.items():
+            if name not in _SETTINGS:
+                raise CountersignError("config.invalid", f"{file}: unknown setting {name}")
+            expected = _SETTINGS[name]
+            if type(value) is not expected:
+                raise CountersignError(
+                    "config.invalid", f"{file}: {name} should be of type {expected.__name__}"
+                )
+        try:
+            return cls(directory=directory, **values)
+        except TypeError as error:
+            raise CountersignError("config.invalid", f"{file}: {error}") from error
+
+    def save(self) -> None:
+        """Write the file, readable by its owner only: it may hold a password."""
+        lines: list[str] = []
+        table: list[str] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, Mapping):
+                table += (
+                    [f"[{each.name}]", *(f"{_quoted(k)} = {_quoted(v)}" for k, v in value.items())]
+                    if value
+                    else []
+                )
+            elif each.name != "directory":
+                lines.append(f"{each.name} = {value if isinstance(value, int) else _quoted(value)}")
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = self.directory / CONFIGURATION_FILE
+        file.touch(mode=0o600)
+        file.write_text("\n".join([*lines, *table]) + "\n")
+
+    def path(self, name: str) -> Path:
+        """A file of this role."""
+        return self.directory / name
+
+    def connection(self) -> KafkaConnection:
+        """How to reach this ledger's topics."""
+        return KafkaConnection(bootstrap=self.bootstrap_servers, prefix=self.topic_prefix, options=self.kafka)
+
+    def epochs(self) -> Epochs:
+        """Genesis and configurations, checked against the trusted ledger_id.
+
+        Raises:
+            CountersignError: `config.invalid`, or a code of `protocol.configuration`.
+        """
+        public = self.directory / self.public
+        try:
+            genesis = (public / "genesis.avro").read_bytes()
+            files = sorted(public.glob("configuration-*.avro"), key=lambda file: int(file.stem.split("-")[1]))
+            signed = [file.read_bytes() for file in files]
+        except (OSError, ValueError) as error:
+            raise CountersignError("config.invalid", f"{public}: {error}") from error
+        return check_epochs(bytes.fromhex(self.ledger_id), genesis, signed)
+
+
+_SETTINGS: Mapping[str, type] = {
+    each.name: {"int": int, "str": str}.get(getattr(each.type, "__name__", ""), dict)
+    for each in fields(RoleConfiguration)
+    if each.name != "directory"
+}
+"""The settings of a role's file, each with its type."""
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def load_key(file: Path) -> SigningKey:
+    """Read a private key.
+
+    Raises:
+        CountersignError: `config.invalid`, the file is missing, unreadable, open to others, or holds no key.
+    """
+    try:
+        return SigningKey.load(read_private(file))
+    except ValueError as error:
+        raise CountersignError("config.invalid", f"{file}: {error}") from error
+
+
+def read_private(file: Path) -> bytes:
+    """Read a private file; one that others can read is refused.
+
+    Raises:
+        CountersignError: `config.invalid`.
+    """
+    try:
+        if file.stat().st_mode & 0o077:
+            raise CountersignError(
+                "config.invalid", f"{file} can be read by others; make it private: chmod 600"
+            )
+        return file.read_bytes()
+    except OSError as error:
+        raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
+
+
+def key_file(client_directory: Path, entity: str, key_version: int) -> Path:
+    """Where a client keeps an entity's private key."""
+    return client_directory / "entities" / entity / f"key-{key_version}.pem"
