@@ -1,1 +1,29 @@
-"""What every test shares."""
+"""What every test shares.
+
+- Quick tests run first: the house itself, units, properties, conformance, simulation; real servers last.
+- What lies in tests/integration is marked `integration`, so that `make unit` leaves it out.
+- Hypothesis judges no test by its speed: the machine may be busy.
+"""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_ORDER = ("architecture", "unit", "property", "conformance", "simulation", "integration")
+_HERE = Path(__file__).parent
+
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
+
+
+def _directory(item: pytest.Item) -> str:
+    return item.path.relative_to(_HERE).parts[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by directory, and put the quick ones first."""
+    for item in items:
+        if _directory(item) == "integration":
+            item.add_marker(pytest.mark.integration)
+    items.sort(key=lambda item: (*_ORDER, _directory(item)).index(_directory(item)))

@@ -18,8 +18,6 @@ from deploy.local.ports import is_free
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from protocol.errors import CountersignError
 
-pytestmark = pytest.mark.integration
-
 
 def _make_topic(stack: LocalStack, name: str) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
@@ -127,7 +125,7 @@ def test_crashed_stores_come_back_with_everything_acknowledged(fresh_stores: Loc
 
 @pytest.mark.slow
 def test_a_crashed_kafka_comes_back_and_stop_leaves_nothing(own_stack: LocalStack) -> None:
-    """Kafka, killed and started again, has its messages and takes new ones; stop leaves no process or port."""
+    """Kafka, killed and started again, has its messages and takes new ones; stop leaves nothing."""
     _make_topic(own_stack, "kept")
     _produce(own_stack, "kept", b"before")
     servers = own_stack.bootstrap_servers
