@@ -100,9 +100,18 @@ class KafkaAdmin:
         return tuple(topic.name for topic in topics if topic.name in missing)
 
     def _await_topics(self, topics: Sequence[Topic], deadline: float) -> None:
-        while missing := self.missing_topics(topics):
+        """Wait until every partition answers: a new one is listed before its broker knows that it leads it."""
+        while True:
+            try:
+                missing = self.missing_topics(topics)
+                if not missing:
+                    self.extents(topics)
+                    return
+                waiting = LogUnavailableError(f"topics that do not appear: {', '.join(missing)}")
+            except LogUnavailableError as error:
+                waiting = error
             if time.monotonic() >= deadline:
-                raise LogUnavailableError(f"topics that do not appear: {', '.join(missing)}")
+                raise waiting
             time.sleep(_PAUSE_S)
 
     def missing_topics(self, topics: Sequence[Topic]) -> tuple[str, ...]:
@@ -122,7 +131,9 @@ class KafkaAdmin:
     def differences(self, topics: Sequence[Topic]) -> tuple[str, ...]:
         """How the cluster's topics differ from the table: one line each, none if all is well."""
         known = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
-        resources = [ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics]
+        resources = [
+            ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics
+        ]
         described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
         lines = []
         for topic, resource in zip(topics, resources, strict=True):
@@ -149,6 +160,12 @@ class KafkaAdmin:
             name: Extent(first=first[place.topic, place.partition], end=end[place.topic, place.partition])
             for name, place in places.items()
         }
+
+    def shorten(self, topic: str, partition: int, first: int) -> None:
+        """Delete the messages of a partition whose offset is below `first`."""
+        place = TopicPartition(self._connection.full_name(topic), partition, first)
+        for future in self._client.delete_records([place], request_timeout=_REQUEST_TIMEOUT_S).values():
+            _answer(future, f"shorten {topic}")
 
     def _offsets(self, places: Iterable[TopicPartition], which: OffsetSpec) -> dict[tuple[str, int], int]:
         futures = self._client.list_offsets(dict.fromkeys(places, which), request_timeout=_REQUEST_TIMEOUT_S)

@@ -26,6 +26,7 @@ from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, Log
 _REQUEST_TIMEOUT_S = 2.0
 _DOUBT_MS = 2_000
 _PAUSE_S = 0.05
+_BATCH = 500
 
 _OnDelivery = Callable[[KafkaError | None, KafkaMessage], None]
 
@@ -160,12 +161,10 @@ class KafkaLogReader:
     def _assign(self) -> None:
         """Fetch everything anew from our own positions; what librdkafka fetched ahead is dropped."""
         self._paused.clear()
-        places = []
-        for (topic, partition), (offset, epoch) in self._next.items():
-            place = TopicPartition(self._connection.full_name(topic), partition, offset)
-            if epoch >= 0:
-                place.leader_epoch = epoch
-            places.append(place)
+        places = [
+            TopicPartition(self._connection.full_name(topic), partition, offset, leader_epoch=epoch)
+            for (topic, partition), (offset, epoch) in self._next.items()
+        ]
         self._consumer.assign(places)
 
     def _heal(self) -> list[Alarm]:
@@ -219,10 +218,10 @@ class KafkaLogReader:
             offset = first if count is None else max(first, end - count)
             consumer.assign([TopicPartition(name, 0, offset)])
             while offset < end:
-                arrived = consumer.consume(500, _REQUEST_TIMEOUT_S)
-                if not arrived:
+                head = consumer.poll(_REQUEST_TIMEOUT_S)
+                if head is None:
                     raise LogUnavailableError(f"{topic}: {self._reach.text}")
-                for raw in arrived:
+                for raw in (head, *consumer.consume(_BATCH, 0)):
                     error = raw.error()
                     if error is None:
                         offset = _place(raw)[2] + 1
