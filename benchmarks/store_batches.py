@@ -2,9 +2,9 @@
 
     python -m benchmarks.store_batches [--batches 40] [--requests 500] [--accounts 100000] [--hot] [--json]
 
-Each request reads and writes two accounts; a batch also reads five records of `sys`, looks up and adds its requests
-in the replay guard, and puts an order of 1,000 bytes per request into the outbox. Making the new records is not
-counted, reading and storing them is.
+Each request reads and writes two accounts; a batch also reads five records of `sys`, looks up and adds its
+requests in the replay guard, and puts an order of 1,000 bytes per request into the outbox. Making the new
+records is not counted, reading and storing them is.
 """
 
 import argparse

@@ -15,8 +15,8 @@
 RECORD is `LENGTH:NAMESPACE:KEY`, with the number of characters of the namespace: no two records share a key.
 
 A version is written once and never moved: a new one costs the same whatever came before it, and all that
-changes in place is a head of 40 bytes, which is also all that a call has to compare. (To keep the newest version
-at one key and to move it aside with RENAME took half as much CPU again, measured.)
+changes in place is a head of 40 bytes, which is also all that a call has to compare. (To keep the newest
+version at one key and to move it aside with RENAME took half as much CPU again, measured.)
 """
 
 from collections import defaultdict
@@ -119,7 +119,7 @@ def arguments(call: StoreCall) -> tuple[list[RecordKey], list[Argument]]:
 def _written(
     writes: Iterable[RecordWrite],
 ) -> tuple[dict[RecordKey, Record], list[tuple[RecordKey, Record]], dict[RecordKey, bytes]]:
-    """Newest version of each record, those between it and the stored one, and the heads that must be stored."""
+    """Newest version of each record, those between it and the stored one, heads that must be stored."""
     newest: dict[RecordKey, Record] = {}
     superseded: list[tuple[RecordKey, Record]] = []
     heads: dict[RecordKey, bytes] = {}

@@ -16,7 +16,7 @@ QUICK_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=4096"}
 
 
 class Valkey:
-    """One server process, its data in `directory`; it survives `kill` and `start` with the same data and port.
+    """One server process, its data in `directory`; after `kill` or `stop` it can `start` with the same data.
 
     Attributes:
         settings: of the server's configuration, by name; they replace the durable ones that are the default.

@@ -1,0 +1,91 @@
+"""Performs the effects that need nothing but a party's store and its signing guard."""
+
+from collections.abc import Callable
+
+from storage.effects import (
+    Applied,
+    Apply,
+    Event,
+    Fetch,
+    Fetched,
+    GuardRead,
+    Load,
+    Loaded,
+    Note,
+    Noted,
+    Outbox,
+    ReadGuard,
+    ReadOutbox,
+    Refused,
+    StoreEffect,
+)
+from storage.ports import RecordStore, Refusal, SigningGuard
+
+
+class StorePerformer:
+    """Answers store and guard effects, for a stage and for the simulation alike.
+
+    Args:
+        store: the party's store.
+        guard: its signing guard, whose lock is held.
+        now_ms: the clock of whoever performs, read when an effect is done.
+    """
+
+    def __init__(self, store: RecordStore, guard: SigningGuard, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._guard = guard
+        self._now_ms = now_ms
+
+    def perform(self, effect: StoreEffect) -> Event:
+        """Do what the effect asks for and return the event that answers it.
+
+        Raises:
+            CountersignError: one of `storage.errors`, or `DamagedRecordError`.
+        """
+        match effect:
+            case Fetch():
+                return self._fetch(effect)
+            case Apply():
+                return self._apply(effect)
+            case Load():
+                contents = self._store.load()
+                return Loaded(
+                    now_ms=self._now_ms(), cells=contents.cells, replay_entries=contents.replay_entries
+                )
+            case ReadOutbox():
+                entries = self._store.read_outbox(effect.kind, effect.first, effect.last)
+                return Outbox(now_ms=self._now_ms(), entries=entries)
+            case Note():
+                self._guard.note(effect.places)
+                return Noted(now_ms=self._now_ms())
+            case ReadGuard():
+                return GuardRead(now_ms=self._now_ms(), place=self._guard.highest(effect.kind))
+
+    def _fetch(self, effect: Fetch) -> Fetched:
+        found = self._store.fetch(
+            effect.keys,
+            versions=effect.versions,
+            scans=effect.scans,
+            replay=effect.replay,
+            cells=effect.cells,
+        )
+        return Fetched(
+            now_ms=self._now_ms(),
+            records=found.records,
+            versions=found.versions,
+            scans=found.scans,
+            replayed=found.replayed,
+            cells=found.cells,
+        )
+
+    def _apply(self, effect: Apply) -> Applied | Refused:
+        done = self._store.apply(effect.call)
+        if isinstance(done, Refusal):
+            return Refused(
+                now_ms=self._now_ms(),
+                reason=done.reason,
+                cells=done.cells,
+                stale=done.stale,
+                replayed=done.replayed,
+            )
+        return Applied(now_ms=self._now_ms(), replay_entries=done.replay_entries)
