@@ -19,9 +19,11 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 TOKENS = st.sampled_from(
-    b'{ } [ ] , : " \\ null true false 0 1 5 12 - . e E "a" "b" u 0000 001f d800'.split()
-    + [b"9007199254740991", b"9007199254740992", b"18446744073709551616"]
-    + [b" ", b"\n", b"\xc3\xa9", b"\xed\xa0\x80", b"\xff"]
+    [
+        *b'{ } [ ] , : " \\ null true false 0 1 5 12 - . e E "a" "b" u 0000 001f d800'.split(),
+        *(b"9007199254740991", b"9007199254740992", b"18446744073709551616"),
+        *(b" ", b"\n", b"\xc3\xa9", b"\xed\xa0\x80", b"\xff"),
+    ]
 )
 
 

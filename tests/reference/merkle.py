@@ -1,4 +1,4 @@
-"""The Merkle tree as RFC 6962, section 2.1, defines it: recursive and slow, written without a look at ours."""
+"""The Merkle tree as RFC 6962, section 2.1, defines it: recursive, slow, written without a look at ours."""
 
 import hashlib
 from collections.abc import Sequence

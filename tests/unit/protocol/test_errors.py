@@ -10,7 +10,9 @@ import pytest
 from protocol.errors import ERRORS, CountersignError, Explained
 
 ROOT = Path(__file__).parents[3]
-PACKAGES = ("schemas", "protocol", "storage", "auditor", "ledger", "learners", "streams", "deploy", "countersign")
+PACKAGES = (
+    "schemas", "protocol", "storage", "auditor", "ledger", "learners", "streams", "deploy", "countersign",
+)  # fmt: skip
 CODE = re.compile(r"[a-z]+\.[a-z_]+|busy")
 
 
@@ -26,11 +28,11 @@ def test_every_row_explains_its_code(row: Explained) -> None:
 
 
 def test_the_codes_that_requests_rely_on() -> None:
-    """Codes of rejections and outcomes stand in signed messages: they are here, with the fault and retry they have."""
+    """Codes of rejections and outcomes stand in signed messages: they are here, final or not as they were."""
     final = {
-        "request.malformed", "request.wrong_ledger", "request.expired", "request.bad_signature", "request.replayed",
-        "request.too_large", "argument.not_canonical", "entity.unknown", "entity.key_revoked", "contract.unknown",
-        "contract.resources",
+        "request.malformed", "request.wrong_ledger", "request.expired", "request.bad_signature",
+        "request.replayed", "request.too_large", "argument.not_canonical", "entity.unknown",
+        "entity.key_revoked", "contract.unknown", "contract.resources",
     }  # fmt: skip
     retry = {"request.not_yet_valid", "request.too_far_ahead", "request.after_unknown", "busy"}
     outcomes = {
@@ -66,8 +68,9 @@ def _codes_in(path: Path) -> Iterator[tuple[str, int]]:
         first = node.args[:1] if name.endswith(("Error", "Rejected")) or name == "__init__" else []
         named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
         for value in (*first, *named):
-            if isinstance(value, ast.Constant) and isinstance(value.value, str) and CODE.fullmatch(value.value):
-                yield value.value, node.lineno
+            text = value.value if isinstance(value, ast.Constant) else None
+            if isinstance(text, str) and CODE.fullmatch(text):
+                yield text, node.lineno
 
 
 def test_the_packages_use_no_other_codes() -> None:

@@ -53,7 +53,7 @@ def test_moving_a_boundary_changes_the_hash() -> None:
 
 
 def test_no_tagged_hash_is_the_hash_of_a_leaf() -> None:
-    """A length in front is not enough: its zero bytes make it a Merkle leaf. "CSv1" in front keeps the domains apart."""
+    """A length in front is not enough: its zero byte makes it a Merkle leaf; "CSv1" keeps them apart."""
     framed = (1).to_bytes(4, "big") + (1).to_bytes(8, "big") + b"x"
     assert sha256(framed).digest() == leaf_hash(framed[1:])
     tagged_bytes = b"CSv1\x05order" + framed

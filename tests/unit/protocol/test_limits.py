@@ -98,7 +98,7 @@ def test_missing_and_unknown_names() -> None:
     ],
 )
 def test_the_inner_fits_the_outer(inner: str, outer: str) -> None:
-    """A request that passes its own limit can always be ordered: limits that contradict each other are refused."""
+    """A request within its own limit can always be ordered: limits that contradict each other are refused."""
     limits = Limits()
     with pytest.raises(InvalidLimitsError, match=f"{inner} is wider than {outer}"):
         dataclasses.replace(limits, **{inner: getattr(limits, outer) + 1})
