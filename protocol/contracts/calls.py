@@ -1,13 +1,16 @@
 """What goes into the execution of a batch, and what comes out of it.
 
-1. A `Batch` holds its calls in order; the results are a tuple with one `Execution` or `Rejected` for each call, in the same order.
+1. A `Batch` holds its calls in order; the results are one `Execution` or `Rejected` for each call, in the same order.
+   They are fewer where the batch was closed because its results had become too large: the rest was not executed.
 2. A rejected call has no effect and takes no index: `Execution.index` counts the calls that were not rejected,
    and (batch sequence, index) is the writer of every version that the call wrote.
-3. A record is listed once among the reads of a call, with the version that was current before the call. Whatever a
-   call relies on is read: the key of its entity, its contracts, the namespaces and the earlier versions of what it writes.
-4. A scan covers the keys `start <= key < end` (an empty `end` means the end of the namespace). Its rows are the records as they
-   were before the call, deleted ones among them, in the order of their keys (by code point), at most `limit`. When it found
-   fewer, it is `exhausted` and `covered_to` is `end`; otherwise `covered_to` is the last key it saw.
+3. A record is listed once among the reads of a call, with the version that was current before the call.
+   Whatever a call relies on is read: the key of its entity, its contracts, the namespaces it writes, and
+   the version before each one that it writes.
+4. A scan covers the keys `start <= key < end` (an empty `end` means the end of the namespace). Its rows are
+   the records as they were before the call, deleted ones among them, by code point of their keys, at most
+   `limit`. When it found fewer, it is `exhausted` and `covered_to` is `end`; otherwise `covered_to` is the
+   last key it saw.
 5. Values are the bytes of canonical JSON; a deleted record has none.
 """
 
@@ -129,11 +132,3 @@ class Rejected:
     code: str
     final: bool
     reads: tuple[Read, ...] = ()
-
-
-class DamagedRecordError(Exception):
-    """A record of our own store does not have the hash that is stored with it: we are at fault and must halt."""
-
-    def __init__(self, key: RecordKey) -> None:
-        super().__init__(f"record {key.namespace}/{key.key} does not have its hash")
-        self.key = key
