@@ -107,7 +107,7 @@ def test_children_end_with_their_service(supervisor: Supervisor, tmp_path: Path)
     assert not _is_running(child)
 
 
-def test_children_of_a_crashed_service_end_before_its_next_start(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_children_of_a_crashed_service_end_before_it_restarts(supervisor: Supervisor, tmp_path: Path) -> None:
     """After a crash the children without a parent are ended, so that they do not work beside the new ones."""
     service = _service(tmp_path, PARENT, says="\n")
     supervisor.start(service)
