@@ -364,11 +364,10 @@ class Runner:
 
 
 def bytes_in_decision(execution: Execution) -> int:
-    """What an execution takes in a decision, at most or nearly."""
+    """What an execution takes in a decision, nearly."""
     size = len(execution.output) + sum([len(write.record.value) for write in execution.writes])
-    for read in execution.reads:
-        size += _VERSION_BYTES + 2 * len(read.key)
+    size += _VERSION_BYTES * len(execution.reads) + 2 * sum([len(read.key) for read in execution.reads])
     for scan in execution.scans:
-        size += _VERSION_BYTES + 4 * len(scan.start) + 4 * len(scan.end)
-        size += sum([_VERSION_BYTES + 2 * len(row.key) for row in scan.rows])
+        size += _VERSION_BYTES * (1 + len(scan.rows)) + 4 * (len(scan.start) + len(scan.end))
+        size += 2 * sum([len(row.key) for row in scan.rows])
     return size

@@ -4,7 +4,7 @@
 2. It is a `Fetch` itself, so a batch can be executed in portions, each over what the portions before it wrote.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from protocol.contracts.calls import Fetch, Read
@@ -43,20 +43,24 @@ class Overlay:
             self._admit(key, record)
         return record
 
-    def read(self, key: RecordKey) -> Read:
-        """Say which version of a record is current."""
-        read = self._reads.get(key)
-        if read is None:
-            record = self.record(key)
-            read = self._reads[key] = Read(
-                key.namespace,
-                key.key,
-                record.version,
-                record.writer_sequence,
-                record.writer_index,
-                record.record_hash,
-            )
-        return read
+    def reads(self, keys: Iterable[RecordKey]) -> tuple[Read, ...]:
+        """Say which version of each of these records, all seen before, is current."""
+        found = []
+        for key in keys:
+            read = self._reads.get(key)
+            if read is None:
+                namespace, name = key
+                record = self._current[key]
+                read = self._reads[key] = Read(
+                    namespace,
+                    name,
+                    record.version,
+                    record.writer_sequence,
+                    record.writer_index,
+                    record.record_hash,
+                )
+            found.append(read)
+        return tuple(found)
 
     def write(self, key: RecordKey, record: Record) -> None:
         """Put the next version of a record on top."""

@@ -165,7 +165,7 @@ class Transaction:
 
     def reads(self) -> tuple[Read, ...]:
         """Every record read, in the order of the first look."""
-        return tuple([self._overlay.read(key) for key in self._seen])
+        return self._overlay.reads(self._seen)
 
     def apply(
         self, ledger_id: bytes, request_id: bytes, writer_sequence: int, writer_index: int
