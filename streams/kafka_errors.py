@@ -19,7 +19,9 @@ _REFUSALS = frozenset(
         KafkaError._INVALID_ARG,
     }
 )
-_LOST_POSITIONS = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE})
+_LOST_POSITIONS = frozenset(
+    {KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE}
+)
 _DIVERGENCE = re.compile(r"broker end offset is (\d+)")
 
 

@@ -252,7 +252,7 @@ class KafkaLogReader:
 
 
 class KafkaLogWriter:
-    """A `LogWriter` on Kafka, with a way to send without waiting for clients.
+    """A `LogWriter` and `NowaitWriter` on Kafka.
 
     Args:
         connection: to which cluster.
@@ -342,14 +342,7 @@ class KafkaLogWriter:
     # --- Sending without waiting ---
 
     def send_nowait(self, message: Outgoing, reference: object) -> bool:
-        """Send a message and go on; if it cannot be delivered, `take_failures` says so under `reference`.
-
-        Returns:
-            False if there is no room at the moment: call `take_failures`, and try again.
-
-        Raises:
-            LogRefusedError: the message is too long.
-        """
+        """See `NowaitWriter.send_nowait`."""
         if self._reach.fatal:
             self._start_anew()
         return self._produce(message, partial(self._on_failure, reference))
@@ -359,7 +352,7 @@ class KafkaLogWriter:
             self._failures.append(DeliveryFailure(reference, not is_refusal(error), error.str()))
 
     def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
-        """Let librdkafka report for up to `wait_ms`, and give the failures since the last call."""
+        """See `NowaitWriter.take_failures`."""
         self._producer.poll(wait_ms / 1000)
         failures, self._failures = self._failures, []
         return failures

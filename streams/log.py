@@ -137,6 +137,25 @@ class LogWriter(Protocol):
         ...
 
 
+class NowaitWriter(Protocol):
+    """Writes many messages without waiting for each. Used by one thread."""
+
+    def send_nowait(self, message: Outgoing, reference: object) -> bool:
+        """Send a message and go on; if it cannot be delivered, `take_failures` says so under `reference`.
+
+        Returns:
+            False if there is no room at the moment: call `take_failures`, and try again.
+
+        Raises:
+            LogRefusedError: the message is too long.
+        """
+        ...
+
+    def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
+        """Let the log report for up to `wait_ms`, and give the failures since the last call."""
+        ...
+
+
 def publish(writer: LogWriter, messages: Sequence[Outgoing], give_up: Callable[[], bool]) -> bool:
     """Send messages and wait until the broker has them all; False if `give_up` said so before.
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from storage.effects import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
-from streams.log import LogRefusedError, LogStartLostError, LogUnavailableError
+from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 
 
 @dataclass(kw_only=True)
@@ -306,7 +306,7 @@ class MemoryLogReader:
 
 
 class MemoryLogWriter:
-    """A `LogWriter` of a `MemoryLog`."""
+    """A `LogWriter` and `NowaitWriter` of a `MemoryLog`."""
 
     def __init__(self, log: MemoryLog, number: int) -> None:
         self.number = number
@@ -320,6 +320,15 @@ class MemoryLogWriter:
                     raise LogRefusedError(f"{message.topic}: {len(message.value)} bytes are above the limit")
                 self._log._send(self.number, message)
             self._log._land()
+
+    def send_nowait(self, message: Outgoing, reference: object) -> bool:
+        """See `NowaitWriter.send_nowait`."""
+        self.send([message])
+        return True
+
+    def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
+        """See `NowaitWriter.take_failures`; there are none here."""
+        return []
 
     def flush(self, wait_ms: int) -> bool:
         """See `LogWriter.flush`."""

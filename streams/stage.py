@@ -1,0 +1,176 @@
+"""The stage loop: hosts one machine in one thread, and does for it what it asks for.
+
+Rules:
+
+1. `event = perform(effect); effect = machine.step(event)`, until the machine halts or the stage is to stop.
+2. A stop is clean where it can be: the stage goes on to the machine's next wait (`Receive`, `Await`), when
+   everything that was begun is stored, signed and sent. After `drain_s` it ends wherever it is: a machine may
+   be dropped at any point, for the next one loads what there is.
+3. A machine whose `Apply` was left open is dropped, and a new one made.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import TypeVar
+
+from protocol.errors import CountersignError
+from storage.effects import Await, Effect, Event, Halt, Receive, Started
+from storage.errors import StoreUnavailableError
+from storage.machine import Machine
+from streams.metrics import StageMeter
+from streams.performer import EffectPerformer, Ports, StoppedError
+
+_REBIRTH_FIRST_S = 0.05
+_REBIRTH_S_MAX = 5.0
+
+Given = TypeVar("Given")
+Done = TypeVar("Done")
+
+_log = logging.getLogger("countersign.stage")
+
+
+class StopSignal:
+    """Tells the stages of a process when to end.
+
+    Args:
+        drain_s: how long they have to come to a good end.
+    """
+
+    def __init__(self, *, drain_s: float = 5.0) -> None:
+        self._drain_s = drain_s
+        self._requested = threading.Event()
+        self._deadline = 0.0
+
+    def request(self) -> None:
+        """Ask everybody to end."""
+        if not self._requested.is_set():
+            self._deadline = time.monotonic() + self._drain_s
+            self._requested.set()
+
+    def on_signals(self) -> None:
+        """Let SIGTERM and SIGINT ask for the end; from the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.request()
+
+    @property
+    def requested(self) -> bool:
+        """Come to a good end soon."""
+        return self._requested.is_set()
+
+    @property
+    def overdue(self) -> bool:
+        """End now."""
+        return self._requested.is_set() and time.monotonic() >= self._deadline
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, but no longer than until a stop is requested; whether it is."""
+        return self._requested.wait(seconds)
+
+
+class Stage:
+    """One machine and its world.
+
+    Args:
+        make_machine: gives a new machine that knows nothing.
+        ports: its world.
+        meter: its counters, named after the stage.
+    """
+
+    def __init__(self, make_machine: Callable[[], Machine], ports: Ports, meter: StageMeter) -> None:
+        self.name = meter.stage
+        self._make_machine = make_machine
+        self._ports = ports
+        self._meter = meter
+        self._performer = EffectPerformer(ports, meter)
+
+    def run(self) -> Halt | None:
+        """Run until the machine halts, which is returned, or the stage is told to stop (None).
+
+        Raises:
+            Exception: a bug of ours; nothing is caught that is not understood.
+        """
+        pause_s = _REBIRTH_FIRST_S
+        try:
+            while True:
+                applied_before = self._meter.values.get("Apply.count", 0)
+                try:
+                    return self._live()
+                except StoreUnavailableError as error:
+                    _log.warning("%s: %s: %s; starting over", self.name, error.code, error.detail)
+                    self._meter.add("restarts", 1)
+                    if self._meter.values.get("Apply.count", 0) > applied_before:
+                        pause_s = _REBIRTH_FIRST_S
+                if self._ports.stop.wait(pause_s):
+                    return None
+                pause_s = min(2 * pause_s, _REBIRTH_S_MAX)
+                self._performer.await_store()
+        except StoppedError:
+            return None
+        except CountersignError as error:
+            return self._halted(Halt(code=error.code, text=error.detail))
+
+    def _live(self) -> Halt | None:
+        """One machine's life."""
+        machine = self._make_machine()
+        event: Event = Started(now_ms=self._ports.now_ms())
+        while True:
+            effect = self._timed("step", machine.step, event)
+            if isinstance(effect, Halt):
+                return self._halted(effect)
+            if self._is_to_stop(effect):
+                return None
+            event = self._timed(type(effect).__name__, self._performer.perform, effect)
+
+    def _is_to_stop(self, effect: Effect) -> bool:
+        stop = self._ports.stop
+        return stop.requested and (isinstance(effect, Receive | Await) or stop.overdue)
+
+    def _timed(self, what: str, work: Callable[[Given], Done], argument: Given) -> Done:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        done = work(argument)
+        self._meter.took(what, time.perf_counter() - wall, time.thread_time() - cpu)
+        return done
+
+    def _halted(self, halt: Halt) -> Halt:
+        _log.error("%s: halted: %s: %s", self.name, halt.code, halt.text)
+        self._meter.add(f"halted.{halt.code}", 1)
+        return halt
+
+
+def run_stages(stages: Sequence[Stage], stop: StopSignal) -> Halt | None:
+    """Run stages in a thread each, until all have ended; one that halts or crashes ends the others.
+
+    Returns:
+        The first halt, if there was one.
+
+    Raises:
+        Exception: what the first stage that crashed raised.
+    """
+    halts: list[Halt] = []
+    crashes: list[BaseException] = []
+
+    def run(stage: Stage) -> None:
+        try:
+            halt = stage.run()
+            if halt is not None:
+                halts.append(halt)
+        except BaseException as crash:  # raised again below, in the thread that asked
+            crashes.append(crash)
+        finally:
+            stop.request()
+
+    threads = [threading.Thread(target=run, args=(stage,), name=stage.name) for stage in stages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if crashes:
+        raise crashes[0]
+    return halts[0] if halts else None
