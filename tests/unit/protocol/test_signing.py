@@ -104,6 +104,17 @@ def test_the_other_s_is_refused() -> None:
         verify_key(*key.public_key).verify(b"message", signature[:32] + (Q - s).to_bytes(32, "big"))
 
 
+def test_a_leading_zero_cannot_be_left_out() -> None:
+    """63 bytes with the same numbers would be a second form of the same signature."""
+    key = KEYS["p256"]
+    messages = (b"%d" % number for number in itertools.count())
+    message = next(each for each in messages if key.sign(each)[32] == 0)
+    signature = key.sign(message)
+    verify_key(*key.public_key).verify(message, signature)
+    with pytest.raises(BadSignatureError):
+        verify_key(*key.public_key).verify(message, signature[:32] + signature[33:])
+
+
 def test_r_and_s_out_of_range() -> None:
     """Zero, the order and more, in either half, and a DER signature are refused."""
     key = verify_key(*KEYS["p256"].public_key)
