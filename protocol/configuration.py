@@ -3,8 +3,8 @@
 Rules:
 
 1. `ledger_id = H("genesis", genesis)`; the reader brings the ledger_id he trusts, never the file he checks.
-2. Epochs are consecutive from 0; each names the hash of the one before it and is signed by both parties with its own
-   keys and, from epoch 1 on, with the keys before it too.
+2. Epochs are consecutive from 0; each names the hash of the one before it and is signed by both parties with
+   its own keys and, from epoch 1 on, with the keys before it too.
 3. A sequence belongs to the epoch whose cuts enclose it: above its own cut, at or below the next one's.
 """
 
@@ -95,8 +95,8 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
     """Check a genesis and its configurations against a ledger_id that the reader trusts.
 
     Raises:
-        ConfigurationError: `genesis.malformed`, `genesis.untrusted`, `epoch.malformed`, `epoch.chain`, `epoch.keys`,
-            `epoch.signature`.
+        ConfigurationError: `genesis.malformed`, `genesis.untrusted`, `epoch.malformed`, `epoch.chain`,
+            `epoch.keys`, `epoch.signature`.
     """
     try:
         genesis = Genesis.from_bytes(genesis_bytes)
@@ -117,6 +117,24 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
         signed=tuple(signed),
         configurations=tuple(configurations),
     )
+
+
+def check_newest_epochs(
+    trusted_ledger_id: bytes, genesis_bytes: bytes, shown: Sequence[bytes], known: Sequence[bytes]
+) -> Epochs:
+    """Check the configurations in a file beside those that its reader knows, and take the longer ones.
+
+    Raises:
+        ConfigurationError: as `check_epochs`; `epoch.chain` if the two are not of one history.
+    """
+    in_file = check_epochs(trusted_ledger_id, genesis_bytes, shown)
+    if not known:
+        return in_file
+    own = check_epochs(trusted_ledger_id, genesis_bytes, known)
+    common = min(len(in_file.configurations), len(own.configurations))
+    if in_file.configurations[:common] != own.configurations[:common]:
+        raise ConfigurationError("epoch.chain", "these are not the configurations that the reader knows")
+    return max(in_file, own, key=lambda epochs: len(epochs.configurations))
 
 
 def _check_next(
@@ -155,13 +173,18 @@ def _check_next(
 def _check_numbers(configuration: Configuration) -> None:
     n, b, c, k = configuration.n, configuration.b, configuration.c, configuration.k
     if not (len(configuration.replica_keys) == n and b >= 0 and c >= 0 and k == n - b - c and k > b):
-        raise ConfigurationError("epoch.malformed", f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required")
+        raise ConfigurationError(
+            "epoch.malformed", f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required"
+        )
     if configuration.block_updates < 1 or configuration.window < 1 or configuration.skew_ms < 0:
         raise ConfigurationError("epoch.malformed", "a number is out of its range")
 
 
 def _signature_checks(
-    trusted: bytes, configurations: list[Configuration], configuration: Configuration, signed: SignedConfiguration
+    trusted: bytes,
+    configurations: list[Configuration],
+    configuration: Configuration,
+    signed: SignedConfiguration,
 ) -> list[SignatureCheck]:
     def check(role: Role, key: PublicKey, signature: bytes | None) -> SignatureCheck:
         data = configuration_input(role, trusted, configuration.epoch, signed.configuration)

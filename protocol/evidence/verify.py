@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from protocol.configuration import Epochs, check_epochs
+from protocol.configuration import check_newest_epochs
 from protocol.errors import CountersignError
 from protocol.evidence.case import Case, VerifySignature, verify_signature
 from protocol.evidence.kinds import CLAIM, find_row, table
@@ -78,24 +78,8 @@ def _open(
     parts: defaultdict[str, list[bytes]] = defaultdict(list)
     for part in evidence.parts:
         parts[part.name].append(part.data)
-    epochs = _epochs(trusted_ledger_id, evidence, known)
+    epochs = check_newest_epochs(trusted_ledger_id, evidence.genesis, evidence.configurations, known)
     return Case(epochs=epochs, parts=dict(parts), engine=engine, dispersal=dispersal, verify=verify), evidence
-
-
-def _epochs(trusted_ledger_id: bytes, evidence: Evidence, known: Sequence[bytes]) -> Epochs:
-    """The epochs of the file or those the reader knows, whichever are more.
-
-    Raises:
-        NothingProvenError: they are not of one history.
-    """
-    shown = check_epochs(trusted_ledger_id, evidence.genesis, evidence.configurations)
-    if not known:
-        return shown
-    own = check_epochs(trusted_ledger_id, evidence.genesis, known)
-    common = min(len(shown.configurations), len(own.configurations))
-    if shown.configurations[:common] != own.configurations[:common]:
-        raise NothingProvenError("its configurations are not those that the reader knows")
-    return max(shown, own, key=lambda epochs: len(epochs.configurations))
 
 
 def _claim_of(evidence: Evidence) -> tuple[str, list[str]]:
