@@ -1,7 +1,7 @@
 """Accusing the Ledger: from a result that differs to evidence that convicts, or to a halt (PROTOCOL 3).
 
-The worst failure of such a system is to accuse an honest party, so every piece of evidence is first checked by the
-offline verifier; where it names the Auditor, or cannot judge, the Auditor halts and accuses nobody.
+The worst failure of such a system is to accuse an honest party, so every piece of evidence is first checked
+by the offline verifier; where it names the Auditor, or cannot judge, the Auditor halts and accuses nobody.
 """
 
 from collections.abc import Generator
@@ -28,7 +28,9 @@ class Accuser:
     def __init__(self, epochs: Epochs) -> None:
         self._epochs = epochs
 
-    def accuse(self, mine: Update, result: Result, statement: Statement) -> Generator[Effect, Any, Accusation]:
+    def accuse(
+        self, mine: Update, result: Result, statement: Statement
+    ) -> Generator[Effect, Any, Accusation]:
         """Find out who is at fault for a result that differs from the Auditor's own update."""
         yield from ()
         return Accusation(evidence=None, code="store.contradicts_log", text=f"sequence {statement.sequence}")

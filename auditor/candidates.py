@@ -2,21 +2,28 @@
 
 Rules:
 
-1. Authentication comes before anything that binds a request_id: the victim's body under a rubbish signature must not
-   harm the victim's own request.
+1. Authentication comes before anything that binds a request_id: the victim's body under a rubbish signature
+   must not harm the victim's own request.
 2. Nothing here decides by a clock: times are judged by the `ordered_at_ms` that the order will carry.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-
 from auditor.rejections import RejectionList
 from protocol.contracts.calls import Call
-from protocol.contracts.names import contract_key, public_key_key
+from protocol.contracts.names import public_key_key
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey
-from protocol.requests import OpenedRequest, RequestError, check_times, open_request, public_key_of
+from protocol.requests import (
+    OpenedRequest,
+    RequestError,
+    call_of,
+    check_times,
+    open_request,
+    public_key_of,
+    records_of,
+)
 from protocol.signatures import SignatureCheck
 from schemas.errors import MalformedMessageError
 from schemas.request import Envelope
@@ -46,11 +53,8 @@ class Candidates:
         """The records these requests will surely or probably touch, each once."""
         keys: dict[RecordKey, None] = {}
         for request in self.requests:
-            body = request.body
-            keys[public_key_key(body.entity, body.key_version)] = None
-            keys[contract_key(body.contract, body.contract_version)] = None
-            for name in body.keys:
-                keys[RecordKey(name.namespace, name.key)] = None
+            for key in records_of(request.body):
+                keys[key] = None
         return tuple(keys)
 
     def replay(self) -> tuple[RequestExpiry, ...]:
@@ -59,26 +63,17 @@ class Candidates:
 
     def keep(self, kept: Sequence[bool]) -> None:
         """Drop the requests whose place in `kept` is false."""
-        pairs = [pair for pair, keep in zip(zip(self.requests, self.messages, strict=True), kept, strict=True) if keep]
+        pairs = [
+            pair
+            for pair, keep in zip(zip(self.requests, self.messages, strict=True), kept, strict=True)
+            if keep
+        ]
         self.requests = [request for request, _ in pairs]
         self.messages = [message for _, message in pairs]
 
     def calls(self) -> tuple[Call, ...]:
         """What is to be executed."""
         return tuple(call_of(request) for request in self.requests)
-
-
-def call_of(request: OpenedRequest) -> Call:
-    """A request as the execution sees it."""
-    body = request.body
-    return Call(
-        request_id=request.request_id,
-        entity=body.entity,
-        key_version=body.key_version,
-        contract=body.contract,
-        contract_version=body.contract_version,
-        argument=body.argument,
-    )
 
 
 def open_messages(messages: Sequence[Message], ledger_id: bytes, limits: Limits) -> Candidates:
@@ -118,7 +113,9 @@ def signature_checks(
     return tuple(dict.fromkeys(needed)), needed
 
 
-def drop_forged(candidates: Candidates, needed: Sequence[SignatureCheck], valid: Mapping[SignatureCheck, bool]) -> None:
+def drop_forged(
+    candidates: Candidates, needed: Sequence[SignatureCheck], valid: Mapping[SignatureCheck, bool]
+) -> None:
     """Drop the requests whose signature is not their entity's."""
     for request, check in zip(candidates.requests, needed, strict=True):
         if not valid[check]:
@@ -127,7 +124,8 @@ def drop_forged(candidates: Candidates, needed: Sequence[SignatureCheck], valid:
 
 
 def drop_untimely(candidates: Candidates, *, ordered_at_ms: int, sequence: int, limits: Limits) -> None:
-    """Reject what is out of its time or follows a receipt above `sequence`; drop what stands twice in the batch."""
+    """Reject what is out of its time or follows a receipt above `sequence`; drop what stands twice in the
+    batch."""
     seen: set[bytes] = set()
     kept: list[bool] = []
     for request in candidates.requests:

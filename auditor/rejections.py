@@ -2,8 +2,8 @@
 
 Rules (PROTOCOL 2):
 
-1. Whoever failed authentication is bound by the hash of the envelope alone: anybody can write another's request_id. Such
-   rejections are bounded per second, in at most one batch; the rest is only counted.
+1. Whoever failed authentication is bound by the hash of the envelope alone: anybody can write another's
+   request_id. Such rejections are bounded per second, in at most one batch; the rest is only counted.
 2. A *final* code of an authenticated request puts its request_id into the replay guard until it expires.
 """
 
@@ -22,7 +22,8 @@ FINALLY_REJECTED = -1
 """Sequence that the replay guard holds for a request that was rejected for good."""
 
 _GUARDED_BY_TIME = frozenset({"request.expired", "request.replayed"})
-"""Final codes that need no entry in the replay guard: time, or the guard itself, turns the request away again."""
+"""Final codes that need no entry in the replay guard: time, or the guard itself, turns the request away
+again."""
 
 
 @dataclass(slots=True)
@@ -50,7 +51,10 @@ class RejectionList:
         """Reject an envelope that nobody answers for."""
         self.entries.append(
             RejectionEntry(
-                envelope_hash=tagged("envelope", envelope_bytes), request_id=ZERO_HASH, code=code, final=is_final(code)
+                envelope_hash=tagged("envelope", envelope_bytes),
+                request_id=ZERO_HASH,
+                code=code,
+                final=is_final(code),
             )
         )
 
@@ -77,7 +81,13 @@ def is_final(code: str) -> bool:
 
 
 def rejections_header(
-    entries: Sequence[bytes], *, ledger_id: bytes, epoch: int, number: int, previous_hash: bytes, as_of_sequence: int
+    entries: Sequence[bytes],
+    *,
+    ledger_id: bytes,
+    epoch: int,
+    number: int,
+    previous_hash: bytes,
+    as_of_sequence: int,
 ) -> RejectionsHeader:
     """The header over the bytes of a batch's entries."""
     return RejectionsHeader(

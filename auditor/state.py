@@ -105,7 +105,8 @@ class OrderState:
         }
 
     def expected(self) -> dict[str, bytes]:
-        """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody else ordered."""
+        """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody
+        else ordered."""
         return {"store_id": self.store_id, "stopped": b"", **self.cells()}
 
     def with_decided(self, cells: Mapping[str, bytes]) -> Self:
@@ -125,4 +126,8 @@ def read_sequence(cell: bytes) -> int:
 
 def initial_cells(epochs: Epochs) -> dict[str, bytes]:
     """The cells of a new Auditor's store, `store_id` aside."""
-    return {**OrderState.start(epochs).cells(), "decided": write_sequence(-1), "delivered": write_sequence(-1)}
+    return {
+        **OrderState.start(epochs).cells(),
+        "decided": write_sequence(-1),
+        "delivered": write_sequence(-1),
+    }

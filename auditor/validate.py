@@ -1,11 +1,14 @@
-"""The validating machine: compares the Ledger's results with the Auditor's own, and countersigns (RECOVERY, "validate").
+"""The validating machine: compares the Ledger's results with the Auditor's own, and countersigns (RECOVERY,
+"validate").
 
 Rules:
 
 1. Strictly by sequence. Nothing above a disputed sequence is ever countersigned.
-2. Equal means equal bytes: the Auditor made the same statement when it ordered. What differs becomes evidence only after
-   the offline verifier has convicted the Ledger of it; where it names the Auditor, or cannot judge, the Auditor halts.
-3. A result for an order that is not known yet is held, bounded by the window; one that fails authentication is skipped.
+2. Equal means equal bytes: the Auditor made the same statement when it ordered. What differs becomes evidence
+   only after the offline verifier has convicted the Ledger of it; where it names the Auditor, or cannot
+   judge, the Auditor halts.
+3. A result for an order that is not known yet is held, bounded by the window; one that fails authentication
+   is skipped.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -121,7 +124,8 @@ class ValidateMachine(Machine):
         self._moved_at_ms = 0
 
     def run(self) -> Steps:
-        """Load, send what may not have been sent, serve; and from the start whenever the store refuses a call."""
+        """Load, send what may not have been sent, serve; and from the start whenever the store refuses a
+        call."""
         while True:
             loaded: Loaded = yield Load()
             if loaded.cells.get("stopped"):
@@ -222,12 +226,16 @@ class ValidateMachine(Machine):
     ) -> Generator[Effect, Any, ValidateState | None]:
         """Make the store's call for these decisions, then sign and send them."""
         newest = agreed[-1][0].message
-        position = (newest.offset + 1).to_bytes(8, "big") + newest.leader_epoch.to_bytes(4, "big", signed=True)
+        position = (newest.offset + 1).to_bytes(8, "big") + newest.leader_epoch.to_bytes(
+            4, "big", signed=True
+        )
         after = replace(state, decided=agreed[-1][1].number, position=position)
         call = StoreCall(
             expected_cells=state.expected(),
             cells=after.cells(),
-            outbox_put=tuple(OutboxEntry("decision", e.number, held.result.ledger_signature) for held, e in agreed),
+            outbox_put=tuple(
+                OutboxEntry("decision", e.number, held.result.ledger_signature) for held, e in agreed
+            ),
             outbox_trim=(OutboxTrim("decision", after.decided - 2 * self._configuration.window),),
         )
         answer: Applied | Refused = yield Apply(call=call)
@@ -235,14 +243,19 @@ class ValidateMachine(Machine):
             yield Report(metrics={f"refused_{answer.reason}": 1})
             return None
         yield from send.send(
-            [send.decision(entry.message, held.result.ledger_signature, self._epochs) for held, entry in agreed]
+            [
+                send.decision(entry.message, held.result.ledger_signature, self._epochs)
+                for held, entry in agreed
+            ]
         )
         for _, entry in agreed:
             del self._held[entry.number]
         yield Report(metrics=self._measures(after, agreed))
         return replace(after, delivered=after.decided)
 
-    def _measures(self, state: ValidateState, agreed: Sequence[tuple[HeldResult, OutboxEntry]]) -> dict[str, float]:
+    def _measures(
+        self, state: ValidateState, agreed: Sequence[tuple[HeldResult, OutboxEntry]]
+    ) -> dict[str, float]:
         statements = [held.statement for held, _ in agreed]
         return {
             "decided": sum(statement.count for statement in statements),
@@ -253,7 +266,9 @@ class ValidateMachine(Machine):
 
     def _dispute(self, state: ValidateState, held: HeldResult, update_bytes: bytes) -> Steps:
         """Raise evidence against the Ledger if the offline verifier convicts it; halt in any case."""
-        accusation = yield from self._accuser.accuse(Update.from_bytes(update_bytes), held.result, held.statement)
+        accusation = yield from self._accuser.accuse(
+            Update.from_bytes(update_bytes), held.result, held.statement
+        )
         if accusation.evidence is None:
             yield Halt(code=accusation.code, text=accusation.text)
             return

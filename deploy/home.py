@@ -1,7 +1,7 @@
 """Where a deployment keeps what.
 
-A deployment's *home* holds one directory per role with its `role.toml`, keys and data. On one machine they stand side by
-side; in earnest each directory lives with its own party, and only `public/` is copied to all.
+A deployment's *home* holds one directory per role with its `role.toml`, keys and data. On one machine they
+stand side by side; in earnest each directory lives with its own party, and only `public/` is copied to all.
 
     public/     genesis and configurations        client/      entities' keys
     auditor/    key, salt, signing guard          ledger/      key, signing guard

@@ -1,7 +1,7 @@
 """`init`: makes a new ledger's keys, genesis and first configuration, and its empty stores.
 
-On one machine one command does it for everybody. In earnest each party makes its own keys and nonce, and the genesis and
-configuration 0 are put together from the public halves and signed by both (docs/operating.md).
+On one machine one command does it for everybody. In earnest each party makes its own keys and nonce, and the
+genesis and configuration 0 are put together from the public halves and signed by both (docs/operating.md).
 """
 
 import secrets

@@ -1,19 +1,19 @@
-"""The committing machine: executes orders on the Ledger's own records and signs the result (RECOVERY, "commit").
+"""The committing machine: executes orders on the Ledger's own records and signs the result (RECOVERY,
+"commit").
 
 Rules:
 
 1. Strictly by sequence, and at most W beyond the last verified decision. What is ahead of a gap is held.
-2. The Ledger makes entries and outcomes from its own execution and compares the entries' bytes with the order's. It
-   never takes a value or a version from the Auditor.
+2. The Ledger makes entries and outcomes from its own execution and compares the entries' bytes with the
+   order's. It never takes a value or a version from the Auditor.
 3. It is on disk before it is signed, and the signing guard has noted it before the signature leaves.
-4. An order that contradicts what the Auditor signed before is refused with the proof; but first the Ledger looks for
-   damage in its own records, and then it halts and accuses nobody.
+4. An order that contradicts what the Auditor signed before is refused with the proof; but first the Ledger
+   looks for damage in its own records, and then it halts and accuses nobody.
 """
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
-
 
 from ledger import send
 from ledger.decisions import HeldDecision, hold_decision
@@ -85,7 +85,8 @@ class CommitMachine(Machine):
         self._asked_again = False
 
     def run(self) -> Steps:
-        """Load, send again what is not verified, serve; and from the start whenever the store refuses a call."""
+        """Load, send again what is not verified, serve; and from the start whenever the store refuses a
+        call."""
         while True:
             state = yield from self._load()
             self._orders.clear()
@@ -147,11 +148,16 @@ class CommitMachine(Machine):
             yield Report(metrics={"skipped": verified.valid.count(False)})
 
     def _parse(self, state: CommitState, message: Message) -> HeldOrder | HeldDecision | None:
-        """An order or a decision that may be needed; note when an order is sent again because its result is missing."""
+        """An order or a decision that may be needed; note when an order is sent again because its result
+        is missing."""
         window = self._configuration.window
         if message.topic == "decisions":
             decision = hold_decision(message, self._epochs)
-            return decision if decision and 0 < decision.statement.sequence - state.verified <= 2 * window else None
+            return (
+                decision
+                if decision and 0 < decision.statement.sequence - state.verified <= 2 * window
+                else None
+            )
         order = hold_order(message, self._epochs)
         if order and state.verified < order.header.sequence <= state.sequence:
             self._asked_again = True
@@ -169,12 +175,17 @@ class CommitMachine(Machine):
                 text = f"the Auditor signed another statement at sequence {sequence} than this Ledger"
                 yield Halt(code="store.contradicts_log", text=text)
             del self._decisions[sequence], self._statements[sequence]
-            state = replace(state, verified=sequence, decisions=(held.message.offset + 1, held.message.leader_epoch))
+            state = replace(
+                state, verified=sequence, decisions=(held.message.offset + 1, held.message.leader_epoch)
+            )
         return state
 
     def _send_when_silent(self, before: CommitState, state: CommitState) -> Steps:
         """Send unverified results again when asked to, or when nothing moved for a while."""
-        if (state.sequence, state.verified) != (before.sequence, before.verified) or state.verified == state.sequence:
+        if (state.sequence, state.verified) != (
+            before.sequence,
+            before.verified,
+        ) or state.verified == state.sequence:
             self._silence_ms, self._moved_at_ms = self._limits.resend_first_ms, self.now_ms
             self._asked_again = False
         elif self._asked_again or self.now_ms - self._moved_at_ms >= self._silence_ms:
@@ -205,7 +216,9 @@ class CommitMachine(Machine):
             return None
         return (yield from self._store(state, opened, executed, assembled))
 
-    def _authenticate(self, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Contradiction | None]:
+    def _authenticate(
+        self, opened: OpenedOrder, fetched: Fetched
+    ) -> Generator[Effect, Any, Contradiction | None]:
         """Check what the clients signed, and that no request was decided before."""
         for index, request in enumerate(opened.requests):
             if request.request_id in fetched.replayed:
@@ -216,7 +229,9 @@ class CommitMachine(Machine):
             key = public_key_key(request.body.entity, request.body.key_version)
             public_key = public_key_of(fetched.records[key]) if key in fetched.records else None
             if public_key is None:
-                return Contradiction(code="order.client", entry_index=index, text="its entity has no such key")
+                return Contradiction(
+                    code="order.client", entry_index=index, text="its entity has no such key"
+                )
             checks.append(request.signature_check(public_key))
         distinct = tuple(dict.fromkeys(checks))
         if not distinct:
@@ -225,10 +240,14 @@ class CommitMachine(Machine):
         forged = {check for check, valid in zip(distinct, verified.valid, strict=True) if not valid}
         for index, check in enumerate(checks):
             if check in forged:
-                return Contradiction(code="order.client", entry_index=index, text="its client did not sign it")
+                return Contradiction(
+                    code="order.client", entry_index=index, text="its client did not sign it"
+                )
         return None
 
-    def _execute(self, state: CommitState, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Executed]:
+    def _execute(
+        self, state: CommitState, opened: OpenedOrder, fetched: Fetched
+    ) -> Generator[Effect, Any, Executed]:
         if not opened.requests:
             return Executed(now_ms=self.now_ms, results=())
         header = opened.held.header
@@ -254,7 +273,9 @@ class CommitMachine(Machine):
                 return Contradiction(code="order.client", entry_index=index, text=result.code)
             executions.append(result)
         assembled = assemble(opened.requests, executions, opened.held.header.sequence)
-        for index, (mine, ordered) in enumerate(zip(assembled.entries, opened.held.order.entries, strict=True)):
+        for index, (mine, ordered) in enumerate(
+            zip(assembled.entries, opened.held.order.entries, strict=True)
+        ):
             if mine != ordered:
                 text = "it reads or writes other versions than there are"
                 return Contradiction(code="order.stale_read", entry_index=index, text=text)
@@ -287,7 +308,9 @@ class CommitMachine(Machine):
             reads=tuple(ReadCheck(key, version, hashed) for key, version, hashed in assembled.reads),
             scans=tuple(scan.check() for scan in executed.scans),
             writes=tuple(RecordWrite(key, record) for key, record in assembled.writes),
-            replay=tuple(ReplayEntry(r.request_id, r.body.expiry_ms, header.sequence) for r in opened.requests),
+            replay=tuple(
+                ReplayEntry(r.request_id, r.body.expiry_ms, header.sequence) for r in opened.requests
+            ),
             evict_before_ms=header.ordered_at_ms,
             cells=after.cells(),
             outbox_put=(outbox,),

@@ -11,10 +11,11 @@ from protocol.configuration import Epochs
 from protocol.contracts.calls import Call
 from protocol.limits import Limits
 from protocol.records import RecordKey
-from protocol.requests import OpenedRequest, RequestError, check_times, open_request
+from protocol.requests import OpenedRequest, RequestError, call_of, check_times, open_request, records_of
 from protocol.signatures import SignatureCheck, order_input
 from schemas.errors import MalformedMessageError
-from schemas.order import Entry, Order, OrderHeader
+from schemas.leaves import envelope_of
+from schemas.order import Order, OrderHeader
 from storage.effects import Message
 from storage.ports import RequestExpiry
 
@@ -62,21 +63,12 @@ class OpenedOrder:
 
     def calls(self) -> tuple[Call, ...]:
         """What is to be executed."""
-        return tuple(
-            Call(
-                request_id=request.request_id,
-                entity=request.body.entity,
-                key_version=request.body.key_version,
-                contract=request.body.contract,
-                contract_version=request.body.contract_version,
-                argument=request.body.argument,
-            )
-            for request in self.requests
-        )
+        return tuple(call_of(request) for request in self.requests)
 
 
 def hold_order(message: Message, epochs: Epochs) -> HeldOrder | None:
-    """Parse a message on `orders`; None if it is none of this ledger and epoch. Nothing of it is authentic yet."""
+    """Parse a message on `orders`; None if it is none of this ledger and epoch. Nothing of it is authentic
+    yet."""
     try:
         order = Order.from_message(message.value or b"")
         header = OrderHeader.from_bytes(order.header)
@@ -93,7 +85,9 @@ def check_header(held: HeldOrder, state: CommitState) -> Contradiction | None:
     """What the header contradicts in the order before it, if anything."""
     header = held.header
     if header.previous_order_hash != state.order_hash:
-        return Contradiction(code="order.predecessor", entry_index=-1, text="it does not name the order before it")
+        return Contradiction(
+            code="order.predecessor", entry_index=-1, text="it does not name the order before it"
+        )
     if header.ordered_at_ms < state.ordered_at_ms:
         return Contradiction(code="order.time", entry_index=-1, text="ordered_at fell")
     if header.kind == "empty" and header.count:
@@ -104,24 +98,27 @@ def check_header(held: HeldOrder, state: CommitState) -> Contradiction | None:
 def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
     """Open the entries of an authentic order.
 
-    Entries are not required to be in their one form here: the Ledger makes its own and compares bytes.
+    Of an entry only the envelope is read here: the Ledger makes its own entry and compares bytes.
     """
     requests: list[OpenedRequest] = []
     records: dict[RecordKey, None] = {}
     seen: set[bytes] = set()
     for index, entry_bytes in enumerate(held.order.entries):
         try:
-            entry = Entry.from_compared(entry_bytes)
-            request = open_request(entry.envelope, held.header.ledger_id, limits)
+            request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits)
             check_times(request.body, held.header.ordered_at_ms, limits)
         except (MalformedMessageError, RequestError) as error:
             return Contradiction(code="order.malformed", entry_index=index, text=str(error))
         if request.body.after >= held.header.sequence:
-            return Contradiction(code="order.not_after", entry_index=index, text=f"after {request.body.after}")
+            return Contradiction(
+                code="order.not_after", entry_index=index, text=f"after {request.body.after}"
+            )
         if request.request_id in seen:
-            return Contradiction(code="order.repeated", entry_index=index, text="it stands twice in the order")
+            return Contradiction(
+                code="order.repeated", entry_index=index, text="it stands twice in the order"
+            )
         seen.add(request.request_id)
         requests.append(request)
-        for read in entry.reads:
-            records[RecordKey(read.namespace, read.key)] = None
+        for key in records_of(request.body):
+            records[key] = None
     return OpenedOrder(held=held, requests=tuple(requests), records=tuple(records))

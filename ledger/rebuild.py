@@ -1,11 +1,14 @@
-"""The rebuilding machine: makes a lost store of the Ledger anew from `decisions` (RECOVERY, "A party lost its store").
+"""The rebuilding machine: makes a lost store of the Ledger anew from `decisions` (RECOVERY, "A party lost its
+store").
 
 Rules:
 
-1. What is decided is taken as decided, checked by the Ledger's own signature; it is not executed again, for an older
-   epoch may have had another engine.
-2. What was ordered above it is left to the committing machine; the signing guard compares whatever is signed again.
-3. It ends at the last decision that the log has. A rebuild that was interrupted goes on where its store stands.
+1. What is decided is taken as decided, checked by the Ledger's own signature; it is not executed again, for
+   an older epoch may have had another engine.
+2. What was ordered above it is left to the committing machine; the signing guard compares whatever is signed
+   again.
+3. It ends at the last decision that the log has. A rebuild that was interrupted goes on where its store
+   stands.
 """
 
 from collections.abc import Generator, Mapping
@@ -123,7 +126,9 @@ class RebuildMachine(Machine):
         )
         answer: Applied | Refused = yield Apply(call=call)
         if isinstance(answer, Refused):
-            yield Halt(code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}")
+            yield Halt(
+                code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}"
+            )
         return after
 
     def _parse(self, state: CommitState, message: Message) -> _Decided | None:
@@ -176,4 +181,6 @@ class RebuildMachine(Machine):
             open_request(Entry.from_compared(entry).envelope, self._epochs.ledger_id, self._limits)
             for entry in decided.decision.entries
         )
-        return tuple(ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests)
+        return tuple(
+            ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests
+        )

@@ -1,7 +1,8 @@
 """Refusing an order that contradicts what its own signer signed before (PROTOCOL 2, "Refusal").
 
-A refusal without a proof proves nothing and makes the Ledger a false accuser. So the Ledger first looks at its own records,
-and refuses only with evidence that the offline verifier convicts the Auditor of; otherwise it halts and accuses nobody.
+A refusal without a proof proves nothing and makes the Ledger a false accuser. So the Ledger first looks at
+its own records, and refuses only with evidence that the offline verifier convicts the Auditor of; otherwise
+it halts and accuses nobody.
 """
 
 from ledger.orders import Contradiction, HeldOrder

@@ -1,7 +1,8 @@
-"""What the Ledger sends, made from its outbox: each message comes out byte-identical however often it is sent.
+"""What the Ledger sends, made from its outbox: each message comes out byte-identical however often it is
+sent.
 
-What waits in the outbox lacks the Ledger's signature. The signing guard notes the place, then the message is signed
-(deterministically), then sent.
+What waits in the outbox lacks the Ledger's signature. The signing guard notes the place, then the message is
+signed (deterministically), then sent.
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,9 @@ def send_results(entries: Sequence[OutboxEntry], epochs: Epochs) -> Steps:
     statements = [Statement.from_bytes(result.statement) for result in unsigned]
     yield Note(
         places=tuple(
-            Place("statement", s.epoch, s.sequence, statement_hash(result.statement), s.previous_statement_hash)
+            Place(
+                "statement", s.epoch, s.sequence, statement_hash(result.statement), s.previous_statement_hash
+            )
             for result, s in zip(unsigned, statements, strict=True)
         )
     )

@@ -95,7 +95,8 @@ class CommitState:
         }
 
     def expected(self) -> dict[str, bytes]:
-        """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody else committed."""
+        """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody
+        else committed."""
         mine = self.cells()
         return {
             "store_id": self.store_id,

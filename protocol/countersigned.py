@@ -1,6 +1,7 @@
 """A statement with both endorsements: what must agree inside it, and the three signatures to check.
 
-Used alike by replicas, learners, the Ledger (for decisions) and whoever holds a receipt (PROTOCOL 5, steps 3 to 5).
+Used alike by replicas, learners, the Ledger (for decisions) and whoever holds a receipt (PROTOCOL 5, steps 3
+to 5).
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class CountersignedError(CountersignError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedStatement:
-    """A statement whose parts agree with each other and with its epoch; its signatures are still to be verified.
+    """A statement whose parts agree with each other and with its epoch; its signatures are still to be
+    verified.
 
     Attributes:
         checks: order signature, Ledger's endorsement, Auditor's endorsement, in this order.
@@ -43,7 +45,8 @@ def check_parts(signed: Countersigned, epochs: Epochs) -> CheckedStatement:
     """Check everything about a countersigned statement but its signatures.
 
     Raises:
-        CountersignedError: `statement.malformed`, `statement.ledger`, `statement.order`, `statement.commitment`.
+        CountersignedError: `statement.malformed`, `statement.ledger`, `statement.order`,
+            `statement.commitment`.
         ConfigurationError: `epoch.unknown`, `epoch.cut`.
     """
     try:
@@ -81,7 +84,8 @@ def header_copied(statement: Statement, header: OrderHeader) -> bool:
 def signature_checks(
     signed: Countersigned, statement: Statement, epochs: Epochs
 ) -> tuple[SignatureCheck, SignatureCheck, SignatureCheck]:
-    """The three signatures of a countersigned statement: order, Ledger's endorsement, Auditor's endorsement."""
+    """The three signatures of a countersigned statement: order, Ledger's endorsement, Auditor's
+    endorsement."""
     configuration = epochs.at(statement.epoch)
     place = (statement.ledger_id, statement.epoch)
     ledger_input = ledger_endorsement_input(*place, signed.statement, signed.order_signature)

@@ -2,8 +2,10 @@
 
 Rules:
 
-1. Sequences have no gaps; a statement names the hash of the one before it and the RFC 6962 root over all before it.
-2. Everyone computes the next statement alone, from the head, the order's header and the outcomes; nobody copies one.
+1. Sequences have no gaps; a statement names the hash of the one before it and the RFC 6962 root over all
+   before it.
+2. Everyone computes the next statement alone, from the head, the order's header and the outcomes; nobody
+   copies one.
 """
 
 from dataclasses import dataclass
@@ -55,7 +57,9 @@ class Head:
         return head
 
     def next_statement(self, header_bytes: bytes, header: OrderHeader, outcomes_root: bytes) -> Statement:
-        """The statement about the next batch. Requires: `header` was parsed from `header_bytes` and follows this head."""
+        """The statement about the next batch. Requires: `header` was parsed from `header_bytes` and
+        follows this head.
+        """
         assert header.sequence == self.sequence + 1
         return Statement(
             format=FORMAT,
@@ -74,7 +78,9 @@ class Head:
     def advance(self, statement_bytes: bytes) -> "Head":
         """The head after a statement that was made by `next_statement` or passed `check_follows`."""
         identity = statement_hash(statement_bytes)
-        return Head(sequence=self.sequence + 1, statement_hash=identity, frontier=self.frontier.append(identity))
+        return Head(
+            sequence=self.sequence + 1, statement_hash=identity, frontier=self.frontier.append(identity)
+        )
 
     def check_follows(self, statement: Statement) -> None:
         """Require that somebody else's statement is the next one after this head.

@@ -1,6 +1,7 @@
 """Requests as both parties must judge them: opening an envelope, its validity in time, and its signature.
 
-A client signs the root over the request_ids it sends together, so a signature is checked once per (root, count, key).
+A client signs the root over the request_ids it sends together, so a signature is checked once per (root,
+count, key).
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,12 @@ from typing import Any
 
 from protocol import merkle
 from protocol.canonical_json import NotCanonicalError, loads
-from protocol.contracts.names import is_name
+from protocol.contracts.calls import Call
+from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
 from protocol.limits import Limits
-from protocol.records import Record
+from protocol.records import Record, RecordKey
 from protocol.signatures import SignatureCheck, request_batch_input, request_id
 from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
@@ -60,7 +62,8 @@ def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> Ope
     """Parse an envelope and all that can be judged of it without records, time or keys.
 
     Raises:
-        RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`, `argument.not_canonical`.
+        RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`,
+            `argument.not_canonical`.
     """
     if len(envelope_bytes) > limits.request_bytes + _ENVELOPE_OVERHEAD_BYTES:
         raise RequestError("request.too_large", f"{len(envelope_bytes)} bytes")
@@ -79,7 +82,9 @@ def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> Ope
         raise _named(RequestError("request.malformed", str(error)), identity) from error
     except RequestError as error:
         raise _named(error, identity) from None
-    return OpenedRequest(envelope_bytes=envelope_bytes, envelope=envelope, body=body, request_id=identity, root=root)
+    return OpenedRequest(
+        envelope_bytes=envelope_bytes, envelope=envelope, body=body, request_id=identity, root=root
+    )
 
 
 def _named(error: RequestError, identity: bytes) -> RequestError:
@@ -94,7 +99,12 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
         raise RequestError("request.wrong_ledger", body.ledger_id.hex())
     if len(body.argument) > limits.argument_bytes or len(body.keys) > limits.records_per_request:
         raise RequestError("request.too_large", "argument or advisory keys")
-    if body.expiry_ms < body.not_before_ms or body.after < -1 or body.key_version < 1 or body.contract_version < 1:
+    if (
+        body.expiry_ms < body.not_before_ms
+        or body.after < -1
+        or body.key_version < 1
+        or body.contract_version < 1
+    ):
         raise RequestError("request.malformed", "a number is out of its range")
     if not (is_name(body.entity, limits) and is_name(body.contract, limits)):
         raise RequestError("request.malformed", "the name of an entity or a contract")
@@ -105,17 +115,44 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
 
 
 def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
-    """Judge a request's validity by the signed `ordered_at_ms` alone: `not_before <= ordered_at <= expiry <= ordered_at + 24 h`.
+    """Judge a request's validity by the signed `ordered_at_ms` alone: `not_before <= ordered_at <= expiry <=
+    ordered_at + 24 h`.
 
     Raises:
         RequestError: `request.not_yet_valid`, `request.expired`, `request.too_far_ahead`.
     """
     if ordered_at_ms < body.not_before_ms:
-        raise RequestError("request.not_yet_valid", f"valid from {body.not_before_ms}, ordered at {ordered_at_ms}")
+        raise RequestError(
+            "request.not_yet_valid", f"valid from {body.not_before_ms}, ordered at {ordered_at_ms}"
+        )
     if ordered_at_ms > body.expiry_ms:
         raise RequestError("request.expired", f"expired at {body.expiry_ms}, ordered at {ordered_at_ms}")
     if body.expiry_ms > ordered_at_ms + limits.expiry_ahead_ms:
-        raise RequestError("request.too_far_ahead", f"expires at {body.expiry_ms}, ordered at {ordered_at_ms}")
+        raise RequestError(
+            "request.too_far_ahead", f"expires at {body.expiry_ms}, ordered at {ordered_at_ms}"
+        )
+
+
+def records_of(body: RequestBody) -> list[RecordKey]:
+    """The records a request will surely or probably touch, to be fetched ahead."""
+    return [
+        public_key_key(body.entity, body.key_version),
+        contract_key(body.contract, body.contract_version),
+        *(RecordKey(name.namespace, name.key) for name in body.keys),
+    ]
+
+
+def call_of(request: OpenedRequest) -> Call:
+    """A request as the execution sees it."""
+    body = request.body
+    return Call(
+        request_id=request.request_id,
+        entity=body.entity,
+        key_version=body.key_version,
+        contract=body.contract,
+        contract_version=body.contract_version,
+        argument=body.argument,
+    )
 
 
 def public_key_of(record: Record) -> PublicKey | None:

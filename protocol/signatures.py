@@ -2,8 +2,8 @@
 
 Rules:
 
-1. A signature always binds role, kind, ledger, epoch, schema and message hash (PROTOCOL 1.1); a client signs with epoch 0,
-   because a request outlives a change of epoch.
+1. A signature always binds role, kind, ledger, epoch, schema and message hash (PROTOCOL 1.1); a client signs
+   with epoch 0, because a request outlives a change of epoch.
 2. A message is identified by its hash, never by its signature (PROTOCOL 1.3).
 3. Nothing here signs or verifies: machines stay pure, and a stage has the checks done in threads.
 """
@@ -61,9 +61,16 @@ def order_hash_input(ledger_id: bytes, epoch: int, identity: bytes) -> bytes:
 
 def ledger_endorsement_input(ledger_id: bytes, epoch: int, statement: bytes, order_signature: bytes) -> bytes:
     """What the Ledger signs of a statement: it names the order signature it acted upon."""
-    body = LedgerEndorsement(statement_hash=statement_hash(statement), order_signature=order_signature).to_bytes()
+    body = LedgerEndorsement(
+        statement_hash=statement_hash(statement), order_signature=order_signature
+    ).to_bytes()
     return signature_input(
-        "ledger", "statement", ledger_id, epoch, LedgerEndorsement.avro.schema_hash, tagged("ledger-endorsement", body)
+        "ledger",
+        "statement",
+        ledger_id,
+        epoch,
+        LedgerEndorsement.avro.schema_hash,
+        tagged("ledger-endorsement", body),
     )
 
 
@@ -83,23 +90,31 @@ def auditor_endorsement_input(ledger_id: bytes, epoch: int, statement: bytes, sa
 def rejections_input(ledger_id: bytes, epoch: int, header: bytes) -> bytes:
     """What the Auditor signs of a rejection batch."""
     schema_hash = RejectionsHeader.avro.schema_hash
-    return signature_input("auditor", "rejections", ledger_id, epoch, schema_hash, tagged("rejections", header))
+    return signature_input(
+        "auditor", "rejections", ledger_id, epoch, schema_hash, tagged("rejections", header)
+    )
 
 
 def refusal_input(ledger_id: bytes, epoch: int, refusal: bytes) -> bytes:
     """What the Ledger signs when it refuses an order."""
-    return signature_input("ledger", "refusal", ledger_id, epoch, Refusal.avro.schema_hash, tagged("refusal", refusal))
+    return signature_input(
+        "ledger", "refusal", ledger_id, epoch, Refusal.avro.schema_hash, tagged("refusal", refusal)
+    )
 
 
 def configuration_input(role: Role, ledger_id: bytes, epoch: int, configuration: bytes) -> bytes:
     """What a party ("auditor" or "ledger") signs of an epoch's configuration."""
     schema_hash = Configuration.avro.schema_hash
-    return signature_input(role, "configuration", ledger_id, epoch, schema_hash, tagged("configuration", configuration))
+    return signature_input(
+        role, "configuration", ledger_id, epoch, schema_hash, tagged("configuration", configuration)
+    )
 
 
 def piece_input(ledger_id: bytes, epoch: int, header: bytes) -> bytes:
     """What a replica signs of its piece."""
-    return signature_input("replica", "piece", ledger_id, epoch, PieceHeader.avro.schema_hash, tagged("piece", header))
+    return signature_input(
+        "replica", "piece", ledger_id, epoch, PieceHeader.avro.schema_hash, tagged("piece", header)
+    )
 
 
 def commitment(salt: bytes, outcomes_root: bytes) -> bytes:

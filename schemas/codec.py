@@ -2,14 +2,17 @@
 
 Rules:
 
-1. `from_bytes` accepts exactly the bytes that `to_bytes` would give, or raises `MalformedMessageError`. Avro by itself
-   allows several forms (overlong varints, split arrays, trailing bytes), so what was decoded is encoded again and compared.
-2. What is hashed and signed is the schemaless *body* (`to_bytes`). What crosses a topic is the body in Avro's single-object
-   framing (`to_message`): `C3 01`, the schema's CRC-64-AVRO fingerprint in little-endian order, the body.
-3. A signed structure inside another message travels as the raw bytes of its body, so it is hashed as received.
+1. `from_bytes` accepts exactly the bytes that `to_bytes` would give, or raises `MalformedMessageError`. Avro
+   by itself allows several forms (overlong varints, split arrays, trailing bytes), so what was decoded is
+   encoded again and compared.
+2. What is hashed and signed is the schemaless *body* (`to_bytes`). What crosses a topic is the body in Avro's
+   single-object framing (`to_message`): `C3 01`, the schema's CRC-64-AVRO fingerprint in little-endian order,
+   the body.
+3. A signed structure inside another message travels as the raw bytes of its body, so it is hashed as
+   received.
 
-This is the only module that imports fastavro. Source: Apache Avro 1.12 specification, "Single object encoding" and
-"Parsing Canonical Form".
+This is the only module that imports fastavro. Source: Apache Avro 1.12 specification, "Single object
+encoding" and "Parsing Canonical Form".
 """
 
 import hashlib
@@ -82,7 +85,7 @@ class Message:
     """Base of every message: gives a frozen dataclass its Avro codec.
 
     A subclass names its schema file and the tuple types of its nested records:
-    `class Entry(Message, schema="entry", nested={"reads": rows(ReadVersion)})`.
+    `class Entry(Message, schema="entry", nested={"reads": Rows(ReadVersion)})`.
     """
 
     __slots__ = ()
@@ -91,7 +94,9 @@ class Message:
     _nested: ClassVar[Mapping[str, "Nested"]]
     _arrays: ClassVar[tuple[str, ...]]
 
-    def __init_subclass__(cls, schema: str | None = None, nested: Mapping[str, "Nested"] | None = None) -> None:
+    def __init_subclass__(
+        cls, schema: str | None = None, nested: Mapping[str, "Nested"] | None = None
+    ) -> None:
         if schema is None:  # dataclass(slots=True) makes the class a second time, without its keywords
             return
         cls.avro = Codec(schema)
@@ -101,7 +106,9 @@ class Message:
         cls._arrays = tuple(
             field["name"]
             for field in fields
-            if isinstance(field["type"], dict) and field["type"]["type"] == "array" and field["name"] not in cls._nested
+            if isinstance(field["type"], dict)
+            and field["type"]["type"] == "array"
+            and field["name"] not in cls._nested
         )
 
     def fields(self) -> dict[str, Any]:
@@ -186,7 +193,7 @@ class Nested:
         raise TypeError
 
 
-class rows(Nested):
+class Rows(Nested):
     """An array of flat records, as a tuple of `NamedTuple`s whose fields stand in the schema's order."""
 
     def __init__(self, row: Any, **inner: Nested) -> None:
@@ -195,6 +202,7 @@ class rows(Nested):
         self.inner = inner
 
     def to_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         names = self.names
         if not self.inner:
             return [dict(zip(names, row, strict=True)) for row in value]
@@ -205,6 +213,7 @@ class rows(Nested):
         return made
 
     def of_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         for name, nested in self.inner.items():
             for fields in value:
                 fields[name] = nested.of_fields(fields[name])
@@ -212,21 +221,25 @@ class rows(Nested):
         return tuple([row(*fields.values()) for fields in value])
 
 
-class one(rows):
+class One(Rows):
     """A single nested record, as one `NamedTuple`."""
 
     def to_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         return super().to_fields((value,))[0]
 
     def of_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         return super().of_fields((value,))[0]
 
 
-class texts(Nested):
+class Texts(Nested):
     """An array of plain values inside a nested record, as a tuple."""
 
     def to_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         return list(value)
 
     def of_fields(self, value: Any) -> Any:
+        """See `Nested`."""
         return tuple(value)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.codec import Message, one, rows, texts
+from schemas.codec import Message, One, Rows, Texts
 
 
 class PublicKey(NamedTuple):
@@ -43,10 +43,10 @@ class Genesis(
     Message,
     schema="genesis",
     nested={
-        "auditor_key": one(PublicKey),
-        "ledger_key": one(PublicKey),
-        "administrators": rows(Administrator, key=one(PublicKey), rights=texts()),
-        "records": rows(GenesisRecord),
+        "auditor_key": One(PublicKey),
+        "ledger_key": One(PublicKey),
+        "administrators": Rows(Administrator, key=One(PublicKey), rights=Texts()),
+        "records": Rows(GenesisRecord),
     },
 ):
     """What a ledger begins with; its hash is the `ledger_id`.
@@ -68,23 +68,25 @@ class Configuration(
     Message,
     schema="configuration",
     nested={
-        "cut": one(Cut),
-        "auditor_key": one(PublicKey),
-        "ledger_key": one(PublicKey),
-        "replica_keys": rows(PublicKey),
+        "cut": One(Cut),
+        "auditor_key": One(PublicKey),
+        "ledger_key": One(PublicKey),
+        "replica_keys": Rows(PublicKey),
     },
 ):
     """What both parties sign for one epoch.
 
     Attributes:
-        auditor_store_id: random bytes made when the Auditor's store was created; it orders only with that store.
+        auditor_store_id: random bytes made when the Auditor's store was created; it orders only with that
+            store.
         n, b, c, k: replicas; how many may lie; how many may be silent; pieces that suffice (n - b - c).
         block_updates: updates per block.
         engine_version: version of the contract engine's wheel.
         engine_answers: hash of its answers to the known-answer suite.
         schemas: SHA-256 of each accepted schema's parsing canonical form.
         limits: canonical JSON of `protocol.limits.Limits`.
-        window: sequences that may be ordered beyond the last decision, and committed beyond the last verified one.
+        window: sequences that may be ordered beyond the last decision, and committed beyond the last verified
+            one.
         skew_ms: how far an order may be ahead of the Ledger's clock before it is held.
     """
 
@@ -114,7 +116,9 @@ class Configuration(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedConfiguration(Message, schema="signed_configuration"):
-    """A configuration's bytes with the signatures of both parties by its own keys, and by the keys before it if any."""
+    """A configuration's bytes with the signatures of both parties by its own keys, and by the keys before
+    it if any.
+    """
 
     configuration: bytes
     auditor_signature: bytes

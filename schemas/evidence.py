@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.codec import Message, rows
+from schemas.codec import Message, Rows
 
 
 class Part(NamedTuple):
@@ -14,12 +14,13 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence(Message, schema="evidence", nested={"parts": rows(Part)}):
+class Evidence(Message, schema="evidence", nested={"parts": Rows(Part)}):
     """A self-contained proof. It is unsigned: an accuser's word adds no weight.
 
     Attributes:
         kind: a row of the table in `protocol.evidence`.
-        genesis: the bytes of the `Genesis` the accuser claims; trusted only if its hash is the reader's own ledger_id.
+        genesis: the bytes of the `Genesis` the accuser claims; trusted only if its hash is the reader's own
+            ledger_id.
         configurations: the bytes of each `SignedConfiguration` needed.
     """
 

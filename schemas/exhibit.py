@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.codec import Message, one
+from schemas.codec import Message, One
 from schemas.statement import Countersigned
 
 
@@ -53,14 +53,14 @@ class Leaf(Message, schema="leaf"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided(Message, schema="decided", nested={"signed": one(Countersigned)}):
+class Decided(Message, schema="decided", nested={"signed": One(Countersigned)}):
     """A statement that both parties signed."""
 
     signed: Countersigned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecidedLeaf(Message, schema="decided_leaf", nested={"signed": one(Countersigned)}):
+class DecidedLeaf(Message, schema="decided_leaf", nested={"signed": One(Countersigned)}):
     """The bytes of an `Outcome`, and its path to the root in a statement that both parties signed."""
 
     signed: Countersigned

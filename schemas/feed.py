@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.codec import Message, rows
+from schemas.codec import Message, Rows
 from schemas.outcome import Status
 
 
@@ -36,7 +36,7 @@ class LearnedRequest(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics(Message, schema="metrics", nested={"values": rows(Measure)}):
+class Metrics(Message, schema="metrics", nested={"values": Rows(Measure)}):
     """What one process measured since it started; for dashboards only."""
 
     role: str
@@ -46,7 +46,9 @@ class Metrics(Message, schema="metrics", nested={"values": rows(Measure)}):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned(Message, schema="learned", nested={"requests": rows(LearnedRequest, writes=rows(LearnedWrite))}):
+class Learned(
+    Message, schema="learned", nested={"requests": Rows(LearnedRequest, writes=Rows(LearnedWrite))}
+):
     """A verified decision as a learner hands it on; in the learner's own trust domain."""
 
     ledger_id: bytes

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from schemas.codec import Message, rows
+from schemas.codec import Message, Rows
 
 Kind = Literal["normal", "empty", "audit", "last"]
 
@@ -53,7 +53,8 @@ class OrderHeader(Message, schema="order_header"):
     """What the Auditor signs. Its hash is the `order_hash`.
 
     Attributes:
-        commitment: `H("commit", salt, outcomes_root)`: the Auditor's own result, fixed before it sees the Ledger's.
+        commitment: `H("commit", salt, outcomes_root)`: the Auditor's own result, fixed before it sees the
+            Ledger's.
     """
 
     format: int
@@ -73,9 +74,9 @@ class Entry(
     Message,
     schema="entry",
     nested={
-        "reads": rows(ReadVersion),
-        "scans": rows(ScanVersions, rows=rows(RowVersion)),
-        "writes": rows(WriteVersion),
+        "reads": Rows(ReadVersion),
+        "scans": Rows(ScanVersions, rows=Rows(RowVersion)),
+        "writes": Rows(WriteVersion),
     },
 ):
     """One ordered request with the record versions it reads and writes; a leaf of `entries_root`.
@@ -92,7 +93,9 @@ class Entry(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order(Message, schema="order"):
-    """The Auditor's message: the bytes of an `OrderHeader`, of each `Entry`, and the signature over the header."""
+    """The Auditor's message: the bytes of an `OrderHeader`, of each `Entry`, and the signature over the
+    header.
+    """
 
     header: bytes
     entries: tuple[bytes, ...]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from schemas.codec import Message, rows
+from schemas.codec import Message, Rows
 
 Status = Literal["ok", "failed"]
 
@@ -55,11 +55,12 @@ class WritePin(NamedTuple):
 class Outcome(
     Message,
     schema="outcome",
-    nested={"reads": rows(ReadPin), "scans": rows(ScanPins, rows=rows(RowPin)), "writes": rows(WritePin)},
+    nested={"reads": Rows(ReadPin), "scans": Rows(ScanPins, rows=Rows(RowPin)), "writes": Rows(WritePin)},
 ):
     """What executing one request gave; a leaf of `outcomes_root`.
 
-    It lists every record read with its hash, so that a third party can execute the request again. It holds no steps,
+    It lists every record read with its hash, so that a third party can execute the request again. It holds no
+    steps,
     times or texts of the engine: honest machines may differ in those.
 
     Attributes:
@@ -85,7 +86,9 @@ class Outcome(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeHead(Message, schema="outcome_head"):
-    """The first fields of an `Outcome`, for readers that need no more: the rest of the bytes is not looked at."""
+    """The first fields of an `Outcome`, for readers that need no more: the rest of the bytes is not looked
+    at.
+    """
 
     index: int
     request_id: bytes

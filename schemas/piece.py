@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.codec import Message, one
+from schemas.codec import Message, One
 from schemas.statement import Countersigned
 
 
@@ -39,8 +39,10 @@ class PieceHeader(Message, schema="piece_header"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece(Message, schema="piece", nested={"last": one(Countersigned)}):
-    """A replica's message: signed header, slice, and the doubly signed statement of the block's last update."""
+class Piece(Message, schema="piece", nested={"last": One(Countersigned)}):
+    """A replica's message: signed header, slice, and the doubly signed statement of the block's last
+    update.
+    """
 
     header: bytes
     signature: bytes

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from schemas.codec import Message, one
+from schemas.codec import Message, One
 from schemas.statement import Countersigned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipts(Message, schema="receipts", nested={"signed": one(Countersigned)}):
+class Receipts(Message, schema="receipts", nested={"signed": One(Countersigned)}):
     """The receipts of one decision: the shared part once, then every outcome and output.
 
     A client picks its own by request_id and derives its Merkle paths from the outcomes.
@@ -19,7 +19,7 @@ class Receipts(Message, schema="receipts", nested={"signed": one(Countersigned)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt(Message, schema="receipt", nested={"signed": one(Countersigned)}):
+class Receipt(Message, schema="receipt", nested={"signed": One(Countersigned)}):
     """A self-contained receipt of one request, checkable without any server.
 
     Attributes:

@@ -61,7 +61,9 @@ class Refusal(Message, schema="refusal"):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused(Message, schema="refused"):
-    """The Ledger's message: the bytes of a `Refusal`, its signature, and the attachments that prove its code."""
+    """The Ledger's message: the bytes of a `Refusal`, its signature, and the attachments that prove its
+    code.
+    """
 
     epoch: int
     refusal: bytes

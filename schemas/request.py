@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from schemas.codec import Message, rows
+from schemas.codec import Message, Rows
 
 
 class RecordName(NamedTuple):
@@ -14,7 +14,7 @@ class RecordName(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RequestBody(Message, schema="request_body", nested={"keys": rows(RecordName)}):
+class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordName)}):
     """What a client signs: a call of a contract with an argument. Its hash is the `request_id`.
 
     Attributes:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from schemas.codec import Message, one
+from schemas.codec import Message, One
 from schemas.order import Kind
 
 
@@ -75,7 +75,7 @@ class Result(Message, schema="result"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(Message, schema="decision", nested={"signed": one(Countersigned)}):
+class Decision(Message, schema="decision", nested={"signed": One(Countersigned)}):
     """A batch with its order, its outcomes and both parties' signatures.
 
     Attributes:
@@ -93,8 +93,10 @@ class Decision(Message, schema="decision", nested={"signed": one(Countersigned)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecisionHead(Message, schema="decision_head", nested={"signed": one(Countersigned)}):
-    """The first field of a `Decision`, for readers that need no more: the rest of the bytes is not looked at."""
+class DecisionHead(Message, schema="decision_head", nested={"signed": One(Countersigned)}):
+    """The first field of a `Decision`, for readers that need no more: the rest of the bytes is not looked
+    at.
+    """
 
     signed: Countersigned
 
@@ -110,7 +112,9 @@ class DecisionHead(Message, schema="decision_head", nested={"signed": one(Counte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Message, schema="update"):
-    """A decision without the parties' signatures: the same bytes at every honest replica, whoever signed twice."""
+    """A decision without the parties' signatures: the same bytes at every honest replica, whoever signed
+    twice.
+    """
 
     statement: bytes
     header: bytes

@@ -1,8 +1,8 @@
 """The base of every role's machine: `step` takes one event and gives one effect.
 
-A machine is written as a generator, so it reads like the protocol it follows: `fetched = yield Fetch(...)`. It holds no
-clock, socket or thread; what it knows of the world is in the events. Dropping it between two steps is a crash, and
-every `yield` is a place where that can happen.
+A machine is written as a generator, so it reads like the protocol it follows: `fetched = yield Fetch(...)`.
+It holds no clock, socket or thread; what it knows of the world is in the events. Dropping it between two
+steps is a crash, and every `yield` is a place where that can happen.
 """
 
 from collections.abc import Generator

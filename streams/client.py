@@ -2,9 +2,11 @@
 
 Rules:
 
-1. What is submitted within the linger time is signed together: one signature over the Merkle root of the request_ids.
+1. What is submitted within the linger time is signed together: one signature over the Merkle root of the
+   request_ids.
 2. A request is sent again, byte-identical, until there is a receipt, a final rejection, or it has expired.
-3. A body carries the greatest sequence this client has seen a receipt of (`after`), so that both parties answer for real time.
+3. A body carries the greatest sequence this client has seen a receipt of (`after`), so that both parties
+   answer for real time.
 4. Two threads: one signs and sends, one receives and checks. Results come through futures.
 """
 
@@ -47,7 +49,9 @@ class RejectedError(CountersignError):
 
 
 class NoReceiptError(CountersignError):
-    """The request expired without a receipt. It was not decided in time, or its receipt was lost on the way."""
+    """The request expired without a receipt. It was not decided in time, or its receipt was lost on the
+    way.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +175,8 @@ class Client:
         Args:
             contract: its registered name.
             argument: a JSON value without floats.
-            keys: records (namespace, key) the call will touch, fetched ahead; known for the generic contracts.
+            keys: records (namespace, key) the call will touch, fetched ahead; known for the generic
+                contracts.
             expiry_ms: validity from now on.
 
         Raises:
@@ -265,7 +270,9 @@ class Client:
             self._send_again()
 
     def _next_batch(self) -> list[_Pending] | None:
-        """What was submitted, after the linger time; empty when it is time to look after old requests, None at the end."""
+        """What was submitted, after the linger time; empty when it is time to look after old requests,
+        None at the end.
+        """
         most = self._options.signed_together
         with self._changed:
             if not self._submitted and not self._closing:

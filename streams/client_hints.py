@@ -33,7 +33,9 @@ _TOUCHED: Mapping[str, Callable[[Any], tuple[tuple[str, str], ...]]] = {
 
 
 def records_touched(contract: str, argument: Any) -> tuple[RecordName, ...]:
-    """The records a call of a generic contract will touch; none for other contracts or an argument of another shape."""
+    """The records a call of a generic contract will touch; none for other contracts or an argument of
+    another shape.
+    """
     touched = _TOUCHED.get(contract)
     if touched is None:
         return ()

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. The shared part of a receipts message (statement, header, three signatures, the root over all outcomes) is checked once;
-   each request then needs only a look at its own leaf.
+1. The shared part of a receipts message (statement, header, three signatures, the root over all outcomes) is
+   checked once; each request then needs only a look at its own leaf.
 2. A client trusts the ledger_id of its own configuration and nothing that came over the log.
 """
 

@@ -50,7 +50,8 @@ class RoleConfiguration:
         """Read a role's file.
 
         Raises:
-            CountersignError: `config.invalid`, it is missing, is no TOML, or has an unknown or ill-typed setting.
+            CountersignError: `config.invalid`, it is missing, is no TOML, or has an unknown or ill-typed
+                setting.
         """
         file = directory / CONFIGURATION_FILE
         try:
