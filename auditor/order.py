@@ -30,7 +30,6 @@ from storage.effects import (
     Effect,
     Execute,
     Executed,
-    ExecutionFailed,
     Fetch,
     Fetched,
     GuardRead,
@@ -215,20 +214,17 @@ class OrderMachine(Machine):
     ) -> Generator[Effect, Any, Executed]:
         """Execute the candidates; a request that exhausts its child process is rejected, and the rest
         executed again."""
-        while candidates.requests:
-            batch = Batch(
-                ledger_id=self._epochs.ledger_id,
-                sequence=state.sequence + 1,
-                ordered_at_ms=ordered_at_ms,
-                calls=candidates.calls(),
-                records=fetched.records,
-            )
-            answer: Executed | ExecutionFailed = yield Execute(batch=batch)
-            if isinstance(answer, Executed):
-                return answer
-            candidates.rejections.add(candidates.requests[answer.index], "contract.resources")
-            candidates.keep([place != answer.index for place in range(len(candidates.requests))])
-        return Executed(now_ms=self.now_ms, results=())
+        if not candidates.requests:
+            return Executed(now_ms=self.now_ms, results=())
+        batch = Batch(
+            ledger_id=self._epochs.ledger_id,
+            sequence=state.sequence + 1,
+            ordered_at_ms=ordered_at_ms,
+            calls=candidates.calls(),
+            records=fetched.records,
+        )
+        executed: Executed = yield Execute(batch=batch)
+        return executed
 
     def _settle(self, messages: Sequence[Message], candidates: Candidates, fit: int) -> tuple[Message, ...]:
         """The messages that a batch settles; those from the first request that does not fit on are taken

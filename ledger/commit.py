@@ -33,7 +33,6 @@ from storage.effects import (
     Effect,
     Execute,
     Executed,
-    ExecutionFailed,
     Fetch,
     Fetched,
     Halt,
@@ -258,12 +257,12 @@ class CommitMachine(Machine):
             calls=opened.calls(),
             records=fetched.records,
         )
-        answer: Executed | ExecutionFailed = yield Execute(batch=batch)
-        if isinstance(answer, ExecutionFailed):
-            text = f"request {answer.index} of order {header.sequence} exhausts this Ledger"
-            yield Halt(code="contract.resources", text=text)
-            raise AssertionError("a halted machine is not stepped")
-        return answer
+        executed: Executed = yield Execute(batch=batch)
+        for index, result in enumerate(executed.results):
+            if isinstance(result, Rejected) and result.code == "contract.resources":
+                text = f"request {index} of order {header.sequence} exhausts this Ledger"
+                yield Halt(code="contract.resources", text=text)
+        return executed
 
     def _compare(self, opened: OpenedOrder, executed: Executed) -> AssembledBatch | Contradiction:
         """Assemble the batch from what was executed here, and compare its entries with the order's."""
@@ -272,6 +271,9 @@ class CommitMachine(Machine):
             if isinstance(result, Rejected):
                 return Contradiction(code="order.client", entry_index=index, text=result.code)
             executions.append(result)
+        if len(executions) < len(opened.requests):
+            text = "the batch goes on behind its limit"
+            return Contradiction(code="order.malformed", entry_index=len(executions), text=text)
         assembled = assemble(opened.requests, executions, opened.held.header.sequence)
         for index, (mine, ordered) in enumerate(
             zip(assembled.entries, opened.held.order.entries, strict=True)
