@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from protocol.contracts.calls import Batch, Execution, Rejected
     from protocol.records import Record, RecordKey
     from protocol.signatures import SignatureCheck
+    from storage.views import ViewPosition, ViewRows
 
 FIRST_OFFSET = -2
 """Offset of the oldest message that a partition still has."""
@@ -250,6 +251,25 @@ class Await:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadPosition:
+    """Read how far a learner's views reach.
+
+    Performed by the views. Answered by `PositionLoaded`.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Append:
+    """Store the rows of verified blocks, and the position behind them, in one transaction.
+
+    Performed by the views. Answered by `Appended`.
+    """
+
+    rows: ViewRows
+    position: ViewPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """Add to counters and set gauges, by name.
 
@@ -288,6 +308,8 @@ Effect = (
     | ReadTail
     | FindDecisions
     | Await
+    | LoadPosition
+    | Append
     | Report
     | Halt
 )
@@ -429,6 +451,18 @@ class Awaited(Event):
     """All cells as they are now, whether the awaited one has changed or not."""
 
     cells: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionLoaded(Event):
+    """How far the views reach; `storage.views.START` if they are new."""
+
+    position: ViewPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended(Event):
+    """The views have them on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
