@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple, Protocol, Self
 
+from learners.blocks import BlockRange
 from learners.codec import CodecError, erasure_code
 from protocol import merkle
 from protocol.hashing import Tag, tagged
+from schemas.epoch import Configuration
 from schemas.piece import PieceHeader
 
 FORMAT = 1
@@ -133,6 +135,30 @@ class Dispersal:
             slice_hash=self.slice_hashes[index],
             last_statement_hash=about.last_statement_hash,
         )
+
+
+def describe(
+    configuration: Configuration,
+    place: BlockRange,
+    block_length: int,
+    previous_block_root: bytes,
+    last_statement_hash: bytes,
+) -> BlockDescription:
+    """What honest replicas of an epoch say of a block at this place."""
+    return BlockDescription(
+        ledger_id=configuration.ledger_id,
+        epoch=configuration.epoch,
+        block=place.block,
+        first_sequence=place.first_sequence,
+        count=place.updates,
+        n=configuration.n,
+        k=configuration.k,
+        codec=configuration.codec,
+        checksum=configuration.checksum,
+        block_length=block_length,
+        previous_block_root=previous_block_root,
+        last_statement_hash=last_statement_hash,
+    )
 
 
 class Slice(NamedTuple):

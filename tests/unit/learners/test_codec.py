@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learners.codec import CODEC, CodecError, ErasureCode, erasure_code
-from tests.unit.learners import reference_code
+from tests.reference import erasure_code as reference
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "dispersal.json").read_text())
 SIZES = [(1, 1), (1, 3), (2, 3), (3, 4), (5, 7), (11, 16), (22, 32)]
@@ -168,4 +168,4 @@ def test_codes_are_made_once() -> None:
 @pytest.mark.parametrize(("k", "n"), [(1, 3), (2, 3), (3, 4), (5, 7), (11, 16), (22, 32)])
 def test_the_code_is_what_its_definition_says(k: int, n: int) -> None:
     """A twin written from the definition alone computes the same slices."""
-    assert erasure_code(k, n).encode(vector_block(65)) == reference_code.encode(k, n, vector_block(65))
+    assert erasure_code(k, n).encode(vector_block(65)) == reference.encode(k, n, vector_block(65))
