@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 START_SECONDS = 20.0
@@ -18,12 +19,14 @@ QUICK_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=4096"}
 class Valkey:
     """One server process, its data in `directory`; after `kill` or `stop` it can `start` with the same data.
 
-    Attributes:
-        settings: of the server's configuration, by name; they replace the durable ones that are the default.
+    Args:
+        settings: of the server's configuration; they replace the durable ones that are the default.
         file_bytes_max: what a file may grow to, as if the disk were full beyond that.
     """
 
-    def __init__(self, directory: Path, *, file_bytes_max: int | None = None, **settings: str) -> None:
+    def __init__(
+        self, directory: Path, settings: Mapping[str, str] | None = None, *, file_bytes_max: int | None = None
+    ) -> None:
         self.directory = directory
         self.port = _free_port()
         self.file_bytes_max = file_bytes_max
@@ -31,7 +34,7 @@ class Valkey:
             "appendonly": "yes",
             "appendfsync": "always",
             "maxmemory-policy": "noeviction",
-            **{name.replace("_", "-"): value for name, value in settings.items()},
+            **{name.replace("_", "-"): value for name, value in (settings or {}).items()},
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -109,6 +112,7 @@ class Valkey:
 
     def _limit(self) -> None:
         if self.file_bytes_max is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that the write fails, as on a full disk
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes_max, self.file_bytes_max))
 
 

@@ -1,0 +1,385 @@
+"""The store on a real Valkey when things go wrong: settings, lost answers, full disks, crashes, damage."""
+
+import datetime
+import random
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, successor, verify_record
+from storage.errors import StoreDiskFullError, StoreUnavailableError, UnsafeDurabilityError
+from storage.ports import OutboxEntry, RecordWrite, ReplayEntry, RequestExpiry, StoreCall, Stored, Version
+from storage.redis_store import RedisStore
+from tests.proxy import Proxy
+from tests.valkey import Valkey
+
+LEDGER_ID = b"L" * 32
+STORE_ID = b"S" * 32
+KEY = RecordKey("bank", "alice")
+
+Start = Callable[..., Valkey]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a server with some settings; it is stopped at the end."""
+    servers = []
+
+    def started(**settings: str) -> Valkey:
+        servers.append(server := Valkey(tmp_path, settings))
+        return server.start()
+
+    yield started
+    for server in servers:
+        server.stop()
+
+
+def step(sequence: int, record: Record, payload: bytes = b"") -> StoreCall:
+    """The call of one sequence: one more version of one record, and everything else that goes with it."""
+    return StoreCall(
+        expected_cells={"store_id": STORE_ID, "sequence": b"%d" % (sequence - 1) if sequence else b""},
+        unseen=[RequestExpiry(b"%032d" % sequence, 0)],
+        writes=[RecordWrite(KEY, record)],
+        replay=[ReplayEntry(b"%032d" % sequence, 0, sequence)],
+        cells={"sequence": b"%d" % sequence},
+        outbox_put=[OutboxEntry("order", sequence, b"%d" % sequence + payload)],
+    )
+
+
+def next_version(record: Record, sequence: int) -> Record:
+    return successor(
+        LEDGER_ID,
+        KEY,
+        record,
+        b"%d" % sequence,
+        request_id=b"%032d" % sequence,
+        writer_sequence=sequence,
+        writer_index=0,
+    )
+
+
+@dataclass
+class Writer:
+    """Applies one step after the other until the server is gone."""
+
+    store: RedisStore
+    payload: bytes = b""
+    acknowledged: int = -1
+    error: Exception | None = None
+    begun: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        sequence, record = state(self.store)
+        self.acknowledged = sequence
+        try:
+            while True:
+                sequence += 1
+                record = next_version(record, sequence)
+                assert isinstance(self.store.apply(step(sequence, record, self.payload)), Stored)
+                self.acknowledged = sequence
+                self.begun.set()
+        except StoreUnavailableError as error:
+            self.error = error
+
+
+def state(store: RedisStore) -> tuple[int, Record]:
+    """The last sequence and the current record, after checking that all of the store is of that sequence."""
+    contents = store.load()
+    sequence = int(contents.cells.get("sequence", b"-1"))
+    names = [Version(KEY, number) for number in range(1, sequence + 3)]
+    found = store.fetch([KEY], versions=names)
+    assert [record.writer_sequence for record in found.versions.values()] == list(range(sequence + 1))
+    previous = ABSENT
+    for record in found.versions.values():
+        verify_record(LEDGER_ID, KEY, record)
+        assert record.previous_hash == previous.record_hash
+        previous = record
+    assert found.records[KEY] == previous
+    assert contents.replay_entries == sequence + 1
+    assert [entry.number for entry in store.read_outbox("order", 0, 2**53)] == list(range(sequence + 1))
+    return sequence, previous
+
+
+class TestDurability:
+    @pytest.mark.parametrize(
+        ("setting", "value"),
+        [
+            ("appendonly", "no"),
+            ("appendfsync", "everysec"),
+            ("no_appendfsync_on_rewrite", "yes"),
+            ("maxmemory_policy", "allkeys-lru"),
+        ],
+    )
+    def test_a_server_that_may_forget_is_refused(self, start: Start, setting: str, value: str) -> None:
+        """Each setting on its own. Tests may use it all the same."""
+        server = start(**{setting: value})
+        with pytest.raises(UnsafeDurabilityError) as caught:
+            RedisStore(server.url)
+        assert caught.value.code == "store.unsafe_durability"
+        RedisStore(server.url, allow_unsafe=True).create(STORE_ID)
+
+    def test_a_server_that_does_not_tell_is_refused(self, start: Start) -> None:
+        """Without the right to read settings nobody knows what the server may forget."""
+        server = start()
+        server.command("ACL", "SETUSER", "party", "on", ">secret", "~*", "+@all", "-config")
+        with pytest.raises(UnsafeDurabilityError):
+            RedisStore(f"redis://party:secret@127.0.0.1:{server.port}/0")
+
+    def test_a_server_that_comes_back_with_other_settings_is_refused(self, start: Start) -> None:
+        """The check is made on each connection, not once: nothing is done on the way."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        server.kill()
+        server.settings["appendfsync"] = "everysec"
+        server.start()
+        for _ in range(2):
+            with pytest.raises(UnsafeDurabilityError, match="appendfsync is everysec"):
+                store.apply(step(0, next_version(ABSENT, 0)))
+        server.stop()
+        server.settings["appendfsync"] = "always"
+        server.start()
+        assert state(store) == (-1, ABSENT)
+
+    def test_every_acknowledged_call_survives_a_crash(self, start: Start) -> None:
+        """Killed again and again amid calls: each acknowledged one is there, and at most one more."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        seed = random.Random(1)
+        for _ in range(12):
+            writer = Writer(store, payload=seed.randbytes(seed.choice([0, 200_000])))
+            thread = threading.Thread(target=writer.run)
+            thread.start()
+            assert writer.begun.wait(20)
+            thread.join(seed.random() * 0.1)
+            server.kill()
+            thread.join()
+            server.start()
+            assert state(store)[0] in (writer.acknowledged, writer.acknowledged + 1)
+
+    def test_a_torn_append_only_file_holds_whole_calls(self, start: Start, tmp_path: Path) -> None:
+        """Power lost in the middle of a write: a call is there as a whole or not at all."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        record = ABSENT
+        for sequence in range(8):
+            record = next_version(record, sequence)
+            store.apply(step(sequence, record))
+        server.kill()
+        (file,) = (tmp_path / "appendonlydir").glob("*.incr.aof")
+        whole = file.read_bytes()
+        seen = set()
+        seed = random.Random(1)
+        for _ in range(12):
+            file.write_bytes(whole[: -seed.randrange(1, len(whole) // 2)])
+            server.start()
+            seen.add(state(store)[0])
+            server.kill()
+        assert len(seen) > 2
+
+    def test_a_full_disk_loses_nothing_acknowledged(self, start: Start, tmp_path: Path) -> None:
+        """Under `always` the server ends itself rather than acknowledge; with room again, all is there."""
+        server = Valkey(tmp_path, file_bytes_max=3_000_000).start()
+        try:
+            store = RedisStore(server.url)
+            store.create(STORE_ID)
+            writer = Writer(store, payload=b"x" * 500_000)
+            writer.run()
+            assert writer.acknowledged == 4
+            server.stop()
+            server.file_bytes_max = None
+            server.start()
+            assert state(store)[0] == 4
+        finally:
+            server.stop()
+
+    def test_full_memory_is_told_as_such(self, start: Start) -> None:
+        """The call is refused before it changes anything, and goes through when there is room."""
+        server = start(maxmemory="4mb")
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        writer = Writer(store, payload=b"x" * 500_000)
+        writer.run()
+        assert isinstance(writer.error, StoreDiskFullError)
+        assert writer.error.code == "disk.full"
+        sequence, record = state(store)
+        assert sequence == writer.acknowledged
+        server.command("CONFIG", "SET", "maxmemory", "100mb")
+        assert isinstance(store.apply(step(sequence + 1, next_version(record, sequence + 1))), Stored)
+
+
+class TestConnection:
+    def test_nobody_there(self) -> None:
+        """A wrong address is told with its code."""
+        with pytest.raises(StoreUnavailableError) as caught:
+            RedisStore("redis://127.0.0.1:1/0")
+        assert caught.value.code == "store.unreachable"
+
+    def test_a_store_goes_on_when_its_server_is_back(self, start: Start) -> None:
+        """No new object is needed after an outage."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        server.stop()
+        for attempt in (store.load, lambda: store.fetch([KEY]), lambda: store.count("bank")):
+            with pytest.raises(StoreUnavailableError):
+                attempt()
+        server.start()
+        assert state(store) == (-1, ABSENT)
+
+    def test_a_call_whose_answer_is_lost_is_not_tried_again(self, start: Start) -> None:
+        """It was done, once: a driver that tried again would be refused by its own success."""
+        server = start()
+        proxy = Proxy(server.port)
+        store = RedisStore(f"redis://127.0.0.1:{proxy.port}/0")
+        store.create(STORE_ID)
+        store.apply(StoreCall(expected_cells={}, cells={"warm": b"1"}))
+        proxy.lose_answers = True
+        with pytest.raises(StoreUnavailableError):
+            store.apply(step(0, next_version(ABSENT, 0)))
+        assert proxy.lost == 1
+        proxy.lose_answers = False
+        assert state(store)[0] == 0
+        proxy.close()
+
+    def test_a_server_that_forgot_the_script(self, start: Start) -> None:
+        """SCRIPT FLUSH between calls does not show."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        record = ABSENT
+        for sequence in range(3):
+            server.command("SCRIPT", "FLUSH")
+            record = next_version(record, sequence)
+            assert isinstance(store.apply(step(sequence, record)), Stored)
+        assert state(store)[0] == 2
+
+    def test_a_read_only_server(self, start: Start) -> None:
+        """A server that became somebody's replica takes no calls, and says why."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        server.command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailableError, match=r"(?i)read.?only|replica"):
+            store.apply(step(0, next_version(ABSENT, 0)))
+        server.command("REPLICAOF", "NO", "ONE")
+        assert state(store)[0] == -1
+
+    def test_password_and_unix_socket(self, start: Start, tmp_path: Path) -> None:
+        """Both by URL; a wrong password is told, and never shown."""
+        server = start(requirepass="open sesame")
+        for url in (
+            f"redis://:open%20sesame@127.0.0.1:{server.port}/0",
+            f"unix://{tmp_path}/socket?password=open%20sesame",
+        ):
+            RedisStore(url).close()
+        with pytest.raises(StoreUnavailableError) as caught:
+            RedisStore(f"redis://:a-wrong-one@127.0.0.1:{server.port}/0")
+        assert "a-wrong-one" not in str(caught.value)
+        with pytest.raises(StoreUnavailableError):
+            RedisStore(server.url)
+
+    def test_tls(self, start: Start, tmp_path: Path) -> None:
+        """By URL, with the certificate to trust; a certificate that is not trusted is refused."""
+        server = start()
+        certificate, key = self_signed(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        proxy = Proxy(server.port, context)
+        store = RedisStore(f"rediss://localhost:{proxy.port}/0?ssl_ca_certs={certificate}")
+        store.create(STORE_ID)
+        assert state(store) == (-1, ABSENT)
+        with pytest.raises(StoreUnavailableError, match=r"(?i)certificate"):
+            RedisStore(f"rediss://localhost:{proxy.port}/0")
+        proxy.close()
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate_file, key_file = directory / "certificate.pem", directory / "key.pem"
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return certificate_file, key_file
+
+
+class TestDamage:
+    @pytest.fixture
+    def damaged(self, start: Start) -> tuple[Valkey, RedisStore, Record, bytes]:
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        record = next_version(ABSENT, 0)
+        store.apply(step(0, record))
+        return server, store, record, b"v:4:bank:alice" + (1).to_bytes(8, "big")
+
+    def test_a_missing_version(self, damaged: tuple[Valkey, RedisStore, Record, bytes]) -> None:
+        """A head without its version is damage, never absence."""
+        server, store, _, name = damaged
+        assert server.command("DEL", name) == b":1\r\n"
+        with pytest.raises(DamagedRecordError):
+            store.fetch([KEY])
+
+    @pytest.mark.parametrize("at", [0, 8, 20])
+    def test_a_version_that_is_not_the_one_of_its_head(
+        self, damaged: tuple[Valkey, RedisStore, Record, bytes], at: int
+    ) -> None:
+        """Number and hash in the version must be those that calls compare."""
+        server, store, _, name = damaged
+        server.command("SETRANGE", name, str(at), b"\x77")
+        with pytest.raises(DamagedRecordError):
+            store.fetch([KEY])
+
+    def test_a_torn_version(self, damaged: tuple[Valkey, RedisStore, Record, bytes]) -> None:
+        """Bytes too many or too few are no record, in the present and in the past."""
+        server, store, _, name = damaged
+        server.command("APPEND", name, "x")
+        with pytest.raises(DamagedRecordError):
+            store.fetch([KEY])
+        with pytest.raises(DamagedRecordError):
+            store.fetch(versions=[Version(KEY, 1)])
+
+    def test_an_altered_value_keeps_its_hash(self, damaged: tuple[Valkey, RedisStore, Record, bytes]) -> None:
+        """The store hands it out as it is; the record's own hash is what shows it."""
+        _, store, record, _ = damaged
+        store.overwrite(KEY, record._replace(value=b"7"))
+        found = store.fetch([KEY]).records[KEY]
+        assert found.value == b"7"
+        with pytest.raises(DamagedRecordError):
+            verify_record(LEDGER_ID, KEY, found)
+
+    def test_a_forged_record_is_current_for_calls_too(
+        self, damaged: tuple[Valkey, RedisStore, Record, bytes]
+    ) -> None:
+        """With its hash computed anew, only what was signed about it tells the difference."""
+        _, store, _, _ = damaged
+        forged = next_version(ABSENT, 7)
+        store.overwrite(KEY, forged)
+        assert store.fetch([KEY]).records[KEY] == forged
+        assert isinstance(store.apply(step(1, next_version(forged, 1))), Stored)
