@@ -1,32 +1,28 @@
-"""`init`: makes a new ledger's keys, genesis and first configuration, and its empty stores.
+"""`init`: makes a new ledger's keys, its genesis and its first configuration.
 
 On one machine one command does it for everybody. In earnest each party makes its own keys and nonce, and the
 genesis and configuration 0 are put together from the public halves and signed by both (docs/operating.md).
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from auditor.state import initial_cells as auditor_cells
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
-from ledger.state import initial_cells as ledger_cells
 from protocol.canonical_json import dumps
 from protocol.configuration import Epochs, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
-from protocol.contracts.genesis import genesis_records, genesis_versions
+from protocol.contracts.genesis import genesis_records
 from protocol.contracts.registry import RIGHTS
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE, ZERO_HASH
 from protocol.limits import Limits
-from protocol.records import RecordKey
 from protocol.signatures import configuration_input
 from protocol.signing import Algorithm, SigningKey
 from schemas import epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
-from storage.ports import RecordStore, RecordWrite, StoreCall
 from streams.role_directory import RoleConfiguration
 
 ADMINISTRATOR = "admin"
@@ -52,7 +48,7 @@ class NewLedger:
     silent: int = 0
     partitions: int = 4
     algorithm: Algorithm = "p256"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     topic_prefix: str = ""
 
 
@@ -166,23 +162,3 @@ def _sign(
         previous_auditor_signature=None,
         previous_ledger_signature=None,
     )
-
-
-def create_auditor_store(store: RecordStore, epochs: Epochs) -> None:
-    """Make an empty store the Auditor's, with the genesis in it."""
-    store.create(epochs.latest.auditor_store_id)
-    _fill(store, epochs, auditor_cells(epochs))
-
-
-def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
-    """Make an empty store the Ledger's, with the genesis in it; also the beginning of a rebuild."""
-    store_id = secrets.token_bytes(HASH_SIZE)
-    store.create(store_id)
-    _fill(store, epochs, ledger_cells(epochs, store_id))
-
-
-def _fill(store: RecordStore, epochs: Epochs, cells: dict[str, bytes]) -> None:
-    records = [(RecordKey(record.namespace, record.key), record.value) for record in epochs.genesis.records]
-    writes = tuple(RecordWrite(key, record) for key, record in genesis_versions(epochs.ledger_id, records))
-    refused = store.apply(StoreCall(expected_cells={"head": b""}, writes=writes, cells=cells))
-    assert refused is None, "a store that was just created is empty"

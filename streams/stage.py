@@ -44,12 +44,21 @@ class StopSignal:
         self._drain_s = drain_s
         self._requested = threading.Event()
         self._deadline = 0.0
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_request(self, listener: Callable[[], None]) -> None:
+        """Have this called when the end is asked for: for waits that know nothing of this signal."""
+        self._listeners.append(listener)
+        if self.requested:
+            listener()
 
     def request(self) -> None:
         """Ask everybody to end."""
         if not self._requested.is_set():
             self._deadline = time.monotonic() + self._drain_s
             self._requested.set()
+            for listener in self._listeners:
+                listener()
 
     def on_signals(self) -> None:
         """Let SIGTERM and SIGINT ask for the end; from the main thread."""
@@ -139,7 +148,7 @@ class Stage:
         return done
 
     def _halted(self, halt: Halt) -> Halt:
-        _log.error("%s: halted: %s: %s", self.name, halt.code, halt.text)
+        _log.error("%s: ended: %s: %s", self.name, halt.code, halt.text)
         self._meter.add(f"halted.{halt.code}", 1)
         return halt
 

@@ -1,0 +1,152 @@
+"""A whole ledger on this machine: broker, stores, and every role as a supervised process."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.home import Home
+from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger, initialize, replica_role
+from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
+from deploy.local.supervisor import Service
+from deploy.roles.entry import RoleStatus
+from deploy.stores import create_auditor_store, create_ledger_store
+from protocol.configuration import Epochs
+from protocol.errors import CountersignError
+from schemas.topics import EPOCHS, topic_table
+from storage.effects import Outgoing
+from storage.redis_store import RedisStore
+from streams.kafka_admin import KafkaAdmin
+from streams.kafka_log import KafkaLogWriter
+from streams.log import publish
+
+Progress = Callable[[str], None]
+
+DASHBOARD, VIEWS = "dashboard", "views"
+_CREATED = "store.created"
+"""A file in a party's directory: its store was made, so an empty one is a lost one."""
+
+_ACTIVE_DEADLINE_S = 60.0
+
+
+class Deployment:
+    """One ledger in one home.
+
+    Args:
+        home: its directories; made by `up` where there is no ledger yet.
+        broker: addresses of a Kafka that is there already; by default one is started.
+    """
+
+    def __init__(self, home: Home, *, broker: str = "") -> None:
+        self.home = home
+        self.stack = LocalStack(home.stack, broker=broker)
+
+    def epochs(self) -> Epochs:
+        """Genesis and configurations, as the client trusts them."""
+        return self.home.load(CLIENT).epochs()
+
+    def up(self, progress: Progress, new: NewLedger | None = None) -> None:
+        """Make the ledger where there is none, and start everything.
+
+        Raises:
+            CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a remedy.
+        """
+        if not self.home.exists:
+            progress(f"making a new ledger in {self.home.directory}")
+            initialize(self.home, new or NewLedger())
+        self.stack.start(progress)
+        try:
+            self._tell_addresses()
+            self._prepare(progress)
+            for role in self.roles():
+                self.start_role(role)
+            self._await_active(progress)
+        except BaseException:
+            self.down(progress)
+            raise
+
+    def down(self, progress: Progress) -> None:
+        """Stop everything, roles first."""
+        self.stack.stop(progress)
+
+    def roles(self) -> tuple[str, ...]:
+        """The processes of a deployment, in the order they are started."""
+        replicas = self.epochs().latest.n
+        return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER, VIEWS, DASHBOARD)
+
+    def start_role(self, role: str, *, name: str = "", environment: dict[str, str] | None = None) -> None:
+        """Start a role's process; under another `name` it is one more of that role, a standby.
+
+        Raises:
+            CountersignError: `stack.running`, `service.failed`.
+        """
+        module = "replica" if role.startswith("replica-") else role
+        name = name or role
+        self.stack.supervisor.start(
+            Service(
+                name=name,
+                argv=(sys.executable, "-m", f"deploy.roles.{module}", str(self.home.role(role))),
+                log_file=self.stack.log_file(name),
+                environment=environment or {},
+            )
+        )
+
+    def status_of(self, role: str) -> dict[str, object]:
+        """What a role last said of itself."""
+        return RoleStatus(self.home.role(role)).read()
+
+    def _tell_addresses(self) -> None:
+        """Write into each role's file where broker and stores are now."""
+        stores = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
+        for role in (*self.roles(), CLIENT):
+            configuration = self.home.load(role)
+            store_url = self.stack.store_url(stores[role]) if role in stores else ""
+            replace(
+                configuration, bootstrap_servers=self.stack.bootstrap_servers, store_url=store_url
+            ).save()
+
+    def _prepare(self, progress: Progress) -> None:
+        """Topics, stores and the configuration on `epochs`: made once."""
+        configuration = self.home.load(CLIENT)
+        epochs = configuration.epochs()
+        progress("making topics")
+        admin = KafkaAdmin(configuration.connection())
+        admin.create_topics(topic_table(configuration.partitions, epochs.latest.n))
+        for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
+            marker = self.home.role(role) / _CREATED
+            if not marker.exists():
+                store = RedisStore(self.home.load(role).store_url)
+                create(store, epochs)
+                store.close()
+                marker.touch()
+                if role == AUDITOR:
+                    self._publish_epochs(epochs)
+
+    def _publish_epochs(self, epochs: Epochs) -> None:
+        writer = KafkaLogWriter(self.home.load(AUDITOR).connection())
+        publish(writer, [Outgoing(EPOCHS, 0, None, signed) for signed in epochs.signed], lambda: False)
+        writer.close()
+
+    def _await_active(self, progress: Progress) -> None:
+        """Wait until both parties are active.
+
+        Raises:
+            CountersignError: `service.failed`, one halted or takes too long; its log says more.
+        """
+        progress("waiting for the Auditor and the Ledger")
+        deadline = time.monotonic() + _ACTIVE_DEADLINE_S
+        for role in (AUDITOR, LEDGER):
+            while (state := self.status_of(role).get("state")) != "active":
+                if not self.stack.supervisor.is_running(role) or time.monotonic() > deadline:
+                    log = self.stack.log_file(role)
+                    raise CountersignError("service.failed", f"{role} is {state}: {last_lines(log)}")
+                time.sleep(0.02)
+
+
+def last_lines(log: Path, count: int = 5) -> str:
+    """The end of a log file, for an error message."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
+    except OSError:
+        return f"no log at {log}"

@@ -1,0 +1,1 @@
+"""One entry per role: `python -m deploy.roles.NAME DIRECTORY` runs a role's process until SIGTERM."""

@@ -1,0 +1,72 @@
+"""What every role's process does at its start and its end.
+
+Its state stands in `status.json` in the role's directory: `standby`, `active`, `stopped` or `halted`, with
+the code and what was seen. Exit codes: 0 stopped as asked, 3 halted by its machine, 4 wrong configuration or
+a world that is not there.
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from protocol.errors import CountersignError
+from storage.effects import Halt
+from streams.role_directory import RoleConfiguration
+from streams.stage import StopSignal
+
+STATUS_FILE = "status.json"
+EXIT_HALTED = 3
+EXIT_FAILED = 4
+
+_log = logging.getLogger("countersign")
+
+
+class RoleStatus:
+    """A role's state as others may read it."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / STATUS_FILE
+
+    def write(self, state: str, code: str = "", text: str = "", **more: object) -> None:
+        """Replace the state, atomically."""
+        beside = self._file.with_suffix(f".{os.getpid()}")
+        beside.write_text(
+            json.dumps({"state": state, "pid": os.getpid(), "code": code, "text": text, **more})
+        )
+        beside.replace(self._file)
+
+    def read(self) -> dict[str, object]:
+        """The state, empty if the role never ran."""
+        try:
+            values: dict[str, object] = json.loads(self._file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return values
+
+
+Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
+
+
+def run_role(run: Run) -> int:
+    """Run a role whose directory is the only argument of the command line; give the exit code."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    directory = Path(sys.argv[1])
+    status = RoleStatus(directory)
+    stop = StopSignal()
+    stop.on_signals()
+    try:
+        halt = run(RoleConfiguration.load(directory), stop, status)
+    except CountersignError as error:
+        _log.error("%s; %s", error, error.explained.remedy)
+        status.write("halted", error.code, str(error))
+        return EXIT_FAILED
+    if halt is None:
+        status.write("stopped")
+        return 0
+    status.write("halted", halt.code, halt.text)
+    return EXIT_HALTED

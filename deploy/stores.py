@@ -1,0 +1,45 @@
+"""A party's new store: created once, with the genesis in it.
+
+Each party's cells are made by its own package, which is imported only where that party's store is made: the
+process of one party loads no code of the other.
+"""
+
+import secrets
+
+from protocol.configuration import Epochs
+from protocol.contracts.genesis import genesis_versions
+from protocol.hashing import HASH_SIZE
+from protocol.records import RecordKey
+from storage.ports import RecordStore, RecordWrite, StoreCall, Stored
+
+
+def create_auditor_store(store: RecordStore, epochs: Epochs) -> None:
+    """Make an empty store the Auditor's. Only `init` does this: a lost one needs a new epoch.
+
+    Raises:
+        StoreExistsError: the server holds data.
+    """
+    from auditor.state import initial_cells
+
+    store.create(epochs.latest.auditor_store_id)
+    _fill(store, epochs, initial_cells(epochs))
+
+
+def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
+    """Make an empty store the Ledger's; also the beginning of a rebuild.
+
+    Raises:
+        StoreExistsError: the server holds data.
+    """
+    from ledger.state import initial_cells
+
+    store_id = secrets.token_bytes(HASH_SIZE)
+    store.create(store_id)
+    _fill(store, epochs, initial_cells(epochs, store_id))
+
+
+def _fill(store: RecordStore, epochs: Epochs, cells: dict[str, bytes]) -> None:
+    records = [(RecordKey(record.namespace, record.key), record.value) for record in epochs.genesis.records]
+    writes = tuple(RecordWrite(key, record) for key, record in genesis_versions(epochs.ledger_id, records))
+    answer = store.apply(StoreCall(expected_cells={"head": b""}, writes=writes, cells=cells))
+    assert isinstance(answer, Stored), "a store that was just created is empty"

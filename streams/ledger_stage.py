@@ -1,0 +1,36 @@
+"""The Ledger's process: its committing machine, and before it the rebuilding one where the store was lost."""
+
+from collections.abc import Callable
+
+from ledger.commit import CommitMachine
+from ledger.rebuild import REBUILT, RebuildMachine
+from storage.effects import Halt
+from storage.errors import StoreAbsentError
+from streams.party_process import PartyProcess
+from streams.stage import run_stages
+
+
+def run_ledger(process: PartyProcess, create_store: Callable[[], None]) -> Halt | None:
+    """Commit until told to stop (None) or until the machine halts.
+
+    Args:
+        process: of the active Ledger.
+        create_store: makes an empty store the Ledger's, with the genesis in it.
+    """
+    if _is_lost(process):
+        create_store()
+    # Whatever is decided above the store's head belongs into it: nothing, unless the store was lost or rolled
+    # back.
+    rebuilt = process.stage("rebuild", lambda: RebuildMachine(epochs=process.epochs)).run()
+    if rebuilt is None or rebuilt.code != REBUILT:
+        return rebuilt
+    commit = process.stage("commit", lambda: CommitMachine(epochs=process.epochs))
+    return run_stages([commit], process.stop)
+
+
+def _is_lost(process: PartyProcess) -> bool:
+    try:
+        process.party.store.load()
+    except StoreAbsentError:
+        return True
+    return False

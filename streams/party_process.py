@@ -1,0 +1,133 @@
+"""What the processes of both parties have in common: store, signing guard, executor, threads, metrics.
+
+The signing guard's lock makes a process the active one; until it has the lock it is a standby and touches
+nothing.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol.configuration import Epochs
+from protocol.contracts.engine import engine_version
+from protocol.contracts.fingerprint import engine_answers
+from protocol.errors import CountersignError
+from protocol.signing import SigningKey
+from storage.machine import Machine
+from storage.redis_store import RedisStore
+from storage.signing_guard import FileSigningGuard
+from streams.cell_watch import CellWatch
+from streams.executor import Executor
+from streams.kafka_log import KafkaLogReader, KafkaLogWriter
+from streams.metrics import MetricsPublisher, ProcessMetrics
+from streams.performer import Party, Ports
+from streams.role_directory import RoleConfiguration
+from streams.signature_pool import SignaturePool
+from streams.stage import Stage, StopSignal
+
+PartyName = Literal["auditor", "ledger"]
+
+
+def now_ms() -> int:
+    """The clock of every stage."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartyProcess:
+    """One active process of a party, with everything its stages need."""
+
+    configuration: RoleConfiguration
+    epochs: Epochs
+    key: SigningKey
+    party: Party
+    pool: SignaturePool
+    metrics: ProcessMetrics
+    stop: StopSignal
+
+    def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
+        """A stage of this process, with a reader and a writer of its own."""
+        connection = self.configuration.connection()
+        ports = Ports(
+            reader=KafkaLogReader(
+                connection, linger_ms=self.epochs.limits.batch_linger_ms if name == "order" else 0
+            ),
+            writer=KafkaLogWriter(connection),
+            pool=self.pool,
+            now_ms=now_ms,
+            stop=self.stop,
+            signing_key=self.key,
+            party=self.party,
+        )
+        return Stage(make_machine, ports, self.metrics.meter(name))
+
+
+@contextmanager
+def open_party(
+    name: PartyName,
+    configuration: RoleConfiguration,
+    key: SigningKey,
+    stop: StopSignal,
+    on_active: Callable[[], None],
+) -> Iterator[PartyProcess | None]:
+    """Wait until this process is the active one, then give it its world; None if it was told to stop before.
+
+    Args:
+        name: which party.
+        key: its signing key.
+        on_active: called when the signing guard's lock is held.
+
+    Raises:
+        CountersignError: `config.invalid` where the key is not the epoch's, `engine.differs`, or what store,
+            guard and broker raise.
+    """
+    epochs = configuration.epochs()
+    check_engine(epochs)
+    expected = epochs.latest.auditor_key if name == "auditor" else epochs.latest.ledger_key
+    if key.public_key != expected:
+        raise CountersignError(
+            "config.invalid", f"the key of the {name} is not the one in epoch {epochs.latest.epoch}"
+        )
+    guard_file = configuration.path(configuration.guard_file)
+    guard_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    guard = FileSigningGuard(guard_file, window=epochs.latest.window)
+    stop.on_request(guard.stop)
+    if not guard.acquire(wait=True):
+        yield None
+        return
+    on_active()
+    store = RedisStore(configuration.store_url)
+    executor = Executor(epochs.limits, scale=1 if name == "auditor" else epochs.limits.resources_factor)
+    metrics = ProcessMetrics(name, str(os.getpid()))
+    publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
+    publisher.start()
+    try:
+        yield PartyProcess(
+            configuration=configuration,
+            epochs=epochs,
+            key=key,
+            party=Party(store=store, guard=guard, executor=executor, watch=CellWatch()),
+            pool=SignaturePool(os.cpu_count() or 1),
+            metrics=metrics,
+            stop=stop,
+        )
+    finally:
+        publisher.close()
+        executor.close()
+        store.close()
+        guard.close()
+
+
+def check_engine(epochs: Epochs) -> None:
+    """Require that contracts run here as the epoch says.
+
+    Raises:
+        CountersignError: `engine.differs`.
+    """
+    mine = engine_version(), engine_answers()
+    if mine != (epochs.latest.engine_version, epochs.latest.engine_answers):
+        text = f"this is {mine[0]}, the epoch has {epochs.latest.engine_version}"
+        raise CountersignError("engine.differs", text)
