@@ -15,7 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, successor, verify_record
 from storage.errors import StoreDiskFullError, StoreUnavailableError, UnsafeDurabilityError
-from storage.ports import OutboxEntry, RecordWrite, ReplayEntry, RequestExpiry, StoreCall, Stored, Version
+from storage.ports import (
+    OutboxEntry,
+    OutboxTrim,
+    RecordWrite,
+    ReplayEntry,
+    RequestExpiry,
+    StoreCall,
+    Stored,
+    Version,
+)
 from storage.redis_store import RedisStore
 from tests.proxy import Proxy
 from tests.valkey import Valkey
@@ -215,6 +224,23 @@ class TestDurability:
         assert sequence == writer.acknowledged
         server.command("CONFIG", "SET", "maxmemory", "100mb")
         assert isinstance(store.apply(step(sequence + 1, next_version(record, sequence + 1))), Stored)
+
+
+class TestRoom:
+    def test_what_is_evicted_and_trimmed_leaves_nothing_behind(self, start: Start) -> None:
+        """A store that runs for years does not fill with names of what is gone."""
+        server = start()
+        store = RedisStore(server.url)
+        store.create(STORE_ID)
+        empty = server.command("DBSIZE")
+        for n in range(3):
+            replay = [ReplayEntry(b"r" * 32, n * 60_000, n)]
+            put = [OutboxEntry("order", n, b"x")]
+            store.apply(StoreCall(expected_cells={}, replay=replay, cells={"x": b"1"}, outbox_put=put))
+        trim = [OutboxTrim("order", 3)]
+        store.apply(StoreCall(expected_cells={}, evict_before_ms=180_000, cells={"x": b""}, outbox_trim=trim))
+        counter = 1  # the number of entries, now 0
+        assert server.command("DBSIZE") == b":%d\r\n" % (int(empty[1:]) + counter)
 
 
 class TestConnection:
