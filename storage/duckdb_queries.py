@@ -18,7 +18,6 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
 from datetime import time as time_of_day
 from decimal import Decimal
@@ -28,62 +27,16 @@ from typing import Any
 import duckdb
 import pyarrow
 
-from storage.select_guard import (
-    TABLE_FUNCTIONS,
-    QueryError,
-    Vocabulary,
-    check_select,
-    usable_functions,
-)
+from storage.queries import QueryError, QueryLimits, QueryResult
+from storage.select_guard import TABLE_FUNCTIONS, Vocabulary, check_select, usable_functions
 
 VIEWS = ("blocks", "history", "records", "requests")
 """What a query may read."""
 
-MIB = 1024 * 1024
 _EXACT = 2**53 - 1  # beyond it, readers of JSON round integers
 _BATCH_ROWS = 1024
 _WATCH_S = 0.02
 _STATM = Path("/proc/self/statm")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryLimits:
-    """What one query may take.
-
-    Attributes:
-        text_bytes: the query itself.
-        rows: of the result.
-        result_bytes: of the result, about.
-        time_ms: from start to last row.
-        grace_ms: after that, until a reader that does not stop counts as stuck.
-        operator_bytes: what sorts, joins and groups may hold in memory before they use the disk.
-        process_growth_bytes: how much the whole process may grow meanwhile.
-    """
-
-    text_bytes: int = 16 * 1024
-    rows: int = 10_000
-    result_bytes: int = 8 * MIB
-    time_ms: int = 10_000
-    grace_ms: int = 20_000
-    operator_bytes: int = 48 * MIB
-    process_growth_bytes: int = 192 * MIB
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryResult:
-    """An answer.
-
-    Attributes:
-        columns: their names. types: their SQL types.
-        rows: values that JSON can hold: integers beyond 2^53 - 1, decimals, times and the like as text, bytes
-            as hex digits.
-        sequence: what the answer reflects.
-    """
-
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-    sequence: int
 
 
 class Reader:

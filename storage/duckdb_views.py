@@ -26,8 +26,8 @@ from typing import Any
 import duckdb
 import pyarrow
 
-from storage.duckdb_queries import QueryLimits, QueryResult, Reader
-from storage.select_guard import QueryError
+from storage.duckdb_queries import Reader
+from storage.queries import QueryError, QueryLimits, QueryResult
 from storage.views import START, BlockRow, ViewPosition, ViewRows, ViewsError, check_continues
 
 FORMAT = 1

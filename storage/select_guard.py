@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocol.errors import CountersignError
+from storage.queries import QueryError
 
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 """Table functions that read nothing but their arguments."""
@@ -64,10 +64,6 @@ REFUSED_PREFIXES = (
 
 _QUERY_NODES = frozenset({"CTE_NODE", "RECURSIVE_CTE_NODE", "SELECT_NODE", "SET_OPERATION_NODE"})
 _SHOW_TABLES = '"tables"'
-
-
-class QueryError(CountersignError):
-    """A query that was not answered; `code` is one of the `sql.*` codes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
