@@ -229,9 +229,9 @@ def _frames(data: bytes) -> Iterator[tuple[int, list[Place]]]:
     while len(data) - at >= _FRAME.size:
         length, payload_check, head_check = _FRAME.unpack_from(data, at)
         if crc32(data[at : at + _LENGTH_AND_CHECK.size]) != head_check:
-            if any(data[at:]):
+            if any(data[at + _FRAME.size :]):
                 raise GuardDamagedError(f"a bad frame at byte {at}")
-            return  # the file grew, but nothing of the frame arrived
+            return  # the file grew, but nothing of the payload arrived
         end = at + _FRAME.size + length
         payload = data[at + _FRAME.size : end]
         if end > len(data) or (end == len(data) and crc32(payload) != payload_check):
