@@ -100,7 +100,7 @@ class KafkaAdmin:
         return tuple(topic.name for topic in topics if topic.name in missing)
 
     def _await_topics(self, topics: Sequence[Topic], deadline: float) -> None:
-        """Wait until every partition answers: a new one is listed before its broker knows that it leads it."""
+        """Wait until every partition answers: a new one is listed before its broker leads it."""
         while True:
             try:
                 missing = self.missing_topics(topics)

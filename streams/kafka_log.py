@@ -26,6 +26,7 @@ from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, Log
 _REQUEST_TIMEOUT_S = 2.0
 _DOUBT_MS = 2_000
 _PAUSE_S = 0.05
+_CLOSE_S = 1.0
 _BATCH = 500
 
 _OnDelivery = Callable[[KafkaError | None, KafkaMessage], None]
@@ -307,7 +308,7 @@ class KafkaLogWriter:
         deadline = time.monotonic() + wait_ms / 1000
         while True:
             self._hand_over()
-            left = self._producer.flush(max(0.0, deadline - time.monotonic()))
+            left = self._wait(self._producer.flush, max(0.0, deadline - time.monotonic()))
             if self._reach.fatal:
                 self._start_anew()
             if self._refused:
@@ -321,12 +322,19 @@ class KafkaLogWriter:
                 self._stuck_since = self._stuck_since or time.monotonic()
                 return False
             if not left:  # nothing is under way, and yet not everything was taken
-                self._producer.poll(_PAUSE_S)
+                self._wait(self._producer.poll, _PAUSE_S)
+
+    def _wait(self, call: Callable[[float], int], seconds: float) -> int:
+        """Let librdkafka work and call back; a fatal error comes as an exception from here as well."""
+        try:
+            return call(seconds)
+        except KafkaException as exception:
+            self._reach.on_error(exception.args[0])
+            return 0
 
     def _start_anew(self) -> None:
         """Replace a producer that librdkafka has given up; its messages come back as undelivered."""
-        self._producer.purge()
-        self._producer.flush(1)
+        self.close()
         self._reach.fatal = False
         self._producer = self._make_producer()
 
@@ -353,7 +361,9 @@ class KafkaLogWriter:
 
     def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
         """See `NowaitWriter.take_failures`."""
-        self._producer.poll(wait_ms / 1000)
+        self._wait(self._producer.poll, wait_ms / 1000)
+        if self._reach.fatal:
+            self._start_anew()
         failures, self._failures = self._failures, []
         return failures
 
@@ -364,7 +374,7 @@ class KafkaLogWriter:
     def close(self) -> None:
         """See `LogWriter.close`."""
         self._producer.purge()
-        self._producer.flush(1)
+        self._wait(self._producer.flush, _CLOSE_S)
 
 
 def _place(raw: KafkaMessage) -> tuple[str, int, int]:

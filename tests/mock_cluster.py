@@ -16,6 +16,7 @@ PRODUCE, FETCH, LIST_OFFSETS, METADATA = 0, 1, 2, 3
 """Keys of Kafka's requests, for `MockCluster.fail`."""
 
 _RD_KAFKA_PRODUCER = 0
+_OUT_OF_ORDER_SEQUENCE_NUMBER = 45
 
 
 def _library() -> Any:
@@ -58,7 +59,16 @@ def _library() -> Any:
         ctypes.c_int32,
         ctypes.c_int64,
     ]
+    library.rd_kafka_test_fatal_error.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
     return library
+
+
+def give_up(client: confluent_kafka.Producer) -> None:
+    """Let librdkafka declare a producer broken for good, through its hook for tests."""
+    handle = ctypes.c_void_p.from_address(
+        id(client) + object.__basicsize__
+    ).value  # the first field of its object
+    _library().rd_kafka_test_fatal_error(handle, _OUT_OF_ORDER_SEQUENCE_NUMBER, b"a test says so")
 
 
 class MockCluster:
