@@ -50,7 +50,8 @@ class Deployment:
         """Make the ledger where there is none, and start everything.
 
         Raises:
-            CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a remedy.
+            CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a
+                remedy.
         """
         if not self.home.exists:
             progress(f"making a new ledger in {self.home.directory}")
@@ -96,15 +97,18 @@ class Deployment:
         """What a role last said of itself."""
         return RoleStatus(self.home.role(role)).read()
 
+    def addresses(self) -> dict[str, str]:
+        """Where users find what: broker, query endpoint, views, dashboard."""
+        said = {role: str(self.status_of(role).get("address", "")) for role in (LEARNER, VIEWS, DASHBOARD)}
+        return {"broker": self.stack.bootstrap_servers, **{role: each for role, each in said.items() if each}}
+
     def _tell_addresses(self) -> None:
         """Write into each role's file where broker and stores are now."""
         stores = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
         for role in (*self.roles(), CLIENT):
             configuration = self.home.load(role)
             store_url = self.stack.store_url(stores[role]) if role in stores else ""
-            replace(
-                configuration, bootstrap_servers=self.stack.bootstrap_servers, store_url=store_url
-            ).save()
+            replace(configuration, bootstrap_servers=self.stack.bootstrap_servers, store_url=store_url).save()
 
     def _prepare(self, progress: Progress) -> None:
         """Topics, stores and the configuration on `epochs`: made once."""

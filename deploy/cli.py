@@ -1,0 +1,33 @@
+"""The command line `countersign`."""
+
+import typer
+
+from deploy.commands import bench, contract, demo, entity, evidence, execute, ledger, receipt, simulate, sql
+
+app = typer.Typer(
+    name="countersign",
+    help="A tamper-evident ledger of two parties, run as a stream-processing pipeline over Kafka.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+ledger.register(app)
+execute.register(app)
+sql.register(app)
+demo.register(app)
+bench.register(app)
+simulate.register(app)
+app.add_typer(entity.app, name="entity")
+app.add_typer(contract.app, name="contract")
+app.add_typer(receipt.app, name="receipt")
+app.add_typer(evidence.app, name="evidence")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

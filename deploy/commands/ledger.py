@@ -1,0 +1,95 @@
+"""`init`, `up`, `down`, `status`: a whole ledger on this machine."""
+
+from typing import Annotated
+
+import typer
+
+from deploy.deployment import Deployment
+from deploy.home import Home
+from deploy.initialize import NewLedger, initialize
+from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.status import ledger_status
+
+BrokerOption = Annotated[
+    str, typer.Option("--broker", metavar="HOST:PORT", help="Use a Kafka that is there already.")
+]
+
+
+def init(
+    home: HomeOption = DEFAULT_HOME,
+    replicas: Annotated[int, typer.Option(help="n: replicas of the journal.")] = 4,
+    liars: Annotated[int, typer.Option(help="b: how many of them may lie.")] = 1,
+    silent: Annotated[int, typer.Option(help="c: how many of them may be silent.")] = 0,
+    partitions: Annotated[int, typer.Option(help="Partitions of the topic `requests`.")] = 4,
+    prefix: Annotated[
+        str, typer.Option(help="Prefix of the ledger's topics, where ledgers share a cluster.")
+    ] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a new ledger: keys, genesis, first configuration.
+
+    Example: [bold]countersign init --replicas 7 --liars 2[/bold].
+    """
+
+    def work(output: Output) -> None:
+        new = NewLedger(
+            replicas=replicas, liars=liars, silent=silent, partitions=partitions, topic_prefix=prefix
+        )
+        epochs = initialize(Home(home), new)
+        output.say(f"A new ledger in {home}: {epochs.ledger_id.hex()}\nStart it: countersign up")
+        output.result({"ledger_id": epochs.ledger_id.hex(), "home": str(home)})
+
+    run(as_json, work)
+
+
+def up(home: HomeOption = DEFAULT_HOME, broker: BrokerOption = "", as_json: JsonOption = False) -> None:
+    """Start everything, and make the ledger where there is none.
+
+    Example: [bold]countersign up --home /tmp/ledger[/bold].
+    """
+
+    def work(output: Output) -> None:
+        deployment = Deployment(Home(home), broker=broker)
+        deployment.up(output.say)
+        addresses = deployment.addresses()
+        output.say("\n".join(f"[bold]{name}[/bold] {address}" for name, address in addresses.items()))
+        output.result(addresses)
+
+    run(as_json, work)
+
+
+def down(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Stop everything that `up` started.
+
+    Example: [bold]countersign down[/bold].
+    """
+
+    def work(output: Output) -> None:
+        Deployment(Home(home)).down(output.say)
+        output.say("everything is stopped")
+        output.result({"stopped": True})
+
+    run(as_json, work)
+
+
+def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
+    """Show processes, sequences, lag, and what is suspected or exposed.
+
+    Example: [bold]countersign status --json[/bold].
+    """
+
+    def work(output: Output) -> None:
+        found = ledger_status(Deployment(Home(home)))
+        output.table("processes", ("name", "pid", "state", "address"), found.process_rows())
+        output.table("topics", ("topic", "messages"), found.topic_rows())
+        for line in found.findings():
+            output.say(line)
+        output.result(found.to_json())
+
+    run(as_json, work)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (init, up, down, status):
+        app.command()(command)

@@ -1,0 +1,51 @@
+"""`sql`: asking the learner."""
+
+from typing import Annotated
+
+import typer
+
+from deploy.home import Home
+from deploy.initialize import LEARNER
+from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from protocol.errors import CountersignError
+from streams.query_client import QueryClient
+
+
+def query_client(home: Home) -> QueryClient:
+    """The client of the home's learner.
+
+    Raises:
+        CountersignError: `config.missing`, or `sql.unreachable` where no learner runs.
+    """
+    port = home.load(LEARNER).query_port
+    if not port:
+        raise CountersignError("sql.unreachable", "no learner was started")
+    return QueryClient(f"http://127.0.0.1:{port}")
+
+
+def sql(
+    query: Annotated[str, typer.Argument(help="One SELECT over records, history, requests and blocks.")],
+    home: HomeOption = DEFAULT_HOME,
+    as_of: Annotated[
+        int | None, typer.Option(help="Show the views as they were behind this sequence.")
+    ] = None,
+    wait_for: Annotated[int | None, typer.Option(help="Answer when this sequence was learned.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Query the learner's views.
+
+    Example: [bold]countersign sql 'SELECT key, value FROM records LIMIT 5'[/bold].
+    """
+
+    def work(output: Output) -> None:
+        answer = query_client(Home(home)).query(query, as_of=as_of, wait_for=wait_for)
+        output.table("", answer.columns, answer.rows)
+        output.say(f"[dim]{len(answer.rows)} rows, as of sequence {answer.sequence}[/dim]")
+        output.result({"columns": answer.columns, "rows": answer.rows, "sequence": answer.sequence})
+
+    run(as_json, work)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(sql)

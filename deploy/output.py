@@ -1,0 +1,140 @@
+"""What commands print: for people on a terminal, or for programs as one JSON object on the last line.
+
+Rules:
+
+1. The result goes to standard output. Progress, tables and explanations go to standard error when `--json` is
+   given.
+2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed); 4 the
+   world or the configuration is not as needed; 5 a check failed: a receipt, evidence or a comparison.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from deploy.home import Home
+from protocol.errors import CountersignError
+from schemas.errors import MalformedMessageError
+from streams.client import NoReceiptError, RejectedError
+from streams.client_receipts import ContractFailedError
+
+EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
+
+_CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
+
+
+def _default_home() -> Path:
+    return Path(os.environ.get("COUNTERSIGN_HOME", "~/.countersign")).expanduser()
+
+
+HomeOption = Annotated[
+    Path,
+    typer.Option(
+        "--home", help="Where the ledger's files are.", envvar="COUNTERSIGN_HOME", show_default=False
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")
+]
+
+DEFAULT_HOME = _default_home()
+
+
+class Output:
+    """Where a command prints."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=as_json, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        self.console.print(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table for people; columns of numbers stand to the right."""
+        listed = [[*row] for row in rows]
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            header_style="dim",
+            box=None,
+            pad_edge=False,
+        )
+        for place, column in enumerate(columns):
+            number = bool(listed) and all(isinstance(row[place], int | float) for row in listed)
+            table.add_column(column, justify="right" if number else "left", overflow="fold")
+        for row in listed:
+            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        self.console.print(table)
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """The result for programs; people have been told already."""
+        if self.as_json:
+            sys.stdout.write(orjson.dumps(values).decode() + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Bars for long work."""
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+        ) as bars:
+            yield bars
+
+
+def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
+    """Run a command's work; errors become words, a JSON object and an exit code.
+
+    Raises:
+        typer.Exit: always, with the exit code.
+    """
+    output = Output(as_json)
+    try:
+        raise typer.Exit(command(output) or 0)
+    except CountersignError as error:
+        explained = error.explained
+        output.console.print(f"[red]{error.code}[/red]: {explained.message}", soft_wrap=True)
+        if error.detail:
+            output.console.print(error.detail, markup=False, soft_wrap=True)
+        output.console.print(f"[dim]{explained.cause}[/dim]\n{explained.remedy}", soft_wrap=True)
+        output.result({"error": error.code, "message": explained.message, "detail": error.detail})
+        raise typer.Exit(exit_code(error)) from error
+    except MalformedMessageError as error:
+        output.console.print(f"[red]not readable[/red]: {error}", markup=True)
+        output.result({"error": "malformed", "message": str(error), "detail": ""})
+        raise typer.Exit(EXIT_CHECK) from error
+
+
+def exit_code(error: CountersignError) -> int:
+    """The exit code that goes with an error."""
+    if isinstance(error, RejectedError | ContractFailedError | NoReceiptError):
+        return EXIT_REFUSED
+    return EXIT_CHECK if error.code.startswith(_CHECKS) else EXIT_WORLD
+
+
+def home_of(directory: Path) -> Home:
+    """The home a command works on."""
+    return Home(directory)
