@@ -45,6 +45,11 @@ def versions_read(entry: Entry) -> Iterator[VersionRead]:
             yield VersionRead(key, row.version, (row.writer_sequence, row.writer_index))
 
 
+def name_of(key: RecordKey) -> str:
+    """A record's name, for explanations."""
+    return f"{key.namespace}/{key.key}"
+
+
 def covers(scan: ScanVersions, key: RecordKey) -> bool:
     """Whether a scan would have seen a record if it had been there."""
     if key.namespace != scan.namespace or key.key < scan.start or (scan.end and key.key >= scan.end):
@@ -73,7 +78,9 @@ def judge_stale_read(case: Case) -> Proven:
     if stale is None:
         raise NothingProvenError("every version read is as new as what was written")
     key, version = stale
-    return Proven(AUDITOR, f"{_named(shown)} does not see version {version} of {key}, written by {by}")
+    return Proven(
+        AUDITOR, f"{_named(shown)} does not see version {version} of {name_of(key)}, written by {by}"
+    )
 
 
 def _find_stale(entry: Entry, written: Iterable[tuple[RecordKey, int]]) -> tuple[RecordKey, int] | None:
@@ -100,7 +107,9 @@ def judge_second_writer(case: Case) -> Proven:
         written = dict.fromkeys(genesis_of(case.epochs.genesis, case.ledger_id), 1)
     for key, version in writes.items():
         if version <= written.get(key, version - 1):
-            return Proven(AUDITOR, f"{_named(shown)} writes version {version} of {key}, which was there")
+            return Proven(
+                AUDITOR, f"{_named(shown)} writes version {version} of {name_of(key)}, which was there"
+            )
     raise NothingProvenError("no version has two writers")
 
 
@@ -136,7 +145,7 @@ def _is_impossible(read: VersionRead, place: tuple[int, int], genesis: dict[Reco
 
 
 def _false_writer(shown: ShownEntry, read: VersionRead) -> Proven:
-    text = f"{_named(shown)} reads version {read.version} of {read.key} from {read.writer}"
+    text = f"{_named(shown)} reads version {read.version} of {name_of(read.key)} from {read.writer}"
     return Proven(AUDITOR, f"{text}, which did not write it")
 
 

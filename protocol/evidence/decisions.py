@@ -8,7 +8,7 @@ from protocol.configuration import Epochs
 from protocol.countersigned import check_parts
 from protocol.errors import CountersignError
 from protocol.evidence.case import VerifySignature, verify_signature
-from protocol.evidence.contradictions import VersionRead
+from protocol.evidence.contradictions import VersionRead, name_of
 from protocol.evidence.verdicts import NothingProvenError
 from protocol.hashing import ZERO_HASH
 from protocol.records import Record, RecordKey, record_hash
@@ -93,7 +93,7 @@ class WrittenBatch(NamedTuple):
                 record = _record(ledger_id, outcome, write, self.values[place])
                 return record._replace(writer_sequence=self.sequence, writer_index=index)
             place += 1
-        raise NothingProvenError(f"{read.writer} did not write version {read.version} of {read.key}")
+        raise NothingProvenError(f"{read.writer} did not write version {read.version} of {name_of(read.key)}")
 
 
 def _record(ledger_id: bytes, outcome: Outcome, write: WritePin, value: bytes) -> Record:
@@ -108,7 +108,7 @@ def _record(ledger_id: bytes, outcome: Outcome, write: WritePin, value: bytes) -
     )
     if hashed != write.record_hash:
         raise NothingProvenError(
-            f"the value of version {write.version} of {key} is not the one that was signed"
+            f"the value of version {write.version} of {name_of(key)} is not the one that was signed"
         )
     return Record(
         version=write.version,

@@ -23,7 +23,7 @@ from protocol.countersigned import header_copied
 from protocol.errors import CountersignError
 from protocol.evidence import build, kinds
 from protocol.evidence.case import VerifySignature, verify_signature
-from protocol.evidence.contradictions import VersionRead, genesis_of, versions_read
+from protocol.evidence.contradictions import VersionRead, genesis_of, name_of, versions_read
 from protocol.evidence.decisions import WrittenBatch, decision_at
 from protocol.evidence.leaves import has_versions, pins_read
 from protocol.evidence.verdicts import NothingProvenError, Role
@@ -226,7 +226,7 @@ class Dispute:
                 continue
             if sequence < 0:
                 if read.key not in genesis:
-                    raise NothingProvenError(f"{read.key} is not in the genesis")
+                    raise NothingProvenError(f"{name_of(read.key)} is not in the genesis")
                 records[read.key] = genesis[read.key]
             elif sequence == self.statement.sequence:
                 records[read.key] = own.record(self.epochs.ledger_id, read)

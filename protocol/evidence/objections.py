@@ -110,7 +110,7 @@ class Objector:
         raise NothingProvenError("the entry by itself contradicts nothing")
 
     def object_to_repetition(self, index: int, earlier: Place | int) -> Objection:
-        """`order.repeated`: a request that stands at an earlier place too, or in the order of that sequence."""
+        """`order.repeated`: a request that stands at an earlier place, or in the order of that sequence."""
         sequence = earlier if isinstance(earlier, int) else earlier[0]
 
         def parts(orders: Orders, _: Decisions) -> list[tuple[str, bytes]]:

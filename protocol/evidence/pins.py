@@ -22,7 +22,7 @@ def hash_of_write(leaf: ShownOutcome, key: RecordKey, version: int) -> bytes:
     ]
     if len(hashes) != 1:
         raise NothingProvenError(
-            f"leaf {leaf.index} of sequence {leaf.sequence} did not write version {version} of {key}"
+            f"leaf {leaf.index} of sequence {leaf.sequence} did not write version {version} of {key.namespace}/{key.key}"
         )
     return hashes[0]
 

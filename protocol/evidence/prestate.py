@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from protocol.evidence.case import Case
-from protocol.evidence.contradictions import VersionRead, genesis_of, versions_read
+from protocol.evidence.contradictions import VersionRead, genesis_of, name_of, versions_read
 from protocol.evidence.exhibits import ShownOutcome
 from protocol.evidence.pins import hash_of_write, show_record
 from protocol.evidence.verdicts import NothingProvenError
@@ -77,7 +77,7 @@ def show_prestate(
         if read.writer[0] < 0:
             record = genesis.get(read.key)
             if record is None or record.version != read.version:
-                raise NothingProvenError(f"{read.key} is not in the genesis")
+                raise NothingProvenError(f"{name_of(read.key)} is not in the genesis")
         else:
             record = _pinned(read, writers, shown)
             used.add(read.writer)
@@ -94,7 +94,7 @@ def _is_known(read: VersionRead, current: Mapping[RecordKey, Record]) -> bool:
     """Whether this version was both read and scanned, and is there already."""
     record = current.get(read.key)
     if record is not None and record.version != read.version:
-        raise NothingProvenError(f"the entry reads two versions of {read.key}")
+        raise NothingProvenError(f"the entry reads two versions of {name_of(read.key)}")
     return record is not None
 
 
@@ -131,9 +131,11 @@ def _pinned(
     pin = writers.get(read.writer)
     record = shown.pop((read.key, read.version), None)
     if pin is None or record is None:
-        raise NothingProvenError(f"version {read.version} of {read.key} is not shown with its pin")
+        raise NothingProvenError(f"version {read.version} of {name_of(read.key)} is not shown with its pin")
     if hash_of_write(pin, read.key, read.version) != record.record_hash:
-        raise NothingProvenError(f"version {read.version} of {read.key} is not shown as it was written")
+        raise NothingProvenError(
+            f"version {read.version} of {name_of(read.key)} is not shown as it was written"
+        )
     return record._replace(writer_sequence=pin.sequence, writer_index=pin.index)
 
 
@@ -143,7 +145,7 @@ def _older(key: RecordKey, newest: Record, shown: dict[tuple[RecordKey, int], Re
     after = newest
     while (before := shown.get((key, after.version - 1))) is not None:
         if before.record_hash != after.previous_hash:
-            raise NothingProvenError(f"version {before.version} of {key} does not chain to the next")
+            raise NothingProvenError(f"version {before.version} of {name_of(key)} does not chain to the next")
         del shown[key, before.version]
         chain.append(before)
         after = before
