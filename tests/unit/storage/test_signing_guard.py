@@ -99,10 +99,11 @@ class TestRule:
             place(3)._replace(hash=hash_of(3, salt=1)),
             place(1)._replace(hash=hash_of(1, salt=1)),
             place(5),
+            place(5)._replace(previous_hash=hash_of(3)),
             place(4)._replace(previous_hash=hash_of(3, salt=1)),
             place(4)._replace(epoch=-1),
         ],
-        ids=["second at the end", "second before", "gap", "other chain", "older epoch"],
+        ids=["second at the end", "second before", "gap", "chained gap", "other chain", "older epoch"],
     )
     def test_anything_else_is_refused(self, reopen: Open, wrong: Place) -> None:
         """Another hash, a gap, a chain that forks, an epoch that is over: now and after a crash."""
@@ -373,14 +374,13 @@ class TestProcesses:
                 cwd=Path.cwd(),
             )
             assert active.stdout is not None
-            for _ in range(50 + 37 * round_):
-                active.stdout.readline()
+            acknowledged = [int(active.stdout.readline()) for _ in range(50 + 37 * round_)]
             standby = FileSigningGuard(guard_path, window=WINDOW)
             assert not standby.acquire(wait=False)
             waiting = threading.Thread(target=standby.acquire, args=(True,))
             waiting.start()
             active.send_signal(signal.SIGKILL)
-            acknowledged = [int(line) for line in active.stdout if line.endswith("\n")]
+            acknowledged += [int(line) for line in active.stdout if line.endswith("\n")]
             active.wait()
             active.stdout.close()
             waiting.join(10)
