@@ -128,11 +128,14 @@ class _Child:
         self.pid = self._process.pid
         self._socket = ours
         self._socket.settimeout(SILENCE_FACTOR * limits.contract_cpu_ms / 1000)
-        self.send([limits.to_mapping(), stack_bytes])
-        answer = self.receive()
-        if answer != ["ready"]:
+        try:
+            self.send([limits.to_mapping(), stack_bytes])
+            answer = self.receive()
+            if answer != ["ready"]:
+                raise ExecutorError(f"the child does not start as it should: {answer}")
+        except BaseException:
             self.close()
-            raise ExecutorError(f"the child does not start as it should: {answer}")
+            raise
 
     def send(self, message: object) -> None:
         """Send a message.

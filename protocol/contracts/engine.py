@@ -61,7 +61,7 @@ class Program:
         """
         try:
             return self._module.call_with(options, "execute", argument).value
-        except starlark.StarlarkError as error:
+        except Exception as error:  # also what the conversion of the result raises
             raise _judged(error) from None
         except BaseException as error:
             if type(error).__name__ == "PanicException":  # a BaseException that cannot be imported
@@ -128,9 +128,9 @@ def _no_float(*_: object) -> None:
     raise TypeError("there are no floats")
 
 
-def _judged(error: starlark.StarlarkError) -> ContractError | ExhaustedError:
-    """An error of the engine, without its text."""
-    text = str(error)
+def _judged(error: Exception) -> ContractError | ExhaustedError:
+    """What an error of the engine means, without its text."""
+    text = repr(error)
     if "MemoryError" in text or "RecursionError" in text:
         return ExhaustedError("memory")
     return ContractError()

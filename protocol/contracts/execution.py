@@ -35,7 +35,7 @@ import orjson
 
 from protocol.canonical_json import Value
 from protocol.contracts.calls import Batch, Call, Execution, Fetch, Rejected
-from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, Program
+from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program
 from protocol.contracts.names import (
     SYS,
     contract_key,
@@ -216,12 +216,16 @@ class Runner:
         self._failure = None
         try:
             return program.run(self._engine.options, argument)
-        except ContractError:
-            raise self._reason() from None
+        except (ContractError, ExhaustedError) as error:
+            raise self._reason(error) from None
 
-    def _reason(self) -> BaseException:
-        """Why a contract ended that the engine says went wrong."""
-        return CallFailed("contract.value") if self._failure is None else self._failure
+    def _reason(self, error: ContractError | ExhaustedError) -> BaseException:
+        """Why a contract ended: what one of its calls raised comes first, the engine knows only its text."""
+        if isinstance(self._failure, (MemoryError, RecursionError)):
+            return ExhaustedError("memory")
+        if self._failure is not None:
+            return self._failure
+        return CallFailed("contract.value") if isinstance(error, ContractError) else error
 
     def _load(self, name: str, record: Record) -> _Contract:
         """The contract of a record, compiled the first time."""
@@ -263,6 +267,10 @@ class Runner:
                 if self._steps_left < 0:
                     raise OutOfStepsError
                 return function(*arguments, **named)
+            except TypeError as error:
+                is_ours = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+                self._failure = error if is_ours else CallFailed("contract.value")  # else wrong arguments
+                raise
             except BaseException as error:
                 self._failure = error
                 raise

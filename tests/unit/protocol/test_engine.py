@@ -1,0 +1,149 @@
+"""What the engine promises, as far as outcomes rest on it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.contracts import fingerprint
+from protocol.contracts.engine import ContractError, Engine, engine_version, quicken_conversions
+from protocol.contracts.fingerprint import EXPRESSIONS, engine_answers
+from protocol.contracts.source_scan import SourceRefusedError, scan_source
+from protocol.limits import Limits
+
+ANSWERS = "ec4ded191d7be4941c98563fc6fd6185f71529ad75d85e7feb712f9b575fe1d2"
+"""Of starlark-pyo3 2026.1.3. Another value is another engine: it takes a new epoch."""
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """The conversions of a child process."""
+    loads, dumps = json.loads, json.dumps
+    quicken_conversions()
+    yield
+    vars(json).update(loads=loads, dumps=dumps)
+
+
+def run(source: str, argument: Any = None, steps: list[int] | None = None, **calls: Any) -> Any:
+    """Run a contract, counting how often the engine asks whether to go on."""
+
+    def is_cancelled() -> bool:
+        if steps is not None:
+            steps[0] += 1
+        return steps is not None and steps[0] > steps[1]
+
+    engine = Engine(calls, is_cancelled)
+    return engine.compile(source).run(engine.options, argument)
+
+
+def body(expression: str) -> str:
+    return f"def execute(argument):\n    return {expression}\n"
+
+
+def test_known_answers() -> None:
+    """This engine is the one that the published hash stands for."""
+    assert engine_version() == "starlark-pyo3 2026.1.3"
+    assert engine_answers().hex() == ANSWERS
+
+
+@pytest.mark.usefixtures("quick")
+def test_known_answers_in_a_child() -> None:
+    """Quick conversions change no answer."""
+    assert engine_answers().hex() == ANSWERS
+
+
+def test_an_engine_that_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer that differs makes another hash."""
+    monkeypatch.setattr(fingerprint, "EXPRESSIONS", (*EXPRESSIONS[:-1], "recurse(41)"))
+    assert engine_answers().hex() != ANSWERS
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, False, 0, -1, 2**53 - 1, -(2**53 - 1), "", "aé😀\0\u2028", [], [1, ["x"]], {"b": {"a": -7}}],
+)
+@pytest.mark.parametrize("conversions", ["plain", "quick"])
+def test_values_cross_unchanged(value: Any, conversions: str, request: pytest.FixtureRequest) -> None:
+    """What canonical JSON can hold is the same on both sides, as argument, answer of a call and result."""
+    if conversions == "quick":
+        request.getfixturevalue("quick")
+    source = "def execute(argument):\n    return [argument, echo(argument), echo(value = argument)]\n"
+    assert run(source, value, echo=lambda value: value) == [value, value, value]
+
+
+@pytest.mark.parametrize("expression", ["float(1)", "float('inf')", "[float(1)]", "int(float('1'))"])
+def test_float_is_gone(expression: str) -> None:
+    """The scan refuses literals and division; the function is taken away."""
+    with pytest.raises(ContractError):
+        run(body(expression))
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["'", '"', "'''", '"""', "\\", "r", "#", "\n", "1.5", "a", ",", " ", "1e5", "1/2", "(", ")", "f'", "R'", "b'"]
+        ),
+        max_size=12,
+    )
+)
+def test_no_float_hides_from_the_scan(soup: list[str]) -> None:
+    """Where scan and engine both take a source, they agree on what is a string and what a comment."""
+    source = f"def execute(a):\n  return [{''.join(soup)}\n  ]\n"
+    try:
+        scan_source(source, Limits())
+        value = run(source)
+    except (SourceRefusedError, ContractError):
+        return
+    assert "float" not in [type(item).__name__ for item in value]
+
+
+def test_nothing_else_is_within_reach() -> None:
+    """No import, no output, no other library of the engine, no types."""
+    for expression in ("json.encode(1)", "print(1)", "struct(a = 1)", "set([1])", "open('x')", "eval('1')"):
+        with pytest.raises(ContractError):
+            run(body(expression))
+    for source in ("load('a', 'b')\n" + body("b"), "def execute(a: int):\n  return 1\n", "for i in [1]:\n  i\n"):
+        with pytest.raises(ContractError):
+            run(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked"),
+    [
+        ("def execute(a):\n  for i in range(2500000):\n    pass\n", 2500),
+        (body("len([i for i in range(10500)])"), 10),
+        ("def f(n):\n  return n\ndef execute(a):\n  for i in range(1000):\n    f(i)\n", 2),
+        ("def f(n):\n  return 0 if n == 0 else f(n - 1) + f(n - 1)\ndef execute(a):\n  return f(13)\n", 16),
+    ],
+)
+def test_steps_are_counted_alike(source: str, asked: int) -> None:
+    """Once per 1,000 loop steps and function calls, on every run."""
+    for _ in range(3):
+        steps = [0, asked]
+        run(source, steps=steps)
+        assert steps[0] == asked
+
+
+def test_steps_end_a_contract() -> None:
+    """The first refusal to go on ends it."""
+    steps = [0, 7]
+    with pytest.raises(ContractError):
+        run("def execute(a):\n  for i in range(1000000000):\n    pass\n", steps=steps)
+    assert steps[0] == 8
+
+
+def test_frozen_constants_cannot_carry_state() -> None:
+    """A contract leaves nothing behind for its next run."""
+    with pytest.raises(ContractError):
+        run("A = []\ndef execute(a):\n  A.append(1)\n")
+
+
+def test_errors_carry_no_text() -> None:
+    """The engine's texts, which carry Python's own, end here."""
+    with pytest.raises(ContractError) as raised:
+        run(body("argument['x']"), {})
+    assert str(raised.value) == ""
+    assert raised.value.__cause__ is None
