@@ -3,7 +3,7 @@
 Rules:
 
 1. It appends a decision only if both parties signed it, if it follows the one before, and if all of its
-   content is what they signed. Anything else is skipped; it halts at a doubly signed one that does not follow.
+   content is what they signed. Anything else is skipped; a doubly signed one that does not follow halts it.
 2. Blocks, and signatures too, are functions of what is decided: every honest replica makes the same blocks,
    and makes its own piece the same again.
 3. It keeps no store. When it starts it reads its own last piece from its own topic and goes on behind it. The
