@@ -5,7 +5,6 @@ nothing.
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from storage.machine import Machine
 from storage.redis_store import RedisStore
 from storage.signing_guard import FileSigningGuard
 from streams.cell_watch import CellWatch
+from streams.clock import now_ms
 from streams.executor import Executor
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
 from streams.metrics import MetricsPublisher, ProcessMetrics
@@ -29,11 +29,6 @@ from streams.signature_pool import SignaturePool
 from streams.stage import Stage, StopSignal
 
 PartyName = Literal["auditor", "ledger"]
-
-
-def now_ms() -> int:
-    """The clock of every stage."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

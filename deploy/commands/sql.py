@@ -6,6 +6,7 @@ import typer
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
+from deploy.roles.entry import RoleStatus
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from protocol.errors import CountersignError
 from streams.query_client import QueryClient
@@ -17,10 +18,11 @@ def query_client(home: Home) -> QueryClient:
     Raises:
         CountersignError: `config.missing`, or `sql.unreachable` where no learner runs.
     """
-    port = home.load(LEARNER).query_port
-    if not port:
+    home.load(LEARNER)
+    address = RoleStatus(home.role(LEARNER)).read().get("address")
+    if not address:
         raise CountersignError("sql.unreachable", "no learner was started")
-    return QueryClient(f"http://127.0.0.1:{port}")
+    return QueryClient(str(address))
 
 
 def sql(

@@ -1,0 +1,1 @@
+"""Measuring a whole ledger on this machine: load, latency, CPU per request, memory."""
