@@ -98,7 +98,7 @@ def test_a_dying_writer_loses_some_of_what_was_under_way() -> None:
 
 
 def test_a_lost_tail_shows_even_if_its_offsets_are_used_again() -> None:
-    """The reader goes back to where the log differs from what it read, and reads all that was written since."""
+    """The reader goes back to where the log differs from what it read, and reads all written since."""
     log = MemoryLog(TOPICS)
     writer, reader = log.writer(), log.reader()
     writer.send(numbered(10))
