@@ -9,83 +9,94 @@
    one loads what there is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
 
+from protocol.contracts.calls import Batch
+from protocol.records import RecordKey
+from protocol.signatures import SignatureCheck
+from storage.events import (
+    Appended,
+    Applied,
+    Awaited,
+    Event,
+    Executed,
+    ExecutionFailed,
+    Fetched,
+    GuardRead,
+    Loaded,
+    Noted,
+    Outbox,
+    PositionLoaded,
+    Published,
+    Received,
+    Refused,
+    Reported,
+    Signed,
+    Sought,
+    Started,
+    Verified,
+)
+from storage.messages import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
 from storage.ports import (
     GuardKind,
-    OutboxEntry,
     Place,
-    RefusalReason,
     RequestExpiry,
     ScanRange,
-    ScanRows,
     StoreCall,
     Version,
 )
+from storage.views import ViewPosition, ViewRows
 
-if TYPE_CHECKING:
-    from protocol.contracts.calls import Batch, Execution, Rejected
-    from protocol.records import Record, RecordKey
-    from protocol.signatures import SignatureCheck
-    from storage.views import ViewPosition, ViewRows
-
-FIRST_OFFSET = -2
-"""Offset of the oldest message that a partition still has."""
-
-END_OFFSET = -1
-"""Offset behind the newest message of a partition."""
-
-
-# --- Values that effects and events carry ---
-
-
-class Message(NamedTuple):
-    """A message as the log gave it; nothing of it is to be trusted."""
-
-    topic: str
-    partition: int
-    offset: int
-    leader_epoch: int
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-
-
-class Outgoing(NamedTuple):
-    """A message to be published; the key may be None."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes
-
-
-class Position(NamedTuple):
-    """Where to read next; a leader epoch of -1 is unknown."""
-
-    topic: str
-    partition: int
-    offset: int
-    leader_epoch: int = -1
-
-
-class Alarm(NamedTuple):
-    """A log ends before its reader's position: it lost its tail.
-
-    The reader was moved to `end_offset`, and goes on by sequence.
-    """
-
-    topic: str
-    partition: int
-    position: int
-    end_offset: int
-
-
-# --- Effects ---
+__all__ = [  # events and messages too: a machine finds all it speaks with in one place
+    "END_OFFSET",
+    "FIRST_OFFSET",
+    "Alarm",
+    "Append",
+    "Appended",
+    "Applied",
+    "Apply",
+    "Await",
+    "Awaited",
+    "Effect",
+    "Event",
+    "Execute",
+    "Executed",
+    "ExecutionFailed",
+    "Fetch",
+    "Fetched",
+    "FindDecisions",
+    "GuardRead",
+    "Halt",
+    "Load",
+    "LoadPosition",
+    "Loaded",
+    "Message",
+    "Note",
+    "Noted",
+    "Outbox",
+    "Outgoing",
+    "Position",
+    "PositionLoaded",
+    "Publish",
+    "Published",
+    "ReadGuard",
+    "ReadOutbox",
+    "ReadTail",
+    "Receive",
+    "Received",
+    "Refused",
+    "Report",
+    "Reported",
+    "Seek",
+    "Sign",
+    "Signed",
+    "Sought",
+    "Started",
+    "StoreEffect",
+    "Verified",
+    "Verify",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,155 +327,3 @@ Effect = (
 
 StoreEffect = Load | Fetch | Apply | ReadOutbox | Note | ReadGuard
 """Effects that `storage.performer` can perform."""
-
-
-# --- Events ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """Something that happened at `now_ms`, milliseconds since 1970 by the clock of whoever performs."""
-
-    now_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Event):
-    """The first event of a machine."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received(Event):
-    """Messages, perhaps none, and lost tails that were seen meanwhile."""
-
-    messages: tuple[Message, ...]
-    alarms: tuple[Alarm, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sought(Event):
-    """The log reads on from there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded(Event):
-    """All cells that are present, and how many requests the replay guard holds."""
-
-    cells: Mapping[str, bytes]
-    replay_entries: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched(Event):
-    """What the store holds.
-
-    Attributes:
-        records: one for each key; `ABSENT` where there is none.
-        versions: those that exist of the versions asked for.
-        scans: in the order asked for.
-        replayed: request_id -> sequence, of those that are in the replay guard.
-        cells: those that are present.
-    """
-
-    records: Mapping[RecordKey, Record]
-    versions: Mapping[Version, Record] = field(default_factory=dict)
-    scans: tuple[ScanRows, ...] = ()
-    replayed: Mapping[bytes, int] = field(default_factory=dict)
-    cells: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified(Event):
-    """For each check whether the signature is good."""
-
-    valid: tuple[bool, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Executed(Event):
-    """One result for each call of the batch, in order.
-
-    `scans`: the ranges that were fetched from the store for them, as the store holds them (`ScanRows.check`).
-    """
-
-    results: tuple[Execution | Rejected, ...]
-    scans: tuple[ScanRows, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFailed(Event):
-    """The call at this position (from 0) kills its child even when executed alone."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied(Event):
-    """It is done, and on disk. `replay_entries`: how many requests the replay guard holds now."""
-
-    replay_entries: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused(Event):
-    """Nothing was changed. All cells as they are now; the rest as in `storage.ports.Refusal`."""
-
-    reason: RefusalReason
-    cells: Mapping[str, bytes]
-    stale: tuple[RecordKey, ...] = ()
-    replayed: Mapping[bytes, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbox(Event):
-    """The entries found, in order of their numbers."""
-
-    entries: tuple[OutboxEntry, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noted(Event):
-    """The guard has them on disk."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signed(Event):
-    """One signature for each message, in order."""
-
-    signatures: tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published(Event):
-    """The broker has them all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuardRead(Event):
-    """The last entry of the kind asked for, None if there is none."""
-
-    place: Place | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Awaited(Event):
-    """All cells as they are now, whether the awaited one has changed or not."""
-
-    cells: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PositionLoaded(Event):
-    """How far the views reach; `storage.views.START` if they are new."""
-
-    position: ViewPosition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Appended(Event):
-    """The views have them on disk."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reported(Event):
-    """It is counted."""

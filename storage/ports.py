@@ -15,10 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from protocol.records import Record, RecordKey
+from protocol.records import Record, RecordKey
 
 GuardKind = Literal["order", "statement", "rejections", "proposal", "configuration"]
 RefusalReason = Literal["cell", "replay", "read", "scan"]
