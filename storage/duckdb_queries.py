@@ -91,9 +91,11 @@ class Reader:
             watch.interrupt("memory")
 
     def close(self) -> None:
-        """Give back the connection."""
-        self._present.close()
-        self._past.close()
+        """End the running query, if any, and give back the connection."""
+        self.interrupt()
+        if not self.stuck:  # else it would wait for the query
+            self._present.close()
+            self._past.close()
 
     def _check(self, cursor: Any, sql: str) -> None:
         if len(sql.encode()) > self.limits.text_bytes:

@@ -49,8 +49,9 @@ _SHOWN_VERSION = """
 """
 
 _RECENT = """
-    SELECT * FROM store.history WHERE sequence > (SELECT merged FROM store.position)
-    QUALIFY row_number() OVER (PARTITION BY namespace, key ORDER BY version DESC) = 1
+    SELECT * FROM store.history WHERE sequence > (SELECT merged FROM store.position) AND rowid IN (
+        SELECT arg_max(rowid, version) FROM store.history
+        WHERE sequence > (SELECT merged FROM store.position) GROUP BY namespace, key)
 """
 
 _RECORDS_AS_OF = """
@@ -149,7 +150,6 @@ class DuckDbViews:
     Args:
         path: of the file; made if it is not there.
         ledger_id: whose views these are.
-        genesis: rows of the initial records, for a new file (`learners.rows.genesis_rows`).
         readers: queries answered at once.
         query_limits: of each.
         merge_versions: rule 3.
@@ -162,7 +162,6 @@ class DuckDbViews:
         self,
         path: Path,
         ledger_id: bytes,
-        genesis: ViewRows,
         *,
         readers: int = 2,
         query_limits: QueryLimits | None = None,
@@ -187,7 +186,7 @@ class DuckDbViews:
                 },
             )
             try:
-                self._create(ledger_id, genesis)
+                self._create(ledger_id)
                 self._position, self._unmerged = self._load(ledger_id)
                 self._readers = [self._reader(query_limits or QueryLimits()) for _ in range(readers)]
                 self._free = list(self._readers)
@@ -259,12 +258,11 @@ class DuckDbViews:
     def close(self) -> None:
         """Fold the log into the file and unlock it."""
         for reader in self._readers:
-            reader.interrupt()
             reader.close()
         self._connection.close()
 
-    def _create(self, ledger_id: bytes, genesis: ViewRows) -> None:
-        """Make the tables and store the genesis in a new file."""
+    def _create(self, ledger_id: bytes) -> None:
+        """Make the tables of a new file."""
         ((made,),) = self._rows("SELECT count(*) FROM duckdb_schemas() WHERE schema_name = 'store'")
         if made:
             return
@@ -272,9 +270,8 @@ class DuckDbViews:
             for statement in _SCHEMA:
                 self._connection.execute(statement)
             self._connection.execute("INSERT INTO store.ledger VALUES (?, ?)", [FORMAT, ledger_id])
-            position = [*START, START.sequence - 1]
+            position = [*START, START.sequence - 1]  # the genesis is written by sequence -1
             self._connection.execute("INSERT INTO store.position VALUES (?, ?, ?)", position)
-            self._insert(genesis)
 
     def _load(self, ledger_id: bytes) -> tuple[ViewPosition, int]:
         """Position, and versions that are not in `latest` yet."""

@@ -17,9 +17,9 @@ Rules:
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -35,6 +35,7 @@ _STATUS = {"sql.busy": 503, "sql.behind": 503, "sql.timeout": 504}
 _BODY_BYTES = 64 * 1024
 _FIELDS = {"sql": str, "as_of": int, "wait_for": int, "time_ms": int}
 _STUCK_CHECK_S = 1.0
+_log = logging.getLogger("countersign")
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -82,7 +83,7 @@ class QueryServer:
         host: a loopback address.
         port: 0 takes a free one.
         limits: of the server; those of a query are the views'.
-        on_stuck: called once, from the server's thread, when a query cannot be interrupted.
+        on_stuck: called once, from the server's thread, when a query cannot be interrupted; it is logged too.
     """
 
     def __init__(
@@ -103,7 +104,6 @@ class QueryServer:
         self._on_stuck = on_stuck
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="query server", daemon=True)
-        self._pool = ThreadPoolExecutor(self._limits.running, thread_name_prefix="query")
         self._free = asyncio.Semaphore(self._limits.running)
         self._running = 0
         self._waiting = 0
@@ -136,7 +136,6 @@ class QueryServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._pool.shutdown(wait=False)
 
     async def _start(self) -> None:
         application = web.Application(client_max_size=_BODY_BYTES, middlewares=[self._guard])
@@ -192,8 +191,8 @@ class QueryServer:
             self._waiting -= 1
         self._running += 1
         try:
-            result = await self._loop.run_in_executor(
-                self._pool, lambda: self._views.query(asked["sql"], as_of=as_of, time_ms=asked.get("time_ms"))
+            result = await self._in_thread(
+                lambda: self._views.query(asked["sql"], as_of=as_of, time_ms=asked.get("time_ms"))
             )
         finally:
             self._running -= 1
@@ -215,6 +214,30 @@ class QueryServer:
             "running": self._running,
         }
         return _answer(health, 503 if stuck else 200)
+
+    async def _in_thread(self, ask: Callable[[], QueryResult]) -> QueryResult:
+        """Ask in a thread that does not keep the process from ending, as those of an executor would."""
+        answered: asyncio.Future[QueryResult] = self._loop.create_future()
+
+        def settle(result: QueryResult | None, error: BaseException | None) -> None:
+            if answered.done():
+                return
+            if error is not None:
+                answered.set_exception(error)
+            elif result is not None:
+                answered.set_result(result)
+
+        def work() -> None:
+            result, failure = None, None
+            try:
+                result = ask()
+            except BaseException as error:
+                failure = error
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(settle, result, failure)
+
+        threading.Thread(target=work, name="query", daemon=True).start()
+        return await answered
 
     # --- Waiting ---
 
@@ -247,6 +270,7 @@ class QueryServer:
     async def _watch_stuck(self) -> None:
         while not self._views.stuck:
             await asyncio.sleep(_STUCK_CHECK_S)
+        _log.error("a query cannot be interrupted: end this process and start it again, nothing is lost")
         self._on_stuck()
 
 

@@ -3,11 +3,11 @@
 import sys
 
 from deploy.roles.entry import RoleStatus, run_role
-from learners.rows import genesis_rows
 from storage.duckdb_views import DuckDbViews
 from storage.effects import Halt
 from streams.learner_process import open_follower
 from streams.learner_stage import run_learner
+from streams.process_memory import limit_growth
 from streams.query_server import QueryServer
 from streams.role_directory import RoleConfiguration
 from streams.stage import StopSignal
@@ -19,10 +19,10 @@ def run(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) 
     """Learn, and answer queries, until told to stop."""
     with open_follower("learner", configuration, stop) as process:
         epochs = process.epochs
-        rows = genesis_rows(epochs.ledger_id, epochs.genesis)
-        views = DuckDbViews(configuration.path(VIEWS_FILE), epochs.ledger_id, rows)
+        views = DuckDbViews(configuration.path(VIEWS_FILE), epochs.ledger_id)
         server = QueryServer(views, port=configuration.query_port)
         server.start()
+        limit_growth()
         status.write("active", address=server.url)
         try:
             return run_learner(process, views)
