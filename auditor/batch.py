@@ -104,11 +104,10 @@ class BatchBuilder:
         self._window = epochs.latest.window
         self._salt_secret = salt_secret
 
-    def build(
-        self, state: OrderState, executed: ExecutedBatch, ordered_at_ms: int, kind: Kind
-    ) -> OrderedBatch:
+    def build(self, state: OrderState, executed: ExecutedBatch, ordered_at_ms: int, kind: Kind) -> OrderedBatch:
         """The call for a batch; kind "empty" makes an order without requests, "normal" only orders what
-        there is."""
+        there is.
+        """
         assembled = assemble(executed.requests, executed.executions, state.sequence + 1)
         for key, version, hashed in assembled.reads:
             executed.reads[key] = ReadCheck(key, version, hashed)
@@ -140,18 +139,14 @@ class BatchBuilder:
                 OutboxTrim("rejections", state.rejection_number),
             ),
         )
-        return OrderedBatch(
-            state=after, call=call, ordered=len(executed.requests), rejected=len(rejections.entries)
-        )
+        return OrderedBatch(state=after, call=call, ordered=len(executed.requests), rejected=len(rejections.entries))
 
     def _ordered(
         self, state: OrderState, assembled: AssembledBatch, ordered_at_ms: int, kind: Kind
     ) -> tuple[OrderState, bytes]:
         """The state after an order, and the update that waits in the outbox."""
         sequence = state.sequence + 1
-        salt = send.salt(
-            self._salt_secret, self._epochs.ledger_id, state.epoch, sequence, assembled.entries_root
-        )
+        salt = send.salt(self._salt_secret, self._epochs.ledger_id, state.epoch, sequence, assembled.entries_root)
         header = OrderHeader(
             format=FORMAT,
             ledger_id=self._epochs.ledger_id,
@@ -194,7 +189,5 @@ class BatchBuilder:
             previous_hash=state.rejection_hash,
             as_of_sequence=state.sequence,
         ).to_bytes()
-        after = replace(
-            state, rejection_number=state.rejection_number + 1, rejection_hash=tagged("rejections", header)
-        )
+        after = replace(state, rejection_number=state.rejection_number + 1, rejection_hash=tagged("rejections", header))
         return after, unsigned_rejections(header, entries)

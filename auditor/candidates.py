@@ -63,11 +63,7 @@ class Candidates:
 
     def keep(self, kept: Sequence[bool]) -> None:
         """Drop the requests whose place in `kept` is false."""
-        pairs = [
-            pair
-            for pair, keep in zip(zip(self.requests, self.messages, strict=True), kept, strict=True)
-            if keep
-        ]
+        pairs = [pair for pair, keep in zip(zip(self.requests, self.messages, strict=True), kept, strict=True) if keep]
         self.requests = [request for request, _ in pairs]
         self.messages = [message for _, message in pairs]
 
@@ -113,9 +109,7 @@ def signature_checks(
     return tuple(dict.fromkeys(needed)), needed
 
 
-def drop_forged(
-    candidates: Candidates, needed: Sequence[SignatureCheck], valid: Mapping[SignatureCheck, bool]
-) -> None:
+def drop_forged(candidates: Candidates, needed: Sequence[SignatureCheck], valid: Mapping[SignatureCheck, bool]) -> None:
     """Drop the requests whose signature is not their entity's."""
     for request, check in zip(candidates.requests, needed, strict=True):
         if not valid[check]:
@@ -125,7 +119,8 @@ def drop_forged(
 
 def drop_untimely(candidates: Candidates, *, ordered_at_ms: int, sequence: int, limits: Limits) -> None:
     """Reject what is out of its time or follows a receipt above `sequence`; drop what stands twice in the
-    batch."""
+    batch.
+    """
     seen: set[bytes] = set()
     kept: list[bool] = []
     for request in candidates.requests:

@@ -151,21 +151,14 @@ class OrderMachine(Machine):
             self._silence_ms = min(2 * self._silence_ms, self._limits.resend_longest_ms)
             self._moved_at_ms = self.now_ms
 
-    def _order(
-        self, state: OrderState, messages: Sequence[Message]
-    ) -> Generator[Effect, Any, OrderState | None]:
+    def _order(self, state: OrderState, messages: Sequence[Message]) -> Generator[Effect, Any, OrderState | None]:
         """Order what these messages hold; None if the store refused."""
         candidates = open_messages(messages, self._epochs.ledger_id, self._limits)
-        fetched: Fetched = yield Fetch(
-            keys=candidates.records(), replay=candidates.replay(), cells=("decided",)
-        )
+        fetched: Fetched = yield Fetch(keys=candidates.records(), replay=candidates.replay(), cells=("decided",))
         state = state.with_decided(fetched.cells)
         ordered_at_ms = max(self.now_ms, state.ordered_at_ms)
         if not messages:
-            if (
-                self._half_full(state)
-                and ordered_at_ms - state.ordered_at_ms >= self._limits.block_half_full_ms
-            ):
+            if self._half_full(state) and ordered_at_ms - state.ordered_at_ms >= self._limits.block_half_full_ms:
                 nothing = ExecutedBatch(settled=(), candidates=candidates, scans=())
                 return (yield from self._commit(state, nothing, ordered_at_ms, "empty"))
             return state
@@ -188,7 +181,8 @@ class OrderMachine(Machine):
 
     def _drop_replayed(self, candidates: Candidates, fetched: Fetched) -> set[int]:
         """Drop requests that were decided or rejected before; give the sequences whose receipts are asked
-        for again."""
+        for again.
+        """
         replayed = fetched.replayed
         if not replayed:
             return set()
@@ -213,7 +207,8 @@ class OrderMachine(Machine):
         self, state: OrderState, candidates: Candidates, fetched: Fetched, ordered_at_ms: int
     ) -> Generator[Effect, Any, Executed]:
         """Execute the candidates; a request that exhausts its child process is rejected, and the rest
-        executed again."""
+        executed again.
+        """
         if not candidates.requests:
             return Executed(now_ms=self.now_ms, results=())
         batch = Batch(
@@ -228,7 +223,8 @@ class OrderMachine(Machine):
 
     def _settle(self, messages: Sequence[Message], candidates: Candidates, fit: int) -> tuple[Message, ...]:
         """The messages that a batch settles; those from the first request that does not fit on are taken
-        up again."""
+        up again.
+        """
         cut = len(messages)
         if fit < len(candidates.requests):
             first_left = candidates.messages[fit]
@@ -259,9 +255,7 @@ def _measures(batch: OrderedBatch, executed: ExecutedBatch, ordered_at_ms: int) 
         "rejected": batch.rejected,
         "skipped": executed.candidates.skipped,
         "unauthenticated": len(executed.candidates.unauthenticated),
-        "order_wait_ms_sum": sum(
-            max(0, ordered_at_ms - message.timestamp_ms) for message in executed.settled
-        ),
+        "order_wait_ms_sum": sum(max(0, ordered_at_ms - message.timestamp_ms) for message in executed.settled),
         "order_wait_count": len(executed.settled),
         "gauge_sequence": batch.state.sequence,
         "gauge_undecided": batch.state.sequence - batch.state.decided,

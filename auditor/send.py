@@ -38,7 +38,8 @@ _PORTION = 8
 
 def salt(secret: bytes, ledger_id: bytes, epoch: int, sequence: int, entries_root: bytes) -> bytes:
     """The salt of an order's commitment: a function of the order, so that it survives the store
-    (RECOVERY)."""
+    (RECOVERY).
+    """
     numbers = epoch.to_bytes(8, "big"), sequence.to_bytes(8, "big")
     return hmac.digest(secret, tagged("salt", ledger_id, *numbers, entries_root), sha256)
 
@@ -101,9 +102,7 @@ def _order(message: bytes, epochs: Epochs) -> Unsigned:
         return (Outgoing("orders", 0, None, order.to_message()),)
 
     return Unsigned(
-        place=Place(
-            "order", header.epoch, header.sequence, order_hash(update.header), header.previous_order_hash
-        ),
+        place=Place("order", header.epoch, header.sequence, order_hash(update.header), header.previous_order_hash),
         inputs=(order_input(epochs.ledger_id, header.epoch, update.header),),
         build=build,
     )
@@ -127,7 +126,8 @@ def _rejections(message: bytes, epochs: Epochs) -> Unsigned:
 
 def decision(update_bytes: bytes, ledger_signature: bytes, epochs: Epochs) -> Unsigned:
     """A decision and its receipts, from the Auditor's own update and the Ledger's endorsement of the same
-    statement."""
+    statement.
+    """
     update = Update.from_bytes(update_bytes)
     statement = Statement.from_bytes(update.statement)
     place = (epochs.ledger_id, statement.epoch)
@@ -188,7 +188,8 @@ def decisions(first: int, last: int, epochs: Epochs) -> Steps:
 
 class RepeatedReceipts:
     """Receipts that clients ask for again by sending a decided request again: at most once a second for
-    each batch."""
+    each batch.
+    """
 
     def __init__(self) -> None:
         self._sent_at_ms: dict[int, int] = {}

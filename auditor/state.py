@@ -106,7 +106,8 @@ class OrderState:
 
     def expected(self) -> dict[str, bytes]:
         """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody
-        else ordered."""
+        else ordered.
+        """
         return {"store_id": self.store_id, "stopped": b"", **self.cells()}
 
     def with_decided(self, cells: Mapping[str, bytes]) -> Self:

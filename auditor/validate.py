@@ -18,6 +18,7 @@ from typing import Any, Self
 from auditor import send
 from auditor.accuse import Accuser
 from auditor.state import read_sequence, write_sequence
+from protocol import merkle
 from protocol.configuration import Epochs
 from protocol.signatures import SignatureCheck, ledger_endorsement_input, order_input
 from schemas.errors import MalformedMessageError
@@ -125,7 +126,8 @@ class ValidateMachine(Machine):
 
     def run(self) -> Steps:
         """Load, send what may not have been sent, serve; and from the start whenever the store refuses a
-        call."""
+        call.
+        """
         while True:
             loaded: Loaded = yield Load()
             if loaded.cells.get("stopped"):
@@ -205,6 +207,9 @@ class ValidateMachine(Machine):
             if not (yield from self._agrees(held, entry.message)):
                 if agreed:
                     break  # settle what is below first
+                if merkle.root(held.result.outcomes) != held.statement.outcomes_root:
+                    del self._held[entry.number]  # altered on the way: the Ledger will send it again
+                    break
                 yield from self._dispute(state, held, entry.message)
             agreed.append((held, entry))
         if not agreed:
@@ -226,16 +231,12 @@ class ValidateMachine(Machine):
     ) -> Generator[Effect, Any, ValidateState | None]:
         """Make the store's call for these decisions, then sign and send them."""
         newest = agreed[-1][0].message
-        position = (newest.offset + 1).to_bytes(8, "big") + newest.leader_epoch.to_bytes(
-            4, "big", signed=True
-        )
+        position = (newest.offset + 1).to_bytes(8, "big") + newest.leader_epoch.to_bytes(4, "big", signed=True)
         after = replace(state, decided=agreed[-1][1].number, position=position)
         call = StoreCall(
             expected_cells=state.expected(),
             cells=after.cells(),
-            outbox_put=tuple(
-                OutboxEntry("decision", e.number, held.result.ledger_signature) for held, e in agreed
-            ),
+            outbox_put=tuple(OutboxEntry("decision", e.number, held.result.ledger_signature) for held, e in agreed),
             outbox_trim=(OutboxTrim("decision", after.decided - 2 * self._configuration.window),),
         )
         answer: Applied | Refused = yield Apply(call=call)
@@ -243,19 +244,14 @@ class ValidateMachine(Machine):
             yield Report(metrics={f"refused_{answer.reason}": 1})
             return None
         yield from send.send(
-            [
-                send.decision(entry.message, held.result.ledger_signature, self._epochs)
-                for held, entry in agreed
-            ]
+            [send.decision(entry.message, held.result.ledger_signature, self._epochs) for held, entry in agreed]
         )
         for _, entry in agreed:
             del self._held[entry.number]
         yield Report(metrics=self._measures(after, agreed))
         return replace(after, delivered=after.decided)
 
-    def _measures(
-        self, state: ValidateState, agreed: Sequence[tuple[HeldResult, OutboxEntry]]
-    ) -> dict[str, float]:
+    def _measures(self, state: ValidateState, agreed: Sequence[tuple[HeldResult, OutboxEntry]]) -> dict[str, float]:
         statements = [held.statement for held, _ in agreed]
         return {
             "decided": sum(statement.count for statement in statements),
@@ -266,9 +262,7 @@ class ValidateMachine(Machine):
 
     def _dispute(self, state: ValidateState, held: HeldResult, update_bytes: bytes) -> Steps:
         """Raise evidence against the Ledger if the offline verifier convicts it; halt in any case."""
-        accusation = yield from self._accuser.accuse(
-            Update.from_bytes(update_bytes), held.result, held.statement
-        )
+        accusation = yield from self._accuser.accuse(Update.from_bytes(update_bytes), held.result)
         if accusation.evidence is None:
             yield Halt(code=accusation.code, text=accusation.text)
             return

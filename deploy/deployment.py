@@ -46,8 +46,13 @@ class Deployment:
         """Genesis and configurations, as the client trusts them."""
         return self.home.load(CLIENT).epochs()
 
-    def up(self, progress: Progress, new: NewLedger | None = None) -> None:
+    def up(self, progress: Progress, new: NewLedger | None = None, *, liars: tuple[int, ...] = ()) -> None:
         """Make the ledger where there is none, and start everything.
+
+        Args:
+            progress: told in a few words what is being done.
+            new: what a new ledger is to be.
+            liars: replicas that are to disperse corrupted pieces, for a demonstration.
 
         Raises:
             CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a
@@ -61,7 +66,8 @@ class Deployment:
             self._tell_addresses()
             self._prepare(progress)
             for role in self.roles():
-                self.start_role(role)
+                lies = role in map(replica_role, liars)
+                self.start_role(role, module="lying_replica" if lies else "")
             self._await_active(progress)
         except BaseException:
             self.down(progress)
@@ -74,22 +80,26 @@ class Deployment:
     def roles(self) -> tuple[str, ...]:
         """The processes of a deployment, in the order they are started."""
         replicas = self.epochs().latest.n
-        return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER, VIEWS, DASHBOARD)
+        return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER)
 
-    def start_role(self, role: str, *, name: str = "", environment: dict[str, str] | None = None) -> None:
-        """Start a role's process; under another `name` it is one more of that role, a standby.
+    def start_role(self, role: str, *, name: str = "", module: str = "") -> None:
+        """Start a role's process.
+
+        Args:
+            role: whose directory it is given.
+            name: of the process; another one than the role's makes one more of that role, a standby.
+            module: of `deploy.roles`, where it is not named after the role.
 
         Raises:
             CountersignError: `stack.running`, `service.failed`.
         """
-        module = "replica" if role.startswith("replica-") else role
+        module = module or ("replica" if role.startswith("replica-") else role)
         name = name or role
         self.stack.supervisor.start(
             Service(
                 name=name,
                 argv=(sys.executable, "-m", f"deploy.roles.{module}", str(self.home.role(role))),
                 log_file=self.stack.log_file(name),
-                environment=environment or {},
             )
         )
 

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streams.engine_process import EngineProcess
-
 from deploy.home import Home
+from learners.blame import BlockEncoder
+from protocol.evidence.ports import Dispersal
 from protocol.evidence.verdicts import Verdict
 from protocol.evidence.verify import verify_evidence
 from schemas.errors import MalformedMessageError
 from schemas.evidence import Evidence
 from schemas.topics import EVIDENCE
+from streams.engine_process import EngineProcess
 from streams.kafka_log import KafkaLogReader
 
 _KEPT = 1_000
@@ -37,10 +38,16 @@ class JudgedEvidence:
         }
 
 
-def judge(data: bytes, trusted_ledger_id: bytes) -> Verdict:
-    """Judge one piece, executing contracts in a child process where that is needed."""
+def judge(data: bytes, trusted_ledger_id: bytes, dispersal: Dispersal | None = None) -> Verdict:
+    """Judge one piece, executing contracts in a child process where that is needed.
+
+    Args:
+        data: the bytes of an `Evidence`.
+        trusted_ledger_id: of the ledger that is meant.
+        dispersal: encodes blocks again, for evidence against replicas.
+    """
     with EngineProcess() as engine:
-        return verify_evidence(data, trusted_ledger_id, engine)
+        return verify_evidence(data, trusted_ledger_id, engine, dispersal=dispersal)
 
 
 def collect_evidence(home: Home) -> list[JudgedEvidence]:
@@ -51,6 +58,7 @@ def collect_evidence(home: Home) -> list[JudgedEvidence]:
     """
     configuration = home.load("client")
     trusted = bytes.fromhex(configuration.ledger_id)
+    encoder = BlockEncoder(configuration.epochs())
     directory = home.client / "evidence"
     directory.mkdir(parents=True, exist_ok=True)
     reader = KafkaLogReader(configuration.connection())
@@ -66,7 +74,7 @@ def collect_evidence(home: Home) -> list[JudgedEvidence]:
                 continue
             file = directory / f"{message.offset}.evidence"
             file.write_bytes(body)
-            found.append(JudgedEvidence(kind=kind, file=file, verdict=judge(body, trusted)))
+            found.append(JudgedEvidence(kind=kind, file=file, verdict=judge(body, trusted, encoder)))
     finally:
         reader.close()
     return found

@@ -85,7 +85,8 @@ class CommitMachine(Machine):
 
     def run(self) -> Steps:
         """Load, send again what is not verified, serve; and from the start whenever the store refuses a
-        call."""
+        call.
+        """
         while True:
             state = yield from self._load()
             self._orders.clear()
@@ -148,15 +149,12 @@ class CommitMachine(Machine):
 
     def _parse(self, state: CommitState, message: Message) -> HeldOrder | HeldDecision | None:
         """An order or a decision that may be needed; note when an order is sent again because its result
-        is missing."""
+        is missing.
+        """
         window = self._configuration.window
         if message.topic == "decisions":
             decision = hold_decision(message, self._epochs)
-            return (
-                decision
-                if decision and 0 < decision.statement.sequence - state.verified <= 2 * window
-                else None
-            )
+            return decision if decision and 0 < decision.statement.sequence - state.verified <= 2 * window else None
         order = hold_order(message, self._epochs)
         if order and state.verified < order.header.sequence <= state.sequence:
             self._asked_again = True
@@ -174,9 +172,7 @@ class CommitMachine(Machine):
                 text = f"the Auditor signed another statement at sequence {sequence} than this Ledger"
                 yield Halt(code="store.contradicts_log", text=text)
             del self._decisions[sequence], self._statements[sequence]
-            state = replace(
-                state, verified=sequence, decisions=(held.message.offset + 1, held.message.leader_epoch)
-            )
+            state = replace(state, verified=sequence, decisions=(held.message.offset + 1, held.message.leader_epoch))
         return state
 
     def _send_when_silent(self, before: CommitState, state: CommitState) -> Steps:
@@ -206,31 +202,34 @@ class CommitMachine(Machine):
         fetched: Fetched = yield Fetch(keys=opened.records, replay=opened.replay())
         contradiction = yield from self._authenticate(opened, fetched)
         if contradiction:
-            yield from self._refuser.refuse(state, held, contradiction)
+            yield from self._refuser.refuse(state, held, contradiction, records=fetched.records)
             return None
         executed = yield from self._execute(state, opened, fetched)
-        assembled = self._compare(opened, executed)
+        assembled = self._assemble(opened, executed)
         if isinstance(assembled, Contradiction):
-            yield from self._refuser.refuse(state, held, assembled)
+            yield from self._refuser.refuse(state, held, assembled, records=fetched.records)
             return None
+        for index, (own, ordered) in enumerate(zip(assembled.entries, held.order.entries, strict=True)):
+            if own != ordered:
+                text = "it reads or writes other versions than there are"
+                differing = Contradiction(code="order.stale_read", entry_index=index, text=text)
+                yield from self._refuser.refuse(state, held, differing, records=fetched.records, own_entry=own)
+                return None
         return (yield from self._store(state, opened, executed, assembled))
 
-    def _authenticate(
-        self, opened: OpenedOrder, fetched: Fetched
-    ) -> Generator[Effect, Any, Contradiction | None]:
+    def _authenticate(self, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Contradiction | None]:
         """Check what the clients signed, and that no request was decided before."""
         for index, request in enumerate(opened.requests):
             if request.request_id in fetched.replayed:
-                text = f"decided at {fetched.replayed[request.request_id]}"
-                return Contradiction(code="order.repeated", entry_index=index, text=text)
+                earlier = fetched.replayed[request.request_id]
+                text = f"it stands in order {earlier} as well"
+                return Contradiction(code="order.repeated", entry_index=index, text=text, earlier=earlier)
         checks: list[SignatureCheck] = []
         for index, request in enumerate(opened.requests):
             key = public_key_key(request.body.entity, request.body.key_version)
             public_key = public_key_of(fetched.records[key]) if key in fetched.records else None
             if public_key is None:
-                return Contradiction(
-                    code="order.client", entry_index=index, text="its entity has no such key"
-                )
+                return Contradiction(code="order.client", entry_index=index, text="its entity has no such key")
             checks.append(request.signature_check(public_key))
         distinct = tuple(dict.fromkeys(checks))
         if not distinct:
@@ -239,14 +238,10 @@ class CommitMachine(Machine):
         forged = {check for check, valid in zip(distinct, verified.valid, strict=True) if not valid}
         for index, check in enumerate(checks):
             if check in forged:
-                return Contradiction(
-                    code="order.client", entry_index=index, text="its client did not sign it"
-                )
+                return Contradiction(code="order.client", entry_index=index, text="its client did not sign it")
         return None
 
-    def _execute(
-        self, state: CommitState, opened: OpenedOrder, fetched: Fetched
-    ) -> Generator[Effect, Any, Executed]:
+    def _execute(self, state: CommitState, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Executed]:
         if not opened.requests:
             return Executed(now_ms=self.now_ms, results=())
         header = opened.held.header
@@ -264,8 +259,8 @@ class CommitMachine(Machine):
                 yield Halt(code="contract.resources", text=text)
         return executed
 
-    def _compare(self, opened: OpenedOrder, executed: Executed) -> AssembledBatch | Contradiction:
-        """Assemble the batch from what was executed here, and compare its entries with the order's."""
+    def _assemble(self, opened: OpenedOrder, executed: Executed) -> AssembledBatch | Contradiction:
+        """Assemble the batch from what was executed here."""
         executions: list[Execution] = []
         for index, result in enumerate(executed.results):
             if isinstance(result, Rejected):
@@ -274,14 +269,7 @@ class CommitMachine(Machine):
         if len(executions) < len(opened.requests):
             text = "the batch goes on behind its limit"
             return Contradiction(code="order.malformed", entry_index=len(executions), text=text)
-        assembled = assemble(opened.requests, executions, opened.held.header.sequence)
-        for index, (mine, ordered) in enumerate(
-            zip(assembled.entries, opened.held.order.entries, strict=True)
-        ):
-            if mine != ordered:
-                text = "it reads or writes other versions than there are"
-                return Contradiction(code="order.stale_read", entry_index=index, text=text)
-        return assembled
+        return assemble(opened.requests, executions, opened.held.header.sequence)
 
     def _store(
         self, state: CommitState, opened: OpenedOrder, executed: Executed, assembled: AssembledBatch
@@ -304,19 +292,19 @@ class CommitMachine(Machine):
             orders=(held.message.offset + 1, held.message.leader_epoch),
         )
         outbox = OutboxEntry("result", header.sequence, result.to_bytes())
+        ordered = OutboxEntry("order", header.sequence, held.order.to_bytes())
+        kept = state.verified - 2 * self._configuration.window
         call = StoreCall(
             expected_cells=state.expected(),
             unseen=tuple(RequestExpiry(r.request_id, r.body.expiry_ms) for r in opened.requests),
             reads=tuple(ReadCheck(key, version, hashed) for key, version, hashed in assembled.reads),
             scans=tuple(scan.check() for scan in executed.scans),
             writes=tuple(RecordWrite(key, record) for key, record in assembled.writes),
-            replay=tuple(
-                ReplayEntry(r.request_id, r.body.expiry_ms, header.sequence) for r in opened.requests
-            ),
+            replay=tuple(ReplayEntry(r.request_id, r.body.expiry_ms, header.sequence) for r in opened.requests),
             evict_before_ms=header.ordered_at_ms,
             cells=after.cells(),
-            outbox_put=(outbox,),
-            outbox_trim=(OutboxTrim("result", state.verified - 2 * self._configuration.window),),
+            outbox_put=(outbox, ordered),
+            outbox_trim=(OutboxTrim("result", kept), OutboxTrim("order", kept)),
         )
         answer: Applied | Refused = yield Apply(call=call)
         if isinstance(answer, Refused):

@@ -1,5 +1,6 @@
 """Reading a decision: the Ledger needs only its countersigned statement, to know how far the Auditor
-agrees."""
+agrees.
+"""
 
 from dataclasses import dataclass
 
@@ -28,7 +29,8 @@ class HeldDecision:
 
 def hold_decision(message: Message, epochs: Epochs) -> HeldDecision | None:
     """Parse the head of a message on `decisions`; None if it is none of this ledger. Nothing of it is
-    authentic yet."""
+    authentic yet.
+    """
     try:
         signed = DecisionHead.of_decision(message.value or b"").signed
         statement = Statement.from_bytes(signed.statement)

@@ -42,11 +42,13 @@ class Contradiction:
     Attributes:
         code: one of the `order.*` codes.
         entry_index: the entry at fault, -1 for the header.
+        earlier: of "order.repeated": the sequence, or the place in the same order, where the request stood before.
     """
 
     code: str
     entry_index: int
     text: str
+    earlier: int | tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,8 @@ class OpenedOrder:
 
 def hold_order(message: Message, epochs: Epochs) -> HeldOrder | None:
     """Parse a message on `orders`; None if it is none of this ledger and epoch. Nothing of it is authentic
-    yet."""
+    yet.
+    """
     try:
         order = Order.from_message(message.value or b"")
         header = OrderHeader.from_bytes(order.header)
@@ -85,9 +88,7 @@ def check_header(held: HeldOrder, state: CommitState) -> Contradiction | None:
     """What the header contradicts in the order before it, if anything."""
     header = held.header
     if header.previous_order_hash != state.order_hash:
-        return Contradiction(
-            code="order.predecessor", entry_index=-1, text="it does not name the order before it"
-        )
+        return Contradiction(code="order.predecessor", entry_index=-1, text="it does not name the order before it")
     if header.ordered_at_ms < state.ordered_at_ms:
         return Contradiction(code="order.time", entry_index=-1, text="ordered_at fell")
     if header.kind == "empty" and header.count:
@@ -102,7 +103,7 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
     """
     requests: list[OpenedRequest] = []
     records: dict[RecordKey, None] = {}
-    seen: set[bytes] = set()
+    seen: dict[bytes, int] = {}
     for index, entry_bytes in enumerate(held.order.entries):
         try:
             request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits)
@@ -110,14 +111,12 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
         except (MalformedMessageError, RequestError) as error:
             return Contradiction(code="order.malformed", entry_index=index, text=str(error))
         if request.body.after >= held.header.sequence:
-            return Contradiction(
-                code="order.not_after", entry_index=index, text=f"after {request.body.after}"
-            )
+            return Contradiction(code="order.not_after", entry_index=index, text=f"after {request.body.after}")
         if request.request_id in seen:
-            return Contradiction(
-                code="order.repeated", entry_index=index, text="it stands twice in the order"
-            )
-        seen.add(request.request_id)
+            earlier = (held.header.sequence, seen[request.request_id])
+            text = "it stands twice in the order"
+            return Contradiction(code="order.repeated", entry_index=index, text=text, earlier=earlier)
+        seen[request.request_id] = index
         requests.append(request)
         for key in records_of(request.body):
             records[key] = None

@@ -126,9 +126,7 @@ class RebuildMachine(Machine):
         )
         answer: Applied | Refused = yield Apply(call=call)
         if isinstance(answer, Refused):
-            yield Halt(
-                code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}"
-            )
+            yield Halt(code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}")
         return after
 
     def _parse(self, state: CommitState, message: Message) -> _Decided | None:
@@ -181,6 +179,4 @@ class RebuildMachine(Machine):
             open_request(Entry.from_compared(entry).envelope, self._epochs.ledger_id, self._limits)
             for entry in decided.decision.entries
         )
-        return tuple(
-            ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests
-        )
+        return tuple(ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests)

@@ -37,9 +37,7 @@ def send_results(entries: Sequence[OutboxEntry], epochs: Epochs) -> Steps:
     statements = [Statement.from_bytes(result.statement) for result in unsigned]
     yield Note(
         places=tuple(
-            Place(
-                "statement", s.epoch, s.sequence, statement_hash(result.statement), s.previous_statement_hash
-            )
+            Place("statement", s.epoch, s.sequence, statement_hash(result.statement), s.previous_statement_hash)
             for result, s in zip(unsigned, statements, strict=True)
         )
     )

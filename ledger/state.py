@@ -96,7 +96,8 @@ class CommitState:
 
     def expected(self) -> dict[str, bytes]:
         """The cells that must be unchanged for the next call: this store, this epoch, not stopped, nobody
-        else committed."""
+        else committed.
+        """
         mine = self.cells()
         return {
             "store_id": self.store_id,

@@ -6,8 +6,8 @@ import typer
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
-from deploy.roles.entry import RoleStatus
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
 from streams.query_client import QueryClient
 

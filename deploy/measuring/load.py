@@ -97,7 +97,7 @@ def run_load(
         rate: requests per second; 0 sends without pause.
     """
     answers = Answers()
-    waiting: deque[tuple[float, "Future[ClientReceipt]"]] = deque()
+    waiting: deque[tuple[float, Future[ClientReceipt]]] = deque()
     started = time.perf_counter()
     sent = 0
     while (now := time.perf_counter()) - started < seconds:
