@@ -10,6 +10,7 @@ from protocol.hashing import ZERO_HASH
 from protocol.records import ABSENT, Record, RecordKey
 from storage.errors import StoreAbsentError, StoreExistsError
 from storage.ports import (
+    BUCKET_MS,
     Contents,
     OutboxEntry,
     Refusal,
@@ -22,8 +23,6 @@ from storage.ports import (
     Stored,
     Version,
 )
-
-MINUTE_MS = 60_000
 
 
 class MemoryStore:
@@ -83,9 +82,7 @@ class MemoryStore:
         with self._lock:
             return Snapshot(
                 records={key: self._current.get(key, ABSENT) for key in keys},
-                versions={
-                    version: self._versions[version] for version in versions if version in self._versions
-                },
+                versions={version: self._versions[version] for version in versions if version in self._versions},
                 scans=tuple(self._scan(scan) for scan in scans),
                 replayed=self._replayed(replay),
                 cells={name: self._cells[name] for name in cells if name in self._cells},
@@ -103,9 +100,7 @@ class MemoryStore:
         """Return the entries of a kind from `first` to `last`."""
         with self._lock:
             entries = sorted(self._outbox[kind].items())
-        return tuple(
-            OutboxEntry(kind, number, message) for number, message in entries if first <= number <= last
-        )
+        return tuple(OutboxEntry(kind, number, message) for number, message in entries if first <= number <= last)
 
     def records(self, namespace: str) -> Iterator[tuple[str, Record]]:
         """All current records of a namespace."""
@@ -149,10 +144,10 @@ class MemoryStore:
                 insort(self._index[key.namespace], key.key)
             self._current[key] = record
             self._versions[Version(key, record.version)] = record
-        for minute in [minute for minute in self._replay if minute < call.evict_before_ms // MINUTE_MS]:
+        for minute in [minute for minute in self._replay if minute < call.evict_before_ms // BUCKET_MS]:
             del self._replay[minute]
         for request_id, expiry_ms, sequence in call.replay:
-            self._replay[expiry_ms // MINUTE_MS][request_id] = sequence
+            self._replay[expiry_ms // BUCKET_MS][request_id] = sequence
         for name, value in call.cells.items():
             if value:
                 self._cells[name] = value
@@ -193,7 +188,7 @@ class MemoryStore:
     def _replayed(self, requests: Sequence[RequestExpiry]) -> dict[bytes, int]:
         found = {}
         for request_id, expiry_ms in requests:
-            sequence = self._replay.get(expiry_ms // MINUTE_MS, {}).get(request_id)
+            sequence = self._replay.get(expiry_ms // BUCKET_MS, {}).get(request_id)
             if sequence is not None:
                 found[request_id] = sequence
         return found

@@ -22,6 +22,9 @@ from protocol.records import Record, RecordKey
 GuardKind = Literal["order", "statement", "rejections", "proposal", "configuration"]
 RefusalReason = Literal["cell", "replay", "read", "scan"]
 
+BUCKET_MS = 60_000
+"""Length of a bucket of the replay guard: a minute."""
+
 
 class Version(NamedTuple):
     """One version of a record, to be fetched from its history."""

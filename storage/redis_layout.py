@@ -23,9 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from protocol.records import HEAD_BYTES, Record, RecordKey, pack
-from storage.ports import RecordWrite, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
-
-MINUTE_MS = 60_000
+from storage.ports import BUCKET_MS, RecordWrite, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
 
 CELLS = "cells"
 REPLAY_ENTRIES = "replay_entries"
@@ -83,7 +81,7 @@ def by_minute(requests: Iterable[RequestExpiry]) -> dict[int, list[bytes]]:
     """Request_ids by the bucket they belong to."""
     buckets: dict[int, list[bytes]] = defaultdict(list)
     for request_id, expiry_ms in requests:
-        buckets[expiry_ms // MINUTE_MS].append(request_id)
+        buckets[expiry_ms // BUCKET_MS].append(request_id)
     return buckets
 
 
@@ -102,7 +100,7 @@ def arguments(call: StoreCall) -> tuple[list[RecordKey], list[Argument]]:
     for key, record in superseded:
         argv += (record_name(key), pack(record))
     _add_new_keys(argv, newest, heads)
-    argv.append(call.evict_before_ms // MINUTE_MS)
+    argv.append(call.evict_before_ms // BUCKET_MS)
     _add_replay(argv, call.replay)
     argv.append(len(call.cells))
     for name, value in call.cells.items():
@@ -159,9 +157,7 @@ def _add_scans(argv: list[Argument], scans: Iterable[ScanCheck]) -> None:
         argv += (row.version.to_bytes(8, "big") + row.record_hash for row in scan.rows)
 
 
-def _add_new_keys(
-    argv: list[Argument], newest: Iterable[RecordKey], heads: Mapping[RecordKey, bytes]
-) -> None:
+def _add_new_keys(argv: list[Argument], newest: Iterable[RecordKey], heads: Mapping[RecordKey, bytes]) -> None:
     new = [key for key in newest if heads[key] == ABSENT_HEAD]
     argv.append(len(new))
     for namespace, name in new:
@@ -171,7 +167,7 @@ def _add_new_keys(
 def _add_replay(argv: list[Argument], replay: Iterable[ReplayEntry]) -> None:
     buckets: dict[int, list[Argument]] = defaultdict(list)
     for request_id, expiry_ms, sequence in replay:
-        buckets[expiry_ms // MINUTE_MS] += (request_id, sequence)
+        buckets[expiry_ms // BUCKET_MS] += (request_id, sequence)
     argv.append(len(buckets))
     for minute, entries in buckets.items():
         argv += (minute, len(entries) // 2, *entries)
