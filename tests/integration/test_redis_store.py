@@ -1,77 +1,32 @@
-"""The store on a real Valkey when things go wrong: settings, lost answers, full disks, crashes, damage."""
+"""The store on a real Valkey when things go wrong: settings, full disks, crashes, damage."""
 
-import datetime
 import random
-import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, successor, verify_record
+from protocol.records import ABSENT, DamagedRecordError, Record, verify_record
 from storage.errors import StoreDiskFullError, StoreUnavailableError, UnsafeDurabilityError
 from storage.ports import (
     OutboxEntry,
     OutboxTrim,
-    RecordWrite,
     ReplayEntry,
-    RequestExpiry,
     StoreCall,
     Stored,
     Version,
 )
 from storage.redis_store import RedisStore
-from tests.proxy import Proxy
+from tests.store_steps import KEY, LEDGER_ID, STORE_ID, Start, next_version, servers, state, step
 from tests.valkey import Valkey
-
-LEDGER_ID = b"L" * 32
-STORE_ID = b"S" * 32
-KEY = RecordKey("bank", "alice")
-
-Start = Callable[..., Valkey]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a server with some settings; it is stopped at the end."""
-    servers = []
-
-    def started(**settings: str) -> Valkey:
-        servers.append(server := Valkey(tmp_path, settings))
-        return server.start()
-
-    yield started
-    for server in servers:
-        server.stop()
-
-
-def step(sequence: int, record: Record, payload: bytes = b"") -> StoreCall:
-    """The call of one sequence: one more version of one record, and everything else that goes with it."""
-    return StoreCall(
-        expected_cells={"store_id": STORE_ID, "sequence": b"%d" % (sequence - 1) if sequence else b""},
-        unseen=[RequestExpiry(b"%032d" % sequence, 0)],
-        writes=[RecordWrite(KEY, record)],
-        replay=[ReplayEntry(b"%032d" % sequence, 0, sequence)],
-        cells={"sequence": b"%d" % sequence},
-        outbox_put=[OutboxEntry("order", sequence, b"%d" % sequence + payload)],
-    )
-
-
-def next_version(record: Record, sequence: int) -> Record:
-    return successor(
-        LEDGER_ID,
-        KEY,
-        record,
-        b"%d" % sequence,
-        request_id=b"%032d" % sequence,
-        writer_sequence=sequence,
-        writer_index=0,
-    )
+    with servers(tmp_path) as started:
+        yield started
 
 
 @dataclass
@@ -96,24 +51,6 @@ class Writer:
                 self.begun.set()
         except StoreUnavailableError as error:
             self.error = error
-
-
-def state(store: RedisStore) -> tuple[int, Record]:
-    """The last sequence and the current record, after checking that all of the store is of that sequence."""
-    contents = store.load()
-    sequence = int(contents.cells.get("sequence", b"-1"))
-    names = [Version(KEY, number) for number in range(1, sequence + 3)]
-    found = store.fetch([KEY], versions=names)
-    assert [record.writer_sequence for record in found.versions.values()] == list(range(sequence + 1))
-    previous = ABSENT
-    for record in found.versions.values():
-        verify_record(LEDGER_ID, KEY, record)
-        assert record.previous_hash == previous.record_hash
-        previous = record
-    assert found.records[KEY] == previous
-    assert contents.replay_entries == sequence + 1
-    assert [entry.number for entry in store.read_outbox("order", 0, 2**53)] == list(range(sequence + 1))
-    return sequence, previous
 
 
 class TestDurability:
@@ -243,118 +180,6 @@ class TestRoom:
         assert server.command("DBSIZE") == b":%d\r\n" % (int(empty[1:]) + counter)
 
 
-class TestConnection:
-    def test_nobody_there(self) -> None:
-        """A wrong address is told with its code."""
-        with pytest.raises(StoreUnavailableError) as caught:
-            RedisStore("redis://127.0.0.1:1/0")
-        assert caught.value.code == "store.unreachable"
-
-    def test_a_store_goes_on_when_its_server_is_back(self, start: Start) -> None:
-        """No new object is needed after an outage."""
-        server = start()
-        store = RedisStore(server.url)
-        store.create(STORE_ID)
-        server.stop()
-        for attempt in (store.load, lambda: store.fetch([KEY]), lambda: store.count("bank")):
-            with pytest.raises(StoreUnavailableError):
-                attempt()
-        server.start()
-        assert state(store) == (-1, ABSENT)
-
-    def test_a_call_whose_answer_is_lost_is_not_tried_again(self, start: Start) -> None:
-        """It was done, once: a driver that tried again would be refused by its own success."""
-        server = start()
-        proxy = Proxy(server.port)
-        store = RedisStore(f"redis://127.0.0.1:{proxy.port}/0")
-        store.create(STORE_ID)
-        store.apply(StoreCall(expected_cells={}, cells={"warm": b"1"}))
-        proxy.lose_answers = True
-        with pytest.raises(StoreUnavailableError):
-            store.apply(step(0, next_version(ABSENT, 0)))
-        assert proxy.lost == 1
-        proxy.lose_answers = False
-        assert state(store)[0] == 0
-        proxy.close()
-
-    def test_a_server_that_forgot_the_script(self, start: Start) -> None:
-        """SCRIPT FLUSH between calls does not show."""
-        server = start()
-        store = RedisStore(server.url)
-        store.create(STORE_ID)
-        record = ABSENT
-        for sequence in range(3):
-            server.command("SCRIPT", "FLUSH")
-            record = next_version(record, sequence)
-            assert isinstance(store.apply(step(sequence, record)), Stored)
-        assert state(store)[0] == 2
-
-    def test_a_read_only_server(self, start: Start) -> None:
-        """A server that became somebody's replica takes no calls, and says why."""
-        server = start()
-        store = RedisStore(server.url)
-        store.create(STORE_ID)
-        server.command("REPLICAOF", "127.0.0.1", "1")
-        with pytest.raises(StoreUnavailableError, match=r"(?i)read.?only|replica"):
-            store.apply(step(0, next_version(ABSENT, 0)))
-        server.command("REPLICAOF", "NO", "ONE")
-        assert state(store)[0] == -1
-
-    def test_password_and_unix_socket(self, start: Start, tmp_path: Path) -> None:
-        """Both by URL; a wrong password is told, and never shown."""
-        server = start(requirepass="open sesame")
-        for url in (
-            f"redis://:open%20sesame@127.0.0.1:{server.port}/0",
-            f"unix://{tmp_path}/socket?password=open%20sesame",
-        ):
-            RedisStore(url).close()
-        with pytest.raises(StoreUnavailableError) as caught:
-            RedisStore(f"redis://:a-wrong-one@127.0.0.1:{server.port}/0")
-        assert "a-wrong-one" not in str(caught.value)
-        with pytest.raises(StoreUnavailableError):
-            RedisStore(server.url)
-
-    def test_tls(self, start: Start, tmp_path: Path) -> None:
-        """By URL, with the certificate to trust; a certificate that is not trusted is refused."""
-        server = start()
-        certificate, key = self_signed(tmp_path)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        proxy = Proxy(server.port, context)
-        store = RedisStore(f"rediss://localhost:{proxy.port}/0?ssl_ca_certs={certificate}")
-        store.create(STORE_ID)
-        assert state(store) == (-1, ABSENT)
-        with pytest.raises(StoreUnavailableError, match=r"(?i)certificate"):
-            RedisStore(f"rediss://localhost:{proxy.port}/0")
-        proxy.close()
-
-
-def self_signed(directory: Path) -> tuple[Path, Path]:
-    """A certificate for localhost, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file, key_file = directory / "certificate.pem", directory / "key.pem"
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return certificate_file, key_file
-
-
 class TestDamage:
     @pytest.fixture
     def damaged(self, start: Start) -> tuple[Valkey, RedisStore, Record, bytes]:
@@ -400,9 +225,7 @@ class TestDamage:
         with pytest.raises(DamagedRecordError):
             verify_record(LEDGER_ID, KEY, found)
 
-    def test_a_forged_record_is_current_for_calls_too(
-        self, damaged: tuple[Valkey, RedisStore, Record, bytes]
-    ) -> None:
+    def test_a_forged_record_is_current_for_calls_too(self, damaged: tuple[Valkey, RedisStore, Record, bytes]) -> None:
         """With its hash computed anew, only what was signed about it tells the difference."""
         _, store, _, _ = damaged
         forged = next_version(ABSENT, 7)
