@@ -11,6 +11,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
     AdminClient,
+    ClusterMetadata,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -60,10 +61,7 @@ class KafkaAdmin:
 
     def describe(self) -> Cluster:
         """Who is there."""
-        try:
-            metadata = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S)
-        except KafkaException as exception:
-            raise port_error(exception, "describe the cluster") from exception
+        metadata = self._metadata()
         brokers = {node: f"{broker.host}:{broker.port}" for node, broker in metadata.brokers.items()}
         return Cluster(cluster_id=str(metadata.cluster_id), brokers=brokers)
 
@@ -116,10 +114,7 @@ class KafkaAdmin:
 
     def missing_topics(self, topics: Sequence[Topic]) -> tuple[str, ...]:
         """Which of the topics do not exist, or have a partition without a leader."""
-        try:
-            known = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
-        except KafkaException as exception:
-            raise port_error(exception, "list topics") from exception
+        known = self._metadata().topics
         missing = []
         for topic in topics:
             found = known.get(self._connection.full_name(topic.name))
@@ -129,11 +124,12 @@ class KafkaAdmin:
         return tuple(missing)
 
     def differences(self, topics: Sequence[Topic]) -> tuple[str, ...]:
-        """How the cluster's topics differ from the table: one line each, none if all is well."""
-        known = self._client.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
-        resources = [
-            ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics
-        ]
+        """How the cluster's topics differ from the table: one line each, none if all is well.
+
+        All of them must exist.
+        """
+        known = self._metadata().topics
+        resources = [ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics]
         described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
         lines = []
         for topic, resource in zip(topics, resources, strict=True):
@@ -160,6 +156,12 @@ class KafkaAdmin:
             name: Extent(first=first[place.topic, place.partition], end=end[place.topic, place.partition])
             for name, place in places.items()
         }
+
+    def _metadata(self) -> ClusterMetadata:
+        try:
+            return self._client.list_topics(timeout=_REQUEST_TIMEOUT_S)
+        except KafkaException as exception:
+            raise port_error(exception, "metadata") from exception
 
     def shorten(self, topic: str, partition: int, first: int) -> None:
         """Delete the messages of a partition whose offset is below `first`."""
