@@ -1,1 +1,39 @@
+"""Countersign for its users: send requests, keep receipts, check evidence, ask learners.
 
+    from countersign import Client
+
+    with Client.open("~/.countersign/client", "alice") as client:
+        receipt = client.execute("object.put", {"key": "color", "value": "blue"})
+        print(receipt.sequence, receipt.output)
+"""
+
+from protocol.errors import CountersignError
+from protocol.evidence.verdicts import Culprit, Finding, Verdict
+from protocol.evidence.verify import verify_evidence
+from protocol.limits import Limits
+from protocol.receipts import VerifiedReceipt, verify_receipt
+from streams.async_client import AsyncClient
+from streams.client import Client, ClientOptions, NoReceiptError, RejectedError
+from streams.client_receipts import ClientReceipt, ContractFailedError
+from streams.engine_process import EngineProcess
+from streams.query_client import QueryClient
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientOptions",
+    "ClientReceipt",
+    "ContractFailedError",
+    "CountersignError",
+    "Culprit",
+    "EngineProcess",
+    "Finding",
+    "Limits",
+    "NoReceiptError",
+    "QueryClient",
+    "RejectedError",
+    "Verdict",
+    "VerifiedReceipt",
+    "verify_evidence",
+    "verify_receipt",
+]

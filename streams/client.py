@@ -136,8 +136,9 @@ class Client:
         Raises:
             CountersignError: `config.invalid`, or the ledger's genesis or epochs cannot be trusted.
         """
-        role = RoleConfiguration.load(Path(directory))
-        key = load_key(key_file(Path(directory), entity, key_version))
+        place = Path(directory).expanduser()
+        role = RoleConfiguration.load(place)
+        key = load_key(key_file(place, entity, key_version))
         return cls(
             role.connection(),
             role.epochs(),

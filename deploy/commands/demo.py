@@ -1,9 +1,7 @@
 """`demo`: real data through everything, and an alteration caught."""
 
-import tempfile
+import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +16,7 @@ from deploy.demonstration.recording import Recording, record, register_recorder
 from deploy.demonstration.tampering import Tampering, tamper
 from deploy.deployment import DASHBOARD, Deployment
 from deploy.home import Home
+from deploy.local.cache import cache_directory
 from deploy.output import JsonOption, Output, run
 from deploy.session import receipt_file
 from protocol.limits import Limits
@@ -36,10 +35,10 @@ _SHOWN = 12
 
 def demo(
     home: Annotated[
-        Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")
+        Path | None, typer.Option("--home", help="Where to run; by default a place in the user's cache that each run makes anew.")
     ] = None,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave everything running, and its files in place.")
+        bool, typer.Option("--keep", help="Leave everything running.")
     ] = False,
     broker: BrokerOption = "",
     as_json: JsonOption = False,
@@ -50,23 +49,21 @@ def demo(
     """
 
     def work(output: Output) -> None:
-        with _place(home, keep) as directory:
-            deployment = Deployment(Home(directory), broker=broker)
-            result = _run(output, deployment, keep, external=bool(broker))
-        output.result(result)
+        deployment = Deployment(Home(_place(home)), broker=broker)
+        output.result(_run(output, deployment, keep, external=bool(broker)))
 
     run(as_json, work)
 
 
-@contextmanager
-def _place(home: Path | None, keep: bool) -> Iterator[Path]:
+def _place(home: Path | None) -> Path:
+    """Where the demonstration runs: as asked, or one place of the user's that each run makes anew."""
     if home is not None:
-        yield home.expanduser()
-    elif keep:
-        yield Path(tempfile.mkdtemp(prefix="countersign-demo-"))
-    else:
-        with tempfile.TemporaryDirectory(prefix="countersign-demo-") as directory:
-            yield Path(directory)
+        return home.expanduser()
+    place = cache_directory() / "demo"
+    if place.exists():
+        Deployment(Home(place)).down(lambda _: None)  # an earlier one was kept running
+        shutil.rmtree(place)
+    return place
 
 
 def _run(output: Output, deployment: Deployment, keep: bool, *, external: bool) -> dict[str, Any]:
