@@ -2,8 +2,9 @@
 
 1. A batch goes to the child as a whole. If the child dies over it, the calls are executed again one by one, each over what
    those before it wrote, in a new child after each death: the calls that kill it even so are rejected as `contract.resources`.
-2. A death counts against a call when the child ended itself: out of memory, stack or CPU time. When it was killed from
-   outside, by us after too long a silence or by anybody else, the call is tried again, up to three times.
+2. A death counts against a call when the child was new and ended itself: out of memory, stack or CPU time. When it had
+   served others before, or was killed from outside, by us after too long a silence or by anybody else, the call is tried
+   again, three times in all.
 3. Bounds are those of the limits times `scale`: 1 for the Auditor, `resources_factor` for the Ledger, which so never meets a
    bound that the Auditor did not meet before anything was ordered.
 4. The child gets a fixed environment, a socket, and nothing else of its parent's; when the parent is gone, so is the child.
@@ -265,10 +266,11 @@ class Executor:
 
     def _run_alone(self, batch: Batch, fetch: Fetch) -> Result:
         for _ in range(TRIES_MAX):
+            is_new = self._child is None
             try:
                 return self._attempt(batch, fetch)[0]
             except _ChildDiedError as death:
-                if death.by_itself:
+                if death.by_itself and is_new:
                     break
         return Rejected(code="contract.resources", final=True)
 

@@ -69,7 +69,10 @@ def _serve(parent: _Parent, limits: Limits) -> None:
     """Execute batches until the parent is gone."""
     cpu_s = limits.contract_cpu_ms / 1000
     runner = Runner(limits)
-    _bound_memory(limits.contract_memory_bytes)
+    begin_bytes = _address_space_bytes()
+    bound_bytes = begin_bytes + limits.contract_memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (bound_bytes, bound_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parent.send(["ready"])
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the engine prints its panics
     while True:
@@ -82,15 +85,13 @@ def _serve(parent: _Parent, limits: Limits) -> None:
             answer = ["damaged", error.detail]
         signal.setitimer(signal.ITIMER_PROF, 0)
         parent.send(answer)
+        if _address_space_bytes() - begin_bytes > limits.contract_memory_bytes // 2:
+            runner.forget()  # the engine folds constants: a compiled contract may be large
 
 
-def _bound_memory(bytes_max: int) -> None:
-    """Let the address space grow by this much from here on."""
+def _address_space_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as statm:
-        pages = int(statm.read().split()[0])
-    bound = pages * resource.getpagesize() + bytes_max
-    resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        return int(statm.read().split()[0]) * resource.getpagesize()
 
 
 def _run(parent: _Parent, limits: Limits) -> None:

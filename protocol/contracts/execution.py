@@ -141,6 +141,11 @@ class Runner:
             results.append(result)
         return tuple(results)
 
+    def forget(self) -> None:
+        """Drop the compiled contracts."""
+        self._contracts.clear()
+        self._contract_sources = 0
+
     def _result(self, call: Call, index: int) -> Execution | Rejected:
         transaction = self._transaction
         code, text, output = "", "", b""
@@ -233,15 +238,14 @@ class Runner:
         if contract is None:
             value = orjson.loads(record.value)
             source = value.get("source", "")
-            self._contract_sources += len(source)
-            if len(self._contracts) >= PROGRAMS_MAX or self._contract_sources > PROGRAM_SOURCES_MAX:
-                self._contracts.clear()
-                self._contract_sources = len(source)
+            if len(self._contracts) == PROGRAMS_MAX or self._contract_sources > PROGRAM_SOURCES_MAX:
+                self.forget()
             try:
                 program = None if "built_in" in value else self._engine.compile(source)
             except ContractError:  # a genesis may hold anything
                 raise CallFailed("contract.value") from None
             contract = self._contracts[record.record_hash] = _Contract(value["owner"], name, program)
+            self._contract_sources += len(source)
         return contract
 
     def _parse(self, record: Record) -> Any:

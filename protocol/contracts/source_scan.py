@@ -9,8 +9,8 @@ could differ:
 3. At most `contract_brackets` brackets open at once; on one logical line (which ends at the first newline outside of
    brackets) at most `contract_line_tokens` tokens, and no run of more than 16 unary operators.
 4. At most 64 `elif` in a source, for each nests in the one before, and at most 80 columns of indentation.
-5. The top level holds definitions and constants only: nothing there calls or computes, so that a compiled contract takes no
-   more memory than its source accounts for. The defaults of parameters are held to the same.
+5. The top level holds definitions and constants only: nothing there calls or computes, so that loading a contract runs none of
+   it. The defaults of parameters are held to the same.
 6. One definition is `def execute(NAME):`.
 7. No raw string with a backslash before a quotation mark, no string with a prefix other than `r`, no backslash outside of
    strings, no carriage return, no tab.

@@ -24,7 +24,7 @@ from tests.unit.protocol.test_contract_execution import NOTES
 
 ROOT = Path(__file__).resolve().parents[3]
 MIB = 1024 * 1024
-LIMITS = replace(Limits(), contract_memory_bytes=96 * MIB, contract_cpu_ms=200)
+LIMITS = replace(Limits(), contract_memory_bytes=96 * MIB, contract_cpu_ms=100)
 
 
 @pytest.fixture
@@ -187,6 +187,11 @@ def serve(party: Executor, world: World, *calls: Call) -> tuple[Execution | Reje
     return tuple(results)
 
 
+def plant(world: World, source: str, contract: str = "trap") -> None:
+    """Register a contract without compiling it in this process: the engine folds constants, great ones too."""
+    world.plant(contract_key(contract, 1), {"owner": "admin", "source": source})
+
+
 @pytest.mark.parametrize("source", KILLERS.values(), ids=KILLERS.keys())
 def test_what_would_kill_a_process(parties: tuple[Executor, Executor], source: str) -> None:
     """In the Auditor it is rejected, in the Ledger, with wider bounds, rejected as well or executed; both live.
@@ -194,7 +199,7 @@ def test_what_would_kill_a_process(parties: tuple[Executor, Executor], source: s
     The rejection is never an outcome. If the Ledger gets to an end, nothing was ordered that it could contradict.
     """
     world = World()
-    world.register(source, "trap")
+    plant(world, source)
     auditor, ledger = parties
     (result,) = serve(auditor, world, call("trap", None))
     assert isinstance(result, Rejected)
@@ -253,7 +258,7 @@ def test_sources_that_never_reach_the_engine(parties: tuple[Executor, Executor],
 def test_sources_past_the_scan(parties: tuple[Executor, Executor], expression: str) -> None:
     """If a source that overflows the parser's stack got in some other way, it would kill a child and no party."""
     world = World()
-    world.plant(contract_key("trap", 1), {"owner": "admin", "source": f"def execute(argument):\n    return {expression}\n"})
+    plant(world, f"def execute(argument):\n    return {expression}\n")
     auditor, ledger = parties
     (result,) = serve(auditor, world, call("trap", None))
     assert isinstance(result, Rejected)
@@ -261,11 +266,72 @@ def test_sources_past_the_scan(parties: tuple[Executor, Executor], expression: s
     serve(ledger, world, call("trap", None))
 
 
+def test_registering_what_does_not_compile_within_bounds(parties: tuple[Executor, Executor]) -> None:
+    """The engine folds constants when it compiles: what is too great even so is rejected, and registers nothing."""
+    world = World()
+    argument = {"contract": "trap", "source": KILLERS["string that does not fit"], "version": 1}
+    registered, run = serve(parties[0], world, call("sys.contract.register", argument), call("trap", None))
+    assert (registered.code, run.code) == ("contract.resources", "contract.unknown")
+
+
+@pytest.fixture
+def patient() -> Iterator[Executor]:
+    """An executor with much time."""
+    party = Executor(replace(LIMITS, contract_memory_bytes=160 * MIB, contract_cpu_ms=5_000))
+    yield party
+    party.close()
+
+
+def large(number: int, megabytes: int) -> str:
+    """A contract that is large once compiled: the engine folds tuples, whatever their length."""
+    return f"def execute(argument):\n    return len(argument or ({number},) * {125_000 * megabytes})\n"
+
+
+def test_large_compiled_contracts_take_no_room_from_others(patient: Executor) -> None:
+    """Each fits alone, all of them would not: they are forgotten, and no child dies."""
+    world = World()
+    pids = set()
+    for number in range(30):
+        plant(world, large(number, 5), f"large{number}")
+        (result,) = patient.run(world.batch(call(f"large{number}", None)), world)
+        assert isinstance(result, Execution)
+        assert result.output == b"625000"
+        pids.add(patient.child_pid)
+    assert len(pids) == 1
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_nobody_is_blamed_for_what_others_took(monkeypatch: pytest.MonkeyPatch, is_new: bool) -> None:
+    """Only what kills a new child is rejected; after others, a death may be theirs."""
+    party = Executor(LIMITS)
+    world = World()
+    attempt = Executor._attempt
+    deaths = [1]
+
+    def dying(self: Executor, batch: Batch, fetch: Fetch) -> tuple[Execution | Rejected, ...]:
+        if len(batch.calls) == 2:
+            raise executor_module._ChildDiedError(by_itself=True)
+        if deaths[0] and (self.child_pid is None) == is_new:
+            deaths[0] -= 1
+            self.close()
+            raise executor_module._ChildDiedError(by_itself=True)
+        return attempt(self, batch, fetch)
+
+    try:
+        monkeypatch.setattr(Executor, "_attempt", dying)
+        calls = [call("object.get", {"key": "a"}), call("object.get", {"key": "b"})]
+        codes = [result.code for result in party.run(world.batch(*calls), world)]
+        assert codes == (["contract.resources", ""] if is_new else ["", ""])
+        assert deaths == [0]
+    finally:
+        party.close()
+
+
 def test_several_traps_in_one_batch(parties: tuple[Executor, Executor]) -> None:
     """Each is found, whatever lies between them; writes of the others stand on one another."""
     world = notes_world()
-    world.register(KILLERS["list that does not fit"], "memory")
-    world.register(KILLERS["sorting"], "time")
+    plant(world, KILLERS["list that does not fit"], "memory")
+    plant(world, KILLERS["sorting"], "time")
     calls = [notes(["get", "n"], ["put", "n", n]) for n in range(6)]
     batch = world.batch(calls[0], call("memory", None), calls[1], calls[2], call("time", None), calls[3], calls[4])
     results = parties[0].run(batch, world)
