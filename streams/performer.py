@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from protocol.signing import SigningKey
 from schemas.errors import MalformedMessageError
@@ -54,9 +54,10 @@ from storage.performer import StorePerformer
 from storage.ports import RecordStore, SigningGuard
 from streams.cell_watch import CellWatch
 from streams.executor import BatchExecutor
-from streams.log import LogReader, LogUnavailableError, LogWriter
+from streams.log import LogReader, LogUnavailableError, LogWriter, publish
 from streams.metrics import StageMeter
 from streams.signature_pool import SignaturePool
+from streams.stop_signal import StopSignal
 from streams.store_fetch import StoreFetch
 
 _SLICE_MS = 250
@@ -68,24 +69,6 @@ _ALARM_AGAIN_S = 30.0
 _log = logging.getLogger("countersign.stage")
 
 Answer = TypeVar("Answer")
-
-
-class Stop(Protocol):
-    """Says when to end."""
-
-    @property
-    def requested(self) -> bool:
-        """Come to a good end soon."""
-        ...
-
-    @property
-    def overdue(self) -> bool:
-        """End now."""
-        ...
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep, but no longer than until a stop is requested; whether it is."""
-        ...
 
 
 class StoppedError(Exception):
@@ -127,7 +110,7 @@ class Ports:
     writer: LogWriter
     pool: SignaturePool
     now_ms: Callable[[], int]
-    stop: Stop
+    stop: StopSignal
     signing_key: SigningKey | None = None
     party: Party | None = None
     more: Mapping[type, Callable[[Any], Event]] = field(default_factory=dict)
@@ -192,10 +175,12 @@ class EffectPerformer:
         while True:
             left_ms = max(0, int((deadline - time.monotonic()) * 1000))
             messages, alarms = reader.receive(effect.topics, effect.max_messages, min(left_ms, _SLICE_MS))
-            if messages or alarms or left_ms <= _SLICE_MS or stop.requested:
+            if messages or alarms:
                 break
             if reader.unreachable_ms() > _ALARM_AFTER_MS:
                 self._alarm("broker.unreachable", "nothing can be read")
+            if left_ms <= _SLICE_MS or stop.requested:
+                break
         for alarm in alarms:
             where = f"{alarm.topic}/{alarm.partition}"
             self._alarm("log.tail_lost", f"{where} ends at {alarm.end_offset}, not at {alarm.position}")
@@ -208,12 +193,14 @@ class EffectPerformer:
 
     def _publish(self, effect: Publish) -> Published:
         writer = self._ports.writer
-        writer.send(effect.messages)
-        while not writer.flush(_SLICE_MS):
-            if self._ports.stop.overdue:
-                raise StoppedError
+
+        def give_up() -> bool:
             if writer.unreachable_ms() > _ALARM_AFTER_MS:
                 self._alarm("broker.unreachable", f"{len(effect.messages)} messages wait to be sent")
+            return self._ports.stop.overdue
+
+        if not publish(writer, effect.messages, give_up):
+            raise StoppedError
         self._count("out", effect.messages)
         return Published(now_ms=self._now_ms())
 

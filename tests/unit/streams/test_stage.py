@@ -27,7 +27,8 @@ from streams.memory_log import MemoryLog, MemoryLogReader
 from streams.metrics import StageMeter
 from streams.performer import Party, Ports
 from streams.signature_pool import SignaturePool
-from streams.stage import Stage, StopSignal, run_stages
+from streams.stage import Stage, run_stages
+from streams.stop_signal import StopSignal
 
 KEY = SigningKey.from_seed("p256", bytes(32))
 STORE_ID = bytes(range(32))
@@ -163,13 +164,7 @@ def test_everything_is_measured(world: World) -> None:
         effects.Report(metrics={"ordered": 3, "gauge_sequence": 8}),
     )
     values = world.meter.values
-    assert (
-        values["Publish.count"]
-        == values["Receive.count"]
-        == values["messages_in"]
-        == values["messages_out"]
-        == 1
-    )
+    assert values["Publish.count"] == values["Receive.count"] == values["messages_in"] == values["messages_out"] == 1
     assert values["bytes_in"] == values["bytes_out"] == 5
     assert values["step.count"] == 6
     assert values["ordered"] == 5
@@ -257,6 +252,25 @@ def test_a_log_that_is_away_is_waited_for(world: World) -> None:
     machine = Script(effects.Seek(positions=(Position("orders", 0, 0),)))
     assert world.stage(lambda: machine, reader=Reader(world.log)).run() is not None
     assert len(machine.answers) == 1
+
+
+def test_a_log_that_stays_away_raises_an_alarm(world: World) -> None:
+    """Reading and sending in vain is told to the operator, and goes on when the log is back."""
+    world.log.away = True
+    reader = world.log.reader()
+    reader.unreachable_ms()
+    world.log.advance(3_000)
+    seek = effects.Seek(positions=(Position("orders", 0, 0),))
+    receive = effects.Receive(topics=("orders",), max_messages=1, wait_ms=10)
+
+    def come_back() -> Effect:
+        assert world.meter.values["alarm.broker.unreachable"] == 1
+        world.log.away = False
+        return seek
+
+    machine = Script(receive, come_back)
+    assert world.stage(lambda: machine, reader=reader).run() == Halt(code="done", text="")
+    assert [type(answer).__name__ for answer in machine.answers] == ["Received", "Sought"]
 
 
 def test_what_must_not_go_on_halts(world: World) -> None:
