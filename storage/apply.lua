@@ -2,7 +2,7 @@
 -- The store's one call: all checks, then all changes. A script runs alone and reaches the append-only file as one
 -- transaction, so it happens as a whole or not at all. Nothing may fail after the first change.
 --
--- ARGV is a list of sections, each with its count first; storage/redis_store.py builds it and names the keys.
+-- ARGV is a list of sections, each with its count first; storage/redis_layout.py builds it and names the keys.
 -- Returns the number of entries in the replay guard, or {reason, all cells, what failed}.
 
 local ABSENT = string.rep('\0', 40)
