@@ -21,6 +21,7 @@ from streams.log import NowaitWriter
 
 INTERVAL_S = 1.0
 GAUGE = "gauge_"
+_LAST_MS = 100
 
 _PAGE_BYTES = resource.getpagesize()
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
@@ -103,6 +104,7 @@ class MetricsPublisher:
         while not self._stop.wait(INTERVAL_S):
             self._publish()
         self._publish()
+        self._writer.take_failures(_LAST_MS)  # gives the last ones time to leave
 
     def _publish(self) -> None:
         message = self._metrics.snapshot(self._now_ms()).to_message()
