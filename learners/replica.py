@@ -17,7 +17,7 @@ Source: seed paper, figure 3.
 import struct
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from learners.blocks import BlockRange, BlockRanges
 from learners.codec import erasure_code
@@ -55,7 +55,7 @@ from storage.machine import Machine, Steps
 
 _RECEIVED_AT_ONCE = 8
 
-_TAILS = (4, 64)
+_TAILS = (8, 64)
 """How many of its own newest messages are looked through for a good piece."""
 
 _FIRST_DECISION = Position(DECISIONS, 0, FIRST_OFFSET)
@@ -85,6 +85,13 @@ class _Journal:
     updates: list[bytes] = field(default_factory=list)
 
 
+class _Ahead(NamedTuple):
+    """A decision that came too early: its sequence, -1 if unknown, and where it is."""
+
+    sequence: int
+    position: Position
+
+
 class ReplicaMachine(Machine):
     """One replica.
 
@@ -103,7 +110,7 @@ class ReplicaMachine(Machine):
         self._encoder = encoder
         self._topic = pieces_topic(index)
         self._journal = _Journal()
-        self._ahead: Position | None = None
+        self._ahead: _Ahead | None = None
         self._searched_for = -1
         self._published = b""
         self._measures: dict[str, float] = {}
@@ -173,8 +180,9 @@ class ReplicaMachine(Machine):
                 yield from self._take(message)
             for alarm in received.alarms:
                 self._count("alarm_tail_lost")
-                self._ahead = Position(alarm.topic, alarm.partition, alarm.end_offset)
-            yield from self._close_gap(moved=self._journal.sequence > before, silent=not received.messages)
+                self._ahead = _Ahead(-1, Position(alarm.topic, alarm.partition, alarm.end_offset))
+            moved = self._journal.sequence > before
+            yield from self._close_gap(moved, silent=not received.messages)
             yield from self._report()
             if self.now_ms - looked_at_ms >= self._limits.resend_longest_ms:
                 looked_at_ms = self.now_ms
@@ -189,8 +197,8 @@ class ReplicaMachine(Machine):
         """
         if self._ahead is None:
             return
-        if moved:
-            yield Seek(positions=(self._ahead,))
+        if moved and self._ahead.sequence <= self._journal.sequence + 1:
+            yield Seek(positions=(self._ahead.position,))
             self._ahead = None
         elif silent and self._searched_for <= self._journal.sequence:
             self._searched_for = self._journal.sequence + 1
@@ -222,7 +230,8 @@ class ReplicaMachine(Machine):
         if not all(verified.valid):
             self._count("skipped")
         elif statement.sequence > following:
-            self._ahead = Position(message.topic, message.partition, message.offset, message.leader_epoch)
+            place = Position(message.topic, message.partition, message.offset, message.leader_epoch)
+            self._ahead = _Ahead(statement.sequence, place)
         else:
             yield from self._append(message, decision, checked)
 

@@ -1,11 +1,11 @@
 """Replicas and learners over an in-memory log, step by step: what the stages do in a real run, without time.
 
-A test makes decisions with `World`, publishes them, and lets machines run until nothing moves. Crashing a machine is
-dropping it; lying is publishing pieces that a replica's real key signed.
+A test makes decisions with `World`, publishes them, and lets machines run until nothing moves. Crashing a
+machine is dropping it; lying is publishing pieces that a replica's real key signed.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from learners.blocks import BlockRanges
 from learners.codec import erasure_code
@@ -19,7 +19,7 @@ from protocol.signing import BadSignatureError, SigningKey, verify_key
 from schemas.evidence import Evidence
 from schemas.feed import Learned
 from schemas.piece import Piece, PieceHeader
-from schemas.statement import Countersigned, Statement
+from schemas.statement import Countersigned
 from schemas.topics import DECISIONS, EVIDENCE, LEARNED, pieces_topic
 from storage.effects import (
     Append,
@@ -48,7 +48,8 @@ from storage.effects import (
 from storage.machine import Machine
 from storage.views import START, BlockRow, RequestRow, VersionRow, ViewPosition, ViewRows, check_continues
 from streams.memory_log import MemoryLog
-from tests.worlds import World, key_of, make_configuration, sign_configuration
+from tests.parties import key_of, make_configuration, sign_configuration
+from tests.worlds import World
 
 QUIET = 4
 """Empty receives after which a machine is taken to have nothing to do."""
@@ -101,6 +102,12 @@ class Actor:
             if isinstance(self.event, Received) and isinstance(effect, Receive):
                 quiet = 0 if self.event.messages else quiet + 1
         return self
+
+    def settle(self) -> "Actor":
+        """Run until nothing moves, and once more a while later: then everything was reported."""
+        self.run()
+        self.now_ms += 2000
+        return self.run()
 
     def perform(self, effect: Effect) -> Event:
         now_ms = self.now_ms
@@ -228,12 +235,19 @@ class Cluster:
 
     # --- Lies ---
 
-    def block(self, number: int, previous_root: bytes = ZERO_HASH, encoder: Encoder | None = None) -> Dispersal:
-        """A block of the world's updates, dispersed by hand."""
+    def block_bytes(self, number: int) -> bytes:
+        """A block of the world's updates."""
         place = self.ranges.of_block(number)
-        updates = [self.world.updates[s] for s in range(place.first_sequence, place.last_sequence + 1)]
-        data = frame_block([update.to_bytes() for update in updates])
-        last_hash = statement_hash(updates[-1].statement)
+        sequences = range(place.first_sequence, place.last_sequence + 1)
+        return frame_block([self.world.updates[sequence].to_bytes() for sequence in sequences])
+
+    def block(
+        self, number: int, previous_root: bytes = ZERO_HASH, encoder: Encoder | None = None
+    ) -> Dispersal:
+        """A block of the world's updates, dispersed by hand."""
+        data = self.block_bytes(number)
+        last_hash = statement_hash(self.last(number).statement)
+        place = self.ranges.of_block(number)
         about = describe(self.configuration, place, len(data), previous_root, last_hash)
         return disperse(about, data, encoder or erasure_code(self.k, self.n))
 
@@ -268,11 +282,3 @@ class Corrupting:
         wrong[len(wrong) // 2] ^= 1
         slices[self._replica] = bytes(wrong)
         return slices
-
-
-def statements(world: World, sequences: Sequence[int]) -> list[Statement]:
-    return [Statement.from_bytes(world.updates[sequence].statement) for sequence in sequences]
-
-
-def with_header(header: PieceHeader, **changes: object) -> PieceHeader:
-    return replace(header, **changes)  # type: ignore[arg-type]

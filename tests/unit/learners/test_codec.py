@@ -114,7 +114,8 @@ FUZZ = """
 import random, sys
 from learners.codec import CodecError, ErasureCode
 source = random.Random(int(sys.argv[1]))
-numbers = [-1, 0, 1, 2, 3, 4, 5, 7, 16, 31, 32, 33, 255, 256, 257, 2**31, 2**32 + 1, 2**64, True, 1.5, None, "2"]
+numbers = [-1, 0, 1, 2, 3, 4, 5, 7, 16, 31, 32, 33, 255, 256, 257]
+numbers += [2**31, 2**32 + 1, 2**64, True, 1.5, None, "2"]
 accepted = refused = 0
 for _ in range(int(sys.argv[2])):
     try:

@@ -1,7 +1,7 @@
 """Dispersal, bytes in and bytes out: framing, the tree checksum, and the attacks on one piece.
 
-The numbers A1 to A20 are those of the attack list on dispersal; attacks on votes, windows and order of arrival are
-in `test_learner.py`.
+The numbers A1 to A20 are those of the attack list on dispersal; attacks on votes, windows and order of
+arrival are in `test_learner_attacks.py`.
 """
 
 import itertools
@@ -193,7 +193,9 @@ def test_fewer_and_more_replicas_never_give_one_root() -> None:
 
 
 @pytest.mark.parametrize("number", [-(2**63), -1, 0, 2**31, 2**62, 2**63 - 1])
-@pytest.mark.parametrize("field", ["n", "k", "piece_index", "block", "count", "block_length", "first_sequence"])
+@pytest.mark.parametrize(
+    "field", ["n", "k", "piece_index", "block", "count", "block_length", "first_sequence"]
+)
 def test_numbers_out_of_all_reason_are_only_refused(field: str, number: int) -> None:
     """A10: nothing overflows, allocates or loops on a hostile number."""
     header = dispersal_of(4, 3, block_of(500)).header(1)
@@ -239,7 +241,7 @@ class Liar:
 
 @pytest.mark.parametrize("chosen", list(itertools.combinations(range(4), 3)))
 def test_a_root_over_slices_of_no_codeword_never_gives_a_block(chosen: tuple[int, ...]) -> None:
-    """A13: correct-looking root, paths and hashes; whichever slices are decoded, the root does not come out."""
+    """A13: correct-looking root, paths and hashes; whatever is decoded, the root does not come out."""
     block = block_of(500)
     for wrong in range(4):
         lie = Liar(3, 4, {wrong: bytes(167)})
