@@ -11,10 +11,11 @@ Rules:
 """
 
 import struct
+from hashlib import sha256
 from typing import NamedTuple
 
 from protocol.errors import CountersignError
-from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag, tagged
+from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag
 
 HEAD_BYTES = 8 + HASH_SIZE
 """Length of a packed record's head."""
@@ -25,8 +26,13 @@ VERSION_MAX = 2**63 - 1
 # version, record_hash, deleted, writer_sequence, writer_index, request_id, previous_hash, length of the value
 _LAYOUT = struct.Struct(">Q32sBqi32s32sI")
 _HEAD = struct.Struct(">Q32s")
-_version = struct.Struct(">Q").pack
-_DELETED = (b"\0", b"\1")
+
+# Of what is hashed: tag and count with the length of the ledger_id; version, deleted and the length of the
+# value, each after its own length; two hashes, each after its length.
+_FRAMED_HEAD = b"CSv1" + bytes((len(Tag.RECORD),)) + Tag.RECORD.encode() + struct.pack(">IQ", 8, HASH_SIZE)
+_framed_version = struct.Struct(">QQQ?Q").pack
+_framed_hashes = struct.Struct(">Q32sQ32s").pack
+_length = struct.Struct(">Q").pack
 
 
 class DamagedRecordError(CountersignError):
@@ -94,18 +100,28 @@ def record_hash(
     request_id: bytes,
     previous_hash: bytes,
 ) -> bytes:
-    """The hash of one version of a record, which fixes all versions before it."""
-    return tagged(
-        Tag.RECORD,
-        ledger_id,
-        key[0].encode(),
-        key[1].encode(),
-        _version(version),
-        _DELETED[deleted],
-        value,
-        request_id,
-        previous_hash,
-    )
+    """The hash of one version of a record, which fixes all versions before it.
+
+    Args:
+        ledger_id, request_id, previous_hash: 32 bytes each.
+    """
+    # `tagged` written out, at half its cost: four hashes a transfer, in each party.
+    namespace, name = key[0].encode(), key[1].encode()
+    return sha256(
+        b"".join(
+            (
+                _FRAMED_HEAD,
+                ledger_id,
+                _length(len(namespace)),
+                namespace,
+                _length(len(name)),
+                name,
+                _framed_version(8, version, 1, deleted, len(value)),
+                value,
+                _framed_hashes(HASH_SIZE, request_id, HASH_SIZE, previous_hash),
+            )
+        )
+    ).digest()
 
 
 def successor(
