@@ -94,9 +94,7 @@ class Message:
     _nested: ClassVar[Mapping[str, "Nested"]]
     _arrays: ClassVar[tuple[str, ...]]
 
-    def __init_subclass__(
-        cls, schema: str | None = None, nested: Mapping[str, "Nested"] | None = None
-    ) -> None:
+    def __init_subclass__(cls, schema: str | None = None, nested: Mapping[str, "Nested"] | None = None) -> None:
         if schema is None:  # dataclass(slots=True) makes the class a second time, without its keywords
             return
         cls.avro = Codec(schema)
@@ -106,9 +104,7 @@ class Message:
         cls._arrays = tuple(
             field["name"]
             for field in fields
-            if isinstance(field["type"], dict)
-            and field["type"]["type"] == "array"
-            and field["name"] not in cls._nested
+            if isinstance(field["type"], dict) and field["type"]["type"] == "array" and field["name"] not in cls._nested
         )
 
     def fields(self) -> dict[str, Any]:

@@ -46,9 +46,7 @@ class Metrics(Message, schema="metrics", nested={"values": Rows(Measure)}):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learned(
-    Message, schema="learned", nested={"requests": Rows(LearnedRequest, writes=Rows(LearnedWrite))}
-):
+class Learned(Message, schema="learned", nested={"requests": Rows(LearnedRequest, writes=Rows(LearnedWrite))}):
     """A verified decision as a learner hands it on; in the learner's own trust domain."""
 
     ledger_id: bytes

@@ -68,9 +68,7 @@ def slice_outcome(body: bytes) -> OutcomeSlices:
         raise MalformedMessageError("outcome: the bytes end early") from error
     if end != len(body):
         raise MalformedMessageError("outcome: the bytes do not end where it ends")
-    return OutcomeSlices(
-        request_id, entity, contract, contract_version, status, code, fail_text, writes, learned
-    )
+    return OutcomeSlices(request_id, entity, contract, contract_version, status, code, fail_text, writes, learned)
 
 
 def slice_argument(entry: bytes) -> bytes:

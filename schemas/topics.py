@@ -227,9 +227,7 @@ def topics_page(topics: Iterable[Topic]) -> str:
     ]
     for topic in topics:
         kept, writers, readers = _kept(topic.retention_ms), ", ".join(topic.writers), ", ".join(topic.readers)
-        lines.append(
-            f"| `{topic.name}` | {topic.partitions} | {kept} | {writers} | {readers} | {topic.holds} |"
-        )
+        lines.append(f"| `{topic.name}` | {topic.partitions} | {kept} | {writers} | {readers} | {topic.holds} |")
     return "\n".join(lines) + "\n"
 
 
