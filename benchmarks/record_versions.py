@@ -46,9 +46,7 @@ def used_bytes(server: Valkey) -> int:
 def timed_step(store: RedisStore, key: RecordKey, seed: random.Random) -> float:
     begun = time.perf_counter()
     record = store.fetch([key], versions=[Version(key, 1)]).records[key]
-    done = store.apply(
-        StoreCall(expected_cells={}, writes=[RecordWrite(key, next_version(record, seed))], cells={})
-    )
+    done = store.apply(StoreCall(expected_cells={}, writes=[RecordWrite(key, next_version(record, seed))], cells={}))
     assert isinstance(done, Stored)
     return time.perf_counter() - begun
 
@@ -83,9 +81,7 @@ def measure(versions: int, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--json", action="store_true")

@@ -113,9 +113,7 @@ def run_batch(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--accounts", type=int, default=100_000)
@@ -134,8 +132,7 @@ def main() -> None:
             for sequence in range(options.batches):
                 numbers = seed.sample(range(options.accounts), 2 * options.requests)
                 pairs = [
-                    [account(0 if options.hot else a), account(b)]
-                    for a, b in zip(*[iter(numbers)] * 2, strict=True)
+                    [account(0 if options.hot else a), account(b)] for a, b in zip(*[iter(numbers)] * 2, strict=True)
                 ]
                 run_batch(store, meter, seed, sequence, pairs)
             store.close()

@@ -49,9 +49,7 @@ class StorePerformer:
                 return self._apply(effect)
             case Load():
                 contents = self._store.load()
-                return Loaded(
-                    now_ms=self._now_ms(), cells=contents.cells, replay_entries=contents.replay_entries
-                )
+                return Loaded(now_ms=self._now_ms(), cells=contents.cells, replay_entries=contents.replay_entries)
             case ReadOutbox():
                 entries = self._store.read_outbox(effect.kind, effect.first, effect.last)
                 return Outbox(now_ms=self._now_ms(), entries=entries)

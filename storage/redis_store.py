@@ -66,9 +66,7 @@ PAGE_ROWS = 1_000
 
 _SCRIPT = files("storage").joinpath("apply.lua").read_bytes()
 _SCRIPT_SHA = sha1(_SCRIPT, usedforsecurity=False).hexdigest()  # how EVALSHA names a script
-_CREATE = (
-    "if redis.call('DBSIZE') > 0 then return 0 end redis.call('HSET', 'cells', 'store_id', ARGV[1]) return 1"
-)
+_CREATE = "if redis.call('DBSIZE') > 0 then return 0 end redis.call('HSET', 'cells', 'store_id', ARGV[1]) return 1"
 
 
 class RedisStore:
@@ -141,9 +139,7 @@ class RedisStore:
         return Snapshot(
             records=dict(zip(keys, packed, strict=True)),
             versions={
-                version: unpack(data)
-                for (_, version), data in zip(wanted, found, strict=True)
-                if data is not None
+                version: unpack(data) for (_, version), data in zip(wanted, found, strict=True) if data is not None
             },
             scans=tuple(self._scan_rows(scan, next(answers)) for scan in scans),
             replayed=replayed,
@@ -166,16 +162,12 @@ class RedisStore:
                 return refusal(reason="cell")
             case b"replay":
                 pairs = zip(what[::2], what[1::2], strict=True)
-                return refusal(
-                    reason="replay", replayed={request_id: int(number) for request_id, number in pairs}
-                )
+                return refusal(reason="replay", replayed={request_id: int(number) for request_id, number in pairs})
             case b"read":
                 return refusal(reason="read", stale=tuple(compared[i] for i in what))
             case _:
                 ranges = (call.scans[i] for i in what)
-                return refusal(
-                    reason="scan", stale=tuple(RecordKey(scan.namespace, scan.start) for scan in ranges)
-                )
+                return refusal(reason="scan", stale=tuple(RecordKey(scan.namespace, scan.start) for scan in ranges))
 
     def read_outbox(self, kind: str, first: int, last: int) -> tuple[OutboxEntry, ...]:
         """Return the entries of a kind from `first` to `last`."""
@@ -192,9 +184,7 @@ class RedisStore:
     def records(self, namespace: str) -> Iterator[tuple[str, Record]]:
         """All current records of a namespace, page by page."""
         low = b"-"
-        while names := self._command(
-            "ZRANGE", index_key(namespace), low, b"+", "BYLEX", "LIMIT", 0, PAGE_ROWS
-        ):
+        while names := self._command("ZRANGE", index_key(namespace), low, b"+", "BYLEX", "LIMIT", 0, PAGE_ROWS):
             yield from self._rows(namespace, names)
             low = b"(" + names[-1]
 
@@ -267,9 +257,7 @@ def _greet(connection: Any, *, allow_unsafe: bool) -> None:
         connection.disconnect()
         raise UnsafeDurabilityError(f"the server does not tell its settings: {error}") from error
     settings = dict(zip(flat[::2], flat[1::2], strict=True))
-    wrong = [
-        f"{name} is {settings.get(name)}" for name, value in DURABLE.items() if settings.get(name) != value
-    ]
+    wrong = [f"{name} is {settings.get(name)}" for name, value in DURABLE.items() if settings.get(name) != value]
     if wrong:
         connection.disconnect()
         raise UnsafeDurabilityError(", ".join(wrong))

@@ -66,9 +66,7 @@ def calls(draw: st.DrawFn) -> dict[str, Any]:
         "expected_cells": draw(st.dictionaries(CELLS, VALUES, max_size=1)),
         "unseen": draw(st.lists(st.builds(RequestExpiry, st.sampled_from(IDS), TIMES_MS), max_size=1)),
         "true_reads": draw(st.lists(st.sampled_from(KEYS), max_size=3, unique=True)),
-        "false_read": draw(
-            st.none() | st.tuples(st.sampled_from(KEYS), st.integers(0, 3), st.sampled_from(HASHES))
-        ),
+        "false_read": draw(st.none() | st.tuples(st.sampled_from(KEYS), st.integers(0, 3), st.sampled_from(HASHES))),
         "scans": draw(st.lists(ranges(), max_size=2)),
         "drop_row": draw(st.booleans()),
         "rechain": draw(st.integers(0, 3)) > 0,
@@ -97,11 +95,7 @@ def build(store: RecordStore, parts: dict[str, Any]) -> StoreCall:
     if rechain:
         parts["writes"] = list(rechained(parts["writes"], present))
     written = {write.key for write in parts["writes"]}
-    reads = [
-        ReadCheck(key, present[key].version, present[key].record_hash)
-        for key in true_reads
-        if key not in written
-    ]
+    reads = [ReadCheck(key, present[key].version, present[key].record_hash) for key in true_reads if key not in written]
     if false_read and false_read[0] not in written | set(true_reads):
         reads.append(ReadCheck(*false_read))
     scans = [rows.check() for rows in store.fetch(scans=parts["scans"]).scans]

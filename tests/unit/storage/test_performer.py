@@ -87,9 +87,7 @@ def test_refused(performer: StorePerformer) -> None:
     """A refusal keeps all that the store said of it."""
     cells = {"store_id": b"one", "sequence": b"7"}
     replayed = Apply(call=StoreCall(expected_cells={}, unseen=[RequestExpiry(b"r" * 32, 0)], cells={}))
-    assert performer.perform(replayed) == Refused(
-        now_ms=NOW_MS, reason="replay", cells=cells, replayed={b"r" * 32: 7}
-    )
+    assert performer.perform(replayed) == Refused(now_ms=NOW_MS, reason="replay", cells=cells, replayed={b"r" * 32: 7})
     stale = Apply(call=StoreCall(expected_cells={}, writes=[RecordWrite(KEY, RECORD)], cells={}))
     assert performer.perform(stale) == Refused(now_ms=NOW_MS, reason="read", cells=cells, stale=(KEY,))
 
