@@ -8,6 +8,7 @@ Rules:
 3. Nothing here signs or verifies: machines stay pure, and a stage has the checks done in threads.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from protocol.hashing import tagged
@@ -43,8 +44,12 @@ def statement_hash(statement: bytes) -> bytes:
     return tagged("statement", statement)
 
 
+@lru_cache(maxsize=1024)
 def request_batch_input(ledger_id: bytes, root: bytes, count: int) -> bytes:
-    """What a client signs for `count` requests sent together, `root` being over their request_ids."""
+    """What a client signs for `count` requests sent together, `root` being over their request_ids.
+
+    Remembered, because hundreds of requests share one root.
+    """
     batch_hash = tagged("request-batch", root, count.to_bytes(8, "big"))
     return signature_input("client", "request-batch", ledger_id, 0, RequestBody.avro.schema_hash, batch_hash)
 

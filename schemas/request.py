@@ -1,7 +1,7 @@
 """What a client sends: the signed request body in its envelope (PROTOCOL 2).
 
-Both are made and read once per request by everybody, so they have an encoder and a reader by hand. `Message.to_bytes` and
-`Message.from_bytes` stay their reference.
+Both are made and read once per request by everybody, so they have an encoder and a reader by hand; those of
+`Message` stay their reference.
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
 
     def to_bytes(self) -> bytes:
         """The canonical Avro body: what is hashed."""
-        assert len(self.ledger_id) == _HASH and len(self.nonce) == _NONCE
+        assert (len(self.ledger_id), len(self.nonce)) == (_HASH, _NONCE)
         names = [encode_text(namespace) + encode_text(key) for namespace, key in self.keys]
         return b"".join(
             (
@@ -149,7 +149,8 @@ class Envelope(Message, schema="envelope"):
     def to_bytes(self) -> bytes:
         """The canonical Avro body."""
         path = self.path
-        assert len(self.signature) == _SIGNATURE and all(len(node) == _HASH for node in path)
+        assert len(self.signature) == _SIGNATURE
+        assert all(len(node) == _HASH for node in path)
         nodes = (encode_long(len(path)), *path, _END) if path else (_END,)
         numbers = encode_long(self.index), encode_long(self.count)
         return b"".join((encode_bytes(self.body), *numbers, *nodes, self.signature))
