@@ -8,10 +8,11 @@ Rules:
    order's. It never takes a value or a version from the Auditor.
 3. It is on disk before it is signed, and the signing guard has noted it before the signature leaves.
 4. An order that contradicts what the Auditor signed before is refused with the proof; but first the Ledger
-   looks for damage in its own records, and then it halts and accuses nobody.
+   looks whether its store is still the one it judged by, and for damage in its own records; then it halts and
+   accuses nobody.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +25,7 @@ from protocol.batches import AssembledBatch, assemble
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Batch, Execution, Rejected
 from protocol.contracts.names import public_key_key
+from protocol.records import Record, RecordKey
 from protocol.requests import public_key_of
 from protocol.signatures import SignatureCheck, order_hash
 from schemas.statement import Result
@@ -197,25 +199,41 @@ class CommitMachine(Machine):
         contradiction = check_header(held, state)
         opened = contradiction or open_order(held, self._limits)
         if isinstance(opened, Contradiction):
-            yield from self._refuser.refuse(state, held, opened)
+            yield from self._refuse(state, held, opened)
             return None
         fetched: Fetched = yield Fetch(keys=opened.records, replay=opened.replay())
         contradiction = yield from self._authenticate(opened, fetched)
         if contradiction:
-            yield from self._refuser.refuse(state, held, contradiction, records=fetched.records)
+            yield from self._refuse(state, held, contradiction, records=fetched.records)
             return None
         executed = yield from self._execute(state, opened, fetched)
         assembled = self._assemble(opened, executed)
         if isinstance(assembled, Contradiction):
-            yield from self._refuser.refuse(state, held, assembled, records=fetched.records)
+            yield from self._refuse(state, held, assembled, records=fetched.records)
             return None
         for index, (own, ordered) in enumerate(zip(assembled.entries, held.order.entries, strict=True)):
             if own != ordered:
                 text = "it reads or writes other versions than there are"
                 differing = Contradiction(code="order.stale_read", entry_index=index, text=text)
-                yield from self._refuser.refuse(state, held, differing, records=fetched.records, own_entry=own)
+                yield from self._refuse(state, held, differing, records=fetched.records, own_entry=own)
                 return None
         return (yield from self._store(state, opened, executed, assembled))
+
+    def _refuse(
+        self,
+        state: CommitState,
+        held: HeldOrder,
+        contradiction: Contradiction,
+        *,
+        records: Mapping[RecordKey, Record] | None = None,
+        own_entry: bytes | None = None,
+    ) -> Steps:
+        """Refuse an order, unless the store is another one by now, or somebody else has gone on with it: then what
+        was read may be of any moment, and says nothing about the Auditor.
+        """
+        loaded: Loaded = yield Load()
+        if all(loaded.cells.get(name, b"") == value for name, value in state.expected().items()):
+            yield from self._refuser.refuse(state, held, contradiction, records=records, own_entry=own_entry)
 
     def _authenticate(self, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Contradiction | None]:
         """Check what the clients signed, and that no request was decided before."""
