@@ -12,6 +12,7 @@ Rules:
 from collections.abc import Sequence
 
 from protocol.contracts.genesis import genesis_versions
+from protocol.limits import MIB
 from protocol.records import RecordKey
 from schemas.epoch import Genesis
 from schemas.errors import MalformedMessageError
@@ -28,6 +29,9 @@ from storage.views import BlockRow, RequestRow, VersionRow, ViewRows
 BATCH_ROWS = 8192
 """Requests and record versions after which a batch is due: about 2,700 requests of two writes each."""
 
+BATCH_BYTES = 8 * MIB
+"""Entries, outputs and values after which a batch is due: the views hold a transaction in memory."""
+
 BATCH_AGE_MS = 250
 """How long a block waits for others before a batch is due."""
 
@@ -39,6 +43,7 @@ class RowGatherer:
         self._requests: list[RequestRow] = []
         self._versions: list[VersionRow] = []
         self._blocks: list[BlockRow] = []
+        self._bytes = 0
 
     def add(self, update: Update, statement: Statement, learned_at_ms: int) -> bytes:
         """Gather the rows of one verified update.
@@ -54,6 +59,7 @@ class RowGatherer:
         Raises:
             MalformedMessageError: the parts of the update do not fit together.
         """
+        self._bytes += sum(sum(map(len, part)) for part in (update.entries, update.outputs, update.values))
         values = iter(update.values)
         learned = []
         parts = zip(update.entries, update.outcomes, update.outputs, strict=True)
@@ -114,12 +120,13 @@ class RowGatherer:
         if not self._blocks:
             return False
         rows = len(self._requests) + len(self._versions)
-        return rows >= BATCH_ROWS or now_ms - self._blocks[0].learned_at_ms >= BATCH_AGE_MS
+        waited_ms = now_ms - self._blocks[0].learned_at_ms
+        return rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES or waited_ms >= BATCH_AGE_MS
 
     def take(self) -> ViewRows:
         """Everything gathered so far, which ends with a whole block; the gatherer is empty afterwards."""
         rows = ViewRows(requests=self._requests, versions=self._versions, blocks=self._blocks)
-        self._requests, self._versions, self._blocks = [], [], []
+        self._requests, self._versions, self._blocks, self._bytes = [], [], [], 0
         return rows
 
 

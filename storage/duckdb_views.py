@@ -209,21 +209,7 @@ class DuckDbViews:
         unmerged = self._unmerged + len(rows.versions)
         merge = unmerged >= self._merge_versions
         with _explained():
-            for attempt in range(1, _APPEND_ATTEMPTS + 1):
-                try:
-                    with self._transaction():
-                        self._insert(rows)
-                        self._connection.execute(
-                            "UPDATE store.position SET sequence = ?, state = ?", list(position)
-                        )
-                        if merge:
-                            self._merge()
-                    break
-                except duckdb.OutOfMemoryException:
-                    if attempt == _APPEND_ATTEMPTS:
-                        raise
-                    for reader in self._readers:
-                        reader.interrupt()
+            self._store(rows, position, merge)
         self._unmerged = 0 if merge else unmerged
         self._position = position
         for listener in self._listeners:
@@ -260,6 +246,26 @@ class DuckDbViews:
         for reader in self._readers:
             reader.close()
         self._connection.close()
+
+    def _store(self, rows: ViewRows, position: ViewPosition, merge: bool) -> None:
+        """Store a batch; where memory runs out, end the queries and try again."""
+        for attempts_left in reversed(range(_APPEND_ATTEMPTS)):
+            try:
+                with self._transaction():
+                    self._insert(rows)
+                    self._connection.execute(
+                        "UPDATE store.position SET sequence = ?, state = ?", list(position)
+                    )
+                    if merge:
+                        self._merge()
+                return
+            except duckdb.Error as error:
+                if self._rows("SELECT sequence, state FROM store.position") == [position]:
+                    return  # what failed came after the commit
+                if not attempts_left or not _is_memory(error):
+                    raise
+                for reader in self._readers:
+                    reader.interrupt()
 
     def _create(self, ledger_id: bytes) -> None:
         """Make the tables of a new file."""
@@ -335,6 +341,11 @@ def _arrow(rows: Sequence[tuple[Any, ...]], schema: Any) -> Any:
 
 def _block_values(block: BlockRow) -> list[Any]:
     return [block.block, block.first_sequence, block.count, block.epoch, block.root, block.learned_at_ms]
+
+
+def _is_memory(error: duckdb.Error) -> bool:
+    """Whether the engine's memory ran out; a commit says so in its text only."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "failed to pin block" in str(error)
 
 
 @contextmanager

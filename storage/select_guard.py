@@ -34,11 +34,14 @@ REFUSED_FUNCTIONS = frozenset(
         "levenshtein",
         # Trust bytes to be what the engine itself made.
         "combine",
+        "combine_aggr",
         "finalize",
         "to_aggregate_state",
         "variant_bytes_to_variant",
+        "variant_to_parquet_variant",
         # Run or plan SQL, or look into the engine.
         "get_block_size",
+        "index_key",
         "invoke",
         "json_deserialize_sql",
         "json_serialize_plan",
