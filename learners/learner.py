@@ -17,11 +17,12 @@ Source: seed paper, sections 3.3 and 3.4.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from learners.blame import BlockEncoder, KnownBlock, Memory, accuse, accuse_parties
-from learners.blocks import BlockRanges
+from learners.blocks import BlockRange, BlockRanges
+from learners.clients import ClientKeys
 from learners.dispersal import (
     BlockDescription,
     BlockError,
@@ -32,7 +33,7 @@ from learners.dispersal import (
     open_block,
     rebuild,
 )
-from learners.journal import follow
+from learners.journal import FollowedUpdate, follow
 from learners.pieces import OpenedPiece, PieceFaultError, open_piece
 from learners.position import LearnerPosition
 from learners.rows import BATCH_AGE_MS, RowGatherer, genesis_rows
@@ -41,6 +42,7 @@ from learners.window import PieceWindow
 from protocol.configuration import Epochs
 from protocol.countersigned import check_parts
 from protocol.errors import CountersignError
+from protocol.journal import Head
 from schemas.errors import MalformedMessageError
 from schemas.evidence import Evidence
 from schemas.statement import Countersigned
@@ -69,15 +71,27 @@ _RECEIVED_AT_ONCE = 16
 _REPORT_MS = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Decoded:
+    """A block whose journal continues the one learned so far, up to `head`."""
+
+    place: BlockRange
+    known: KnownBlock
+    followed: Sequence[FollowedUpdate]
+    head: Head
+
+
 class LearnerMachine(Machine):
     """One learner.
 
     Args:
         epochs: genesis and configurations.
         feed: whether to publish what is learned on `learned`.
+        check_clients: whether to verify every client's signature as well; views that were filled without it
+            cannot be gone on with.
     """
 
-    def __init__(self, *, epochs: Epochs, feed: bool = True) -> None:
+    def __init__(self, *, epochs: Epochs, feed: bool = True, check_clients: bool = False) -> None:
         super().__init__()
         self._epochs = epochs
         self._limits = epochs.limits
@@ -91,6 +105,7 @@ class LearnerMachine(Machine):
         self._newest = [-1] * replicas
         self._window = PieceWindow(replicas, self._limits.learner_window_bytes)
         self._memory = Memory(self._limits.learner_window_bytes // 4)
+        self._clients = ClientKeys.of_genesis(epochs) if check_clients else None
         self._rows = RowGatherer()
         self._learned: list[bytes] = []
         self._accusations: list[Evidence] = []
@@ -127,9 +142,14 @@ class LearnerMachine(Machine):
         loaded: PositionLoaded = yield LoadPosition()
         if loaded.position.state:
             self._at = LearnerPosition.from_bytes(loaded.position.state)
+            if self._clients is not None and not self._at.clients:
+                text = "these views were filled without checking clients: delete them to have all checked"
+                yield Halt(code="config.invalid", text=text)
+            if self._clients is not None:
+                self._clients = ClientKeys.from_bytes(self._at.clients, self._epochs)
         else:
             rows = genesis_rows(self._epochs.ledger_id, self._epochs.genesis)
-            yield Append(rows=rows, position=ViewPosition(-1, self._at.to_bytes()))
+            yield Append(rows=rows, position=self._position())
         self._read_on = list(self._at.read_on)
         yield Seek(positions=self._at.read_on)
 
@@ -138,12 +158,15 @@ class LearnerMachine(Machine):
         if self._learned:
             yield Publish(messages=tuple(Outgoing(LEARNED, 0, None, message) for message in self._learned))
             self._learned = []
-        read_on = tuple(
-            self._window.earliest(replica) or place for replica, place in enumerate(self._read_on)
-        )
+        read_on = tuple(self._window.earliest(replica) or place for replica, place in enumerate(self._read_on))
         self._at = replace(self._at, read_on=read_on)
-        position = ViewPosition(self._at.head.sequence, self._at.to_bytes())
-        yield Append(rows=self._rows.take(), position=position)
+        yield Append(rows=self._rows.take(), position=self._position())
+
+    def _position(self) -> ViewPosition:
+        """What the views keep: where the learner stands, and the clients' keys if it checks them."""
+        clients = b"" if self._clients is None else self._clients.to_bytes()
+        self._at = replace(self._at, clients=clients)
+        return ViewPosition(self._at.head.sequence, self._at.to_bytes())
 
     # --- Pieces ---
 
@@ -215,7 +238,12 @@ class LearnerMachine(Machine):
         if chosen is None:
             return False
         try:
-            self._learn(chosen)
+            decoded = self._decode(chosen)
+            if self._clients is not None:
+                verified: Verified = yield Verify(checks=self._clients.checks(decoded.followed))
+                if not all(verified.valid):
+                    raise UpdateError("a client's signature fails")
+            self._learn(decoded)
         except (NotACodewordError, BlockError, UpdateError, MalformedMessageError) as error:
             text = f"block {self._at.block}, replicas {[piece.replica for piece in chosen]}: {error}"
             yield Halt(code="replicas.assumption", text=text)
@@ -256,12 +284,11 @@ class LearnerMachine(Machine):
                 return sorted(pieces, key=lambda piece: (piece.replica in self._at.blamed, piece.replica))[:k]
         return None
 
-    def _learn(self, chosen: Sequence[OpenedPiece]) -> None:
-        """Decode a block, check the journal in it, gather its rows, and judge all its pieces.
+    def _decode(self, chosen: Sequence[OpenedPiece]) -> _Decoded:
+        """Decode a block and check the journal in it.
 
         Raises:
-            NotACodewordError, BlockError, UpdateError, MalformedMessageError: it is not what both parties
-                signed.
+            NotACodewordError, BlockError, UpdateError: it is not what both parties signed.
         """
         header = chosen[0].header
         place = self._ranges.of_block(header.block)
@@ -275,7 +302,18 @@ class LearnerMachine(Machine):
         )
         if made.description != expected:
             raise UpdateError("the block does not follow the one before it")
-        for update, statement in followed:
+        last = self._signed[header.last_statement_hash]
+        known = KnownBlock(dispersal=made, block=block, last=last)
+        return _Decoded(place=place, known=known, followed=followed, head=head)
+
+    def _learn(self, decoded: _Decoded) -> None:
+        """Gather the rows of a checked block, and judge all its pieces.
+
+        Raises:
+            MalformedMessageError: the rows' reader finds parts that do not fit; then both parties lied.
+        """
+        place, known, root = decoded.place, decoded.known, decoded.known.dispersal.root
+        for update, statement in decoded.followed:
             message = self._rows.add(update, statement, self.now_ms)
             if self._feed:
                 self._learned.append(message)
@@ -285,13 +323,12 @@ class LearnerMachine(Machine):
                 first_sequence=place.first_sequence,
                 count=place.updates,
                 epoch=place.epoch,
-                root=header.root,
+                root=root,
                 learned_at_ms=self.now_ms,
             )
         )
-        known = KnownBlock(dispersal=made, block=block, last=self._signed[header.last_statement_hash])
         self._memory.remember(known)
-        self._at = replace(self._at, block=place.block + 1, previous_root=header.root, head=head)
+        self._at = replace(self._at, block=place.block + 1, previous_root=root, head=decoded.head)
         for piece in self._window.take(place.block):
             self._judge(piece, known)
         self._seen.clear()

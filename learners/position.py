@@ -9,7 +9,7 @@ from protocol.journal import Head
 from schemas.topics import pieces_topic
 from storage.effects import FIRST_OFFSET, Position
 
-_FIXED = struct.Struct(f">q{HASH_SIZE}sH")
+_FIXED = struct.Struct(f">q{HASH_SIZE}sHH")
 _REPLICA = struct.Struct(">qi?")
 
 
@@ -23,6 +23,7 @@ class LearnerPosition:
         head: of the journal, as far as it is learned.
         read_on: by replica, where in its topic to read on; nothing before it is needed any more.
         blamed: replicas that were proved to lie.
+        clients: public keys as `learners.clients` keeps them; empty for a learner that does not check them.
     """
 
     block: int
@@ -30,6 +31,7 @@ class LearnerPosition:
     head: Head
     read_on: tuple[Position, ...]
     blamed: frozenset[int]
+    clients: bytes = b""
 
     @classmethod
     def start(cls, replicas: int) -> Self:
@@ -44,25 +46,27 @@ class LearnerPosition:
 
     def to_bytes(self) -> bytes:
         """What the views keep of it."""
-        parts = [_FIXED.pack(self.block, self.previous_root, len(self.read_on))]
+        head = self.head.to_bytes()
+        parts = [_FIXED.pack(self.block, self.previous_root, len(self.read_on), len(head))]
         for replica, place in enumerate(self.read_on):
             parts.append(_REPLICA.pack(place.offset, place.leader_epoch, replica in self.blamed))
-        parts.append(self.head.to_bytes())
+        parts += (head, self.clients)
         return b"".join(parts)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The reverse of `to_bytes`, for a learner's own views."""
-        block, previous_root, replicas = _FIXED.unpack_from(data)
+        block, previous_root, replicas, head_length = _FIXED.unpack_from(data)
         end = _FIXED.size + replicas * _REPLICA.size
         rows = list(_REPLICA.iter_unpack(data[_FIXED.size : end]))
         return cls(
             block=block,
             previous_root=previous_root,
-            head=Head.from_bytes(data[end:]),
+            head=Head.from_bytes(data[end : end + head_length]),
             read_on=tuple(
                 Position(pieces_topic(replica), 0, offset, leader_epoch)
                 for replica, (offset, leader_epoch, _) in enumerate(rows)
             ),
             blamed=frozenset(replica for replica, (_, _, blamed) in enumerate(rows) if blamed),
+            clients=data[end + head_length :],
         )

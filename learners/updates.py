@@ -20,13 +20,12 @@ from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE, tagged
+from protocol.records import RecordKey, record_hash
 from schemas.order import OrderHeader
 from schemas.statement import Countersigned, Decision, DecisionHead, Statement, Update
 
 _EMPTY_ARRAY = b"\0"
 _NO_SIGNATURE = bytes(64)
-_TRUE = b"\1"
-_version = struct.Struct(">Q").pack
 
 
 class UpdateError(ValueError):
@@ -104,7 +103,7 @@ def check_attachments(
     try:
         for outcome, output in zip(outcomes, outputs, strict=True):
             _check_outcome(ledger_id, outcome, output, rest)
-    except (IndexError, KeyError, struct.error) as error:
+    except (IndexError, KeyError, UnicodeDecodeError, struct.error) as error:
         raise UpdateError(f"an outcome that no party would make: {error!r}") from error
     if next(rest, None) is not None:
         raise UpdateError("more values than writes")
@@ -129,15 +128,13 @@ def _check_outcome(ledger_id: bytes, body: bytes, output: bytes, values: Iterato
         key, at = _text(body, at)
         previous_hash = hashes[body[start:at]]
         version, at = _long(body, at)
-        deleted = body[at : at + 1]
+        deleted = body[at] == 1
         at += 1
         value = next(values, None)
-        if value is None or (deleted == _TRUE) != (not value):
+        if value is None or deleted == bool(value):
             raise UpdateError("a version has no value, or a deletion has one")
-        # The recipe of `protocol.records.record_hash`, on names that are encoded already.
-        found = tagged(
-            "record", ledger_id, namespace, key, _version(version), deleted, value, request_id, previous_hash
-        )
+        name = RecordKey(namespace.decode(), key.decode())
+        found = record_hash(ledger_id, name, version, deleted, value, request_id, previous_hash)
         if found != body[at : at + HASH_SIZE]:
             raise UpdateError(f"a value is not the version {version} that its outcome pins")
         at += HASH_SIZE

@@ -294,3 +294,53 @@ def test_memory_stays_flat_over_many_blocks() -> None:
     assert not machine._seen
     assert not machine._signed
     assert actor.measures["decodes"] == 100
+
+
+# --- Clients ---
+
+
+def test_client_signatures_are_checked_if_asked_to() -> None:
+    """Keys that were registered and revoked in the journal itself, across a restart."""
+    cluster = Cluster()
+    world = cluster.world
+    cluster.publish(world.decide(world.enrol("carol")).to_message())
+    cluster.publish(
+        world.decide(world.request("object.get", {"key": "x"}, "carol"), world.put("y", 1)).to_message()
+    )
+    cluster.decide(2)
+    cluster.disperse()
+    actor = Actor(LearnerMachine(epochs=cluster.epochs, check_clients=True), cluster.log).run()
+    assert actor.halt is None
+    assert actor.views.position.sequence == 3
+    for _ in range(4):
+        request = world.request("object.get", {"key": "x"}, "carol")
+        cluster.publish(world.decide(request).to_message())
+    cluster.disperse()
+    machine = LearnerMachine(epochs=cluster.epochs, check_clients=True)
+    again = Actor(machine, cluster.log, views=actor.views).run()
+    assert again.halt is None
+    assert again.views.position.sequence == 7
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_request_that_no_client_signed_shows_only_if_asked_for(asked: bool) -> None:
+    """Both parties signed it together: the one lie that only a look at the clients' signatures finds."""
+    cluster = Cluster()
+    world = cluster.world
+    forged = world.request("object.put", {"key": "x", "value": 1}, "admin", signer="mallory")
+    cluster.publish(world.decide(forged).to_message())
+    cluster.decide(3)
+    cluster.disperse()
+    actor = Actor(LearnerMachine(epochs=cluster.epochs, check_clients=asked), cluster.log).run()
+    assert actor.views.position.sequence == (-1 if asked else 3)
+    assert (actor.halt is not None and actor.halt.code == "replicas.assumption") is asked
+
+
+def test_views_filled_without_checking_are_not_gone_on_with() -> None:
+    """What was not checked would pass for checked."""
+    cluster = decided()
+    cluster.disperse()
+    views = cluster.learn().views
+    actor = Actor(LearnerMachine(epochs=cluster.epochs, check_clients=True), cluster.log, views=views).run()
+    assert actor.halt is not None
+    assert actor.halt.code == "config.invalid"
