@@ -8,7 +8,7 @@ Rules:
 2. What was ordered above it is left to the committing machine; the signing guard compares whatever is signed
    again.
 3. It ends at the last decision that the log has. A rebuild that was interrupted goes on where its store
-   stands.
+   stands, and so does one whose store somebody else went on with.
 """
 
 from collections.abc import Generator, Mapping
@@ -83,7 +83,13 @@ class RebuildMachine(Machine):
         self._limits = epochs.limits
 
     def run(self) -> Steps:
-        """Read `decisions` from where the store stands to the end of the log."""
+        """Read `decisions` to the end of the log; from where the store stands, whenever it refuses a call."""
+        while (sequence := (yield from self._rebuild())) is None:
+            pass
+        yield Halt(code=REBUILT, text=f"up to sequence {sequence}")
+
+    def _rebuild(self) -> Generator[Effect, Any, int | None]:
+        """The last sequence rebuilt, None if the store refused a call."""
         loaded: Loaded = yield Load()
         state = CommitState.from_cells(loaded.cells)
         tail: Received = yield ReadTail(topic="decisions", count=1)
@@ -96,11 +102,15 @@ class RebuildMachine(Machine):
             )
             for message in received.messages:
                 read = message.offset
-                state = yield from self._load_message(state, message)
+                after = yield from self._load_message(state, message)
+                if after is None:
+                    return None
+                state = after
             yield Report(metrics={"gauge_rebuilt": state.sequence})
-        yield Halt(code=REBUILT, text=f"up to sequence {state.sequence}")
+        return state.sequence
 
-    def _load_message(self, state: CommitState, message: Message) -> Generator[Effect, Any, CommitState]:
+    def _load_message(self, state: CommitState, message: Message) -> Generator[Effect, Any, CommitState | None]:
+        """The state after a message; None if the store refused."""
         decided = self._parse(state, message)
         if decided is None:
             return state
@@ -126,7 +136,8 @@ class RebuildMachine(Machine):
         )
         answer: Applied | Refused = yield Apply(call=call)
         if isinstance(answer, Refused):
-            yield Halt(code="store.contradicts_log", text=f"the store changed during its rebuild: {answer.reason}")
+            yield Report(metrics={f"refused_{answer.reason}": 1})
+            return None
         return after
 
     def _parse(self, state: CommitState, message: Message) -> _Decided | None:
