@@ -20,7 +20,7 @@ from protocol import merkle
 from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
 from protocol.errors import CountersignError
-from protocol.records import Record, RecordKey, verify_record
+from protocol.records import DamagedRecordError, Record, RecordKey, verify_record
 from protocol.requests import open_request
 from schemas.errors import MalformedMessageError
 from schemas.order import Entry
@@ -118,7 +118,12 @@ class RebuildMachine(Machine):
         if not all(verified.valid):
             return state
         fetched: Fetched = yield Fetch(keys=decided.keys())
-        writes = self._writes(decided, fetched.records)
+        try:
+            writes = self._writes(decided, fetched.records)
+        except DamagedRecordError:
+            if (yield from self._is_unchanged(state)):
+                raise
+            return None
         after = replace(
             state,
             head=state.head.advance(decided.decision.signed.statement),
@@ -139,6 +144,11 @@ class RebuildMachine(Machine):
             yield Report(metrics={f"refused_{answer.reason}": 1})
             return None
         return after
+
+    def _is_unchanged(self, state: CommitState) -> Generator[Effect, Any, bool]:
+        """Whether nobody else has gone on with the store, so that what was read from it is of this state."""
+        loaded: Loaded = yield Load()
+        return all(loaded.cells.get(name, b"") == value for name, value in state.expected().items())
 
     def _parse(self, state: CommitState, message: Message) -> _Decided | None:
         """The decision in a message, if it is whole and the next one; anything else is skipped."""
