@@ -10,6 +10,7 @@ from protocol.configuration import Epochs
 from protocol.contracts.genesis import genesis_versions
 from protocol.hashing import HASH_SIZE
 from protocol.records import RecordKey
+from storage.errors import StoreAbsentError, StoreExistsError
 from storage.ports import RecordStore, RecordWrite, StoreCall, Stored
 
 
@@ -22,24 +23,29 @@ def create_auditor_store(store: RecordStore, epochs: Epochs) -> None:
     from auditor.state import initial_cells
 
     store.create(epochs.latest.auditor_store_id)
-    _fill(store, epochs, initial_cells(epochs))
+    _fill(store, epochs, epochs.latest.auditor_store_id, initial_cells(epochs))
 
 
 def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
-    """Make an empty store the Ledger's; also the beginning of a rebuild.
+    """Make an empty store the Ledger's; also the beginning of a rebuild. One that was made and not filled is filled.
 
     Raises:
         StoreExistsError: the server holds data.
     """
     from ledger.state import initial_cells
 
-    store_id = secrets.token_bytes(HASH_SIZE)
-    store.create(store_id)
-    _fill(store, epochs, initial_cells(epochs, store_id))
+    try:
+        store_id = store.load().cells["store_id"]
+    except StoreAbsentError:
+        store_id = secrets.token_bytes(HASH_SIZE)
+        store.create(store_id)
+    _fill(store, epochs, store_id, initial_cells(epochs, store_id))
 
 
-def _fill(store: RecordStore, epochs: Epochs, cells: dict[str, bytes]) -> None:
+def _fill(store: RecordStore, epochs: Epochs, store_id: bytes, cells: dict[str, bytes]) -> None:
     records = [(RecordKey(record.namespace, record.key), record.value) for record in epochs.genesis.records]
     writes = tuple(RecordWrite(key, record) for key, record in genesis_versions(epochs.ledger_id, records))
-    answer = store.apply(StoreCall(expected_cells={"head": b""}, writes=writes, cells=cells))
-    assert isinstance(answer, Stored), "a store that was just created is empty"
+    call = StoreCall(expected_cells={"store_id": store_id, "head": b""}, writes=writes, cells=cells)
+    answer = store.apply(call)
+    if not isinstance(answer, Stored):
+        raise StoreExistsError("the server holds a party's records")

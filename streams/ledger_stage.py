@@ -29,8 +29,8 @@ def run_ledger(process: PartyProcess, create_store: Callable[[], None]) -> Halt 
 
 
 def _is_lost(process: PartyProcess) -> bool:
+    """Whether there is no store, or one that was made and not filled."""
     try:
-        process.party.store.load()
+        return "head" not in process.party.store.load().cells
     except StoreAbsentError:
         return True
-    return False
