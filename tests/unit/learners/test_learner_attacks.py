@@ -439,6 +439,17 @@ def test_a_block_of_too_many_whose_journal_is_false_ends_the_learner() -> None:
     assert actor.views.position.sequence == -1
 
 
+def test_a_block_of_too_many_that_follows_no_known_root_ends_the_learner() -> None:
+    """k replicas agree on everything but the root before the block: a chain spliced elsewhere is not followed."""
+    cluster = decided(blocks=1)
+    made = cluster.block(0, previous_root=tagged("block", b"another"))
+    for liar in (0, 1, 2):
+        cluster.lie(liar, made.header(liar), made.slices[liar], cluster.last(0))
+    actor = cluster.learn()
+    assert actor.halt is not None
+    assert actor.halt.code == "replicas.assumption"
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_two_histories_convict_the_parties_and_no_replica(late: bool) -> None:
     """Replicas 1, 2 get one history, 3, 4 another, each doubly signed: no learner accepts both."""

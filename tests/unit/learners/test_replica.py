@@ -8,7 +8,7 @@ from learners.replica import ReplicaMachine
 from protocol.hashing import ZERO_HASH
 from schemas.statement import Decision
 from schemas.topics import DECISIONS, pieces_topic
-from storage.effects import Effect, Event, Message, ReadTail, Received, Seek, Started
+from storage.effects import FIRST_OFFSET, Effect, Event, Message, ReadTail, Received, Seek, Started
 from tests.parties import key_of
 from tests.unit.learners.cluster import Actor, Cluster, Corrupting
 
@@ -208,6 +208,18 @@ def test_a_gap_is_waited_for_and_searched_for_once() -> None:
     assert piece_messages(cluster, 0) == []
     cluster.publish(cluster.world.decisions[2].to_message())
     actor.run()
+    assert piece_messages(cluster, 0) == expected_pieces(cluster, 0, 2)
+
+
+def test_behind_a_closed_gap_it_goes_back_to_what_it_left_out() -> None:
+    """One step back to the first decision that came too early, and no search of the whole log."""
+    cluster = Cluster()
+    shuffled(cluster, [0, 2, 3, 4, 1, 5, 6, 7])
+    seeks: list[Effect] = []
+    actor = Actor(ReplicaMachine(epochs=cluster.epochs, index=0), cluster.log, key_of("replica 0"))
+    actor.on_effect = lambda effect: seeks.append(effect) if isinstance(effect, Seek) else None
+    actor.run()
+    assert [seek.positions[0].offset for seek in seeks if isinstance(seek, Seek)] == [FIRST_OFFSET, 1]
     assert piece_messages(cluster, 0) == expected_pieces(cluster, 0, 2)
 
 
