@@ -174,7 +174,10 @@ class QueryServer:
             return _error(error, _STATUS.get(error.code, 400))
 
     async def _query(self, request: web.Request) -> web.Response:
-        asked = _asked(await request.read())
+        try:
+            asked = _asked(await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            raise QueryError("sql.limit", f"the request is longer than {_BODY_BYTES} bytes") from None
         as_of: int | None = asked.get("as_of")
         wait_for: int | None = asked.get("wait_for")
         wanted = [sequence for sequence in (as_of, wait_for) if sequence is not None]
@@ -282,7 +285,7 @@ def _asked(body: bytes) -> dict[str, Any]:
         raise QueryError("sql.refused", f"the request is not JSON: {error}") from error
     if not isinstance(asked, dict) or "sql" not in asked or asked.keys() - _FIELDS.keys():
         raise QueryError("sql.refused", f"the request has other fields than {', '.join(_FIELDS)}")
-    asked = {name: value for name, value in asked.items() if value is not None}
+    asked = {name: value for name, value in asked.items() if value is not None or name == "sql"}
     for name, value in asked.items():
         if type(value) is not _FIELDS[name]:
             raise QueryError("sql.refused", f"{name} is no {_FIELDS[name].__name__}")
