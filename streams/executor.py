@@ -1,13 +1,15 @@
 """Executes batches in a child process that may be killed by any contract, without harm to the party.
 
-1. A batch goes to the child as a whole. If the child dies over it, the calls are executed again one by one, each over what
-   those before it wrote, in a new child after each death: the calls that kill it even so are rejected as `contract.resources`.
-2. A death counts against a call when the child was new and ended itself: out of memory, stack or CPU time. When it had
-   served others before, or was killed from outside, by us after too long a silence or by anybody else, the call is tried
-   again, three times in all.
-3. Bounds are those of the limits times `scale`: 1 for the Auditor, `resources_factor` for the Ledger, which so never meets a
-   bound that the Auditor did not meet before anything was ordered.
-4. The child gets a fixed environment, a socket, and nothing else of its parent's; when the parent is gone, so is the child.
+1. A batch goes to the child as a whole. If the child dies over it, the calls are executed again one by
+   one, each over what those before it wrote, in a new child after each death: the calls that kill it even
+   so are rejected as `contract.resources`.
+2. A death counts against a call when the child was new and ended itself: out of memory, stack or CPU
+   time. When it had served others before, or was killed from outside, by us after too long a silence or
+   by anybody else, the call is tried again, three times in all.
+3. Bounds are those of the limits times `scale`: 1 for the Auditor, `resources_factor` for the Ledger,
+   which so never meets a bound that the Auditor did not meet before anything was ordered.
+4. The child gets a fixed environment, a socket, and nothing else of its parent's; when the parent is
+   gone, so is the child.
 """
 
 import signal
@@ -38,6 +40,9 @@ from streams.executor_wire import (
 
 STACK_BYTES = 64 * 1024 * 1024
 """Stack of the thread that executes, times the scale."""
+
+START_S = 30
+"""How long a child may take until it is ready."""
 
 SILENCE_FACTOR = 5
 """How many times a call's CPU time a child may be silent, by the clock on the wall."""
@@ -128,12 +133,13 @@ class _Child:
             )
         self.pid = self._process.pid
         self._socket = ours
-        self._socket.settimeout(SILENCE_FACTOR * limits.contract_cpu_ms / 1000)
+        self._socket.settimeout(START_S)
         try:
             self.send([limits.to_mapping(), stack_bytes])
             answer = self.receive()
             if answer != ["ready"]:
                 raise ExecutorError(f"the child does not start as it should: {answer}")
+            self._socket.settimeout(SILENCE_FACTOR * limits.contract_cpu_ms / 1000)
         except BaseException:
             self.close()
             raise

@@ -1,10 +1,11 @@
-"""The child process that runs contracts: started by `streams.executor`, talks to it over one socket, ends with it.
+"""The child process that runs contracts: `streams.executor` starts it, talks to it, and it ends with it.
 
-1. It bounds itself before it takes the first batch: address space, the stack of the thread that executes, and for each call
-   its CPU time, by a timer whose signal ends the process.
-2. Whatever goes beyond a bound ends the process, and says nothing: the parent finds out which call it was.
-3. Nothing of its surroundings reaches a result: the parent gives it a fixed environment, and what a setting could change is
-   set here.
+1. It bounds itself before it takes the first batch: address space, the stack of the thread that executes,
+   and for each call its CPU time, by a timer whose signal ends the process.
+2. Whatever goes beyond a bound ends the process, and says nothing: the parent finds out which call it
+   was.
+3. Nothing of its surroundings reaches a result: the parent gives it a fixed environment, and what a
+   setting could change is set here.
 """
 
 import os

@@ -1,19 +1,24 @@
-"""What an executor and its child say to each other: one JSON array a frame, each frame with its length before it.
+"""What an executor and its child say to each other: JSON arrays, each in a frame with its length before it.
 
-The parent says, first, what the child may use: `[limits, stack_bytes]`; answered by `["ready"]`. Then, batch after batch:
+The parent says, first, what the child may use: `[limits, stack_bytes]`; answered by `["ready"]`. Then,
+batch after batch:
 
     [ledger_id, sequence, ordered_at_ms, first_index, [call, ...], [record, ...]]
 
 and the child answers with any number of questions, each of which the parent answers with records,
 
-    ["record", namespace, key]   ["scan", namespace, start, end, limit]   ["versions", namespace, key, newest, count]
+    ["record", namespace, key]
+    ["scan", namespace, start, end, limit]
+    ["versions", namespace, key, newest, count]
 
-and in the end with `["done", [result, ...]]`, `["damaged", text]` or, if it is broken, `["broken", text]`.
+and in the end says `["done", [result, ...]]`, `["damaged", text]` or, if it is broken, `["broken", text]`.
 
 1. Values are canonical JSON, so they travel as text inside the JSON; hashes travel as hexadecimal.
-2. Both sides number the records of a batch alike: those sent along, then those asked for, then those written, each in
-   their order. A result names what it read by number, so nothing that the parent knows is sent back to it.
-3. The child runs contracts of strangers. What it says is parsed within bounds, and what does not fit ends it.
+2. Both sides number the records of a batch alike: those sent along, then those asked for, then those
+   written, each in their order. A result names what it read by number, so nothing that the parent knows
+   comes back to it.
+3. The child runs contracts of strangers. What it says is parsed within bounds, and what does not fit ends
+   it.
 """
 
 from collections.abc import Iterable

@@ -1,16 +1,17 @@
 """What goes into the execution of a batch, and what comes out of it.
 
-1. A `Batch` holds its calls in order; the results are one `Execution` or `Rejected` for each call, in the same order.
-   They are fewer where the batch was closed because its results had become too large: the rest was not executed.
-2. A rejected call has no effect and takes no index: `Execution.index` counts the calls that were not rejected,
-   and (batch sequence, index) is the writer of every version that the call wrote.
+1. A `Batch` holds its calls in order; the results are one `Execution` or `Rejected` for each call, in the
+   same order. They are fewer where the batch was closed because its results had become too large: the
+   rest was not executed.
+2. A rejected call has no effect and takes no index: `Execution.index` counts the calls that were not
+   rejected, and (batch sequence, index) is the writer of every version that the call wrote.
 3. A record is listed once among the reads of a call, with the version that was current before the call.
    Whatever a call relies on is read: the key of its entity, its contracts, the namespaces it writes, and
    the version before each one that it writes.
-4. A scan covers the keys `start <= key < end` (an empty `end` means the end of the namespace). Its rows are
-   the records as they were before the call, deleted ones among them, by code point of their keys, at most
-   `limit`. When it found fewer, it is `exhausted` and `covered_to` is `end`; otherwise `covered_to` is the
-   last key it saw.
+4. A scan covers the keys `start <= key < end` (an empty `end` means the end of the namespace). Its rows
+   are the records as they were before the call, deleted ones among them, by code point of their keys, at
+   most `limit`. When it found fewer, it is `exhausted` and `covered_to` is `end`; otherwise `covered_to`
+   is the last key it saw.
 5. Values are the bytes of canonical JSON; a deleted record has none.
 """
 
@@ -39,8 +40,10 @@ class Call:
 class Batch:
     """Calls to be executed one after the other, at one sequence.
 
-    `records` holds current records that the calls are expected to touch, `ABSENT` ones too; what is missing is fetched.
-    `first_index` is the index of the first call that is not rejected; it is not 0 where a batch is executed in portions.
+    Attributes:
+        records: current records that the calls are expected to touch, `ABSENT` ones too; what is missing is
+            fetched.
+        first_index: of the first call that is not rejected; not 0 where a batch is executed in portions.
     """
 
     ledger_id: bytes
@@ -59,7 +62,7 @@ class Fetch(Protocol):
         ...
 
     def scan(self, namespace: str, start: str, end: str, limit: int) -> Sequence[tuple[str, Record]]:
-        """Return the first `limit` keys of the range and their current records, deleted ones too, in order."""
+        """Return the first `limit` keys of a range and their current records, deleted ones too, in order."""
         ...
 
     def versions(self, key: RecordKey, newest: int, count: int) -> Sequence[Record]:
@@ -112,7 +115,8 @@ class Write(NamedTuple):
 class Execution:
     """What executing one call gave.
 
-    A failed call has a code and perhaps a text of its contract, an empty output and no writes, but keeps its reads.
+    A failed call has a code and perhaps a text of its contract, an empty output and no writes, but keeps its
+    reads.
     """
 
     index: int

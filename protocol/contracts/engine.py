@@ -2,18 +2,22 @@
 
 What the engine promises, and what is made sure of here (measured with the pinned wheel):
 
-1. *Steps.* The engine asks `check_cancelled` once per 1,000 loop steps and function calls, alike on every run. Native
-   operations are not counted: what they may take is bounded by whoever runs the process.
-2. *Recursion* ends at 50 frames, alike everywhere. No `load`, no top-level statements, no types, no f-strings.
-3. *Floats* cannot come about: the source scan refuses their literals and `/`, and `float` is taken away here. (At the
-   border the engine would turn an infinity into None.)
-4. *Errors.* Every error of a contract is one `ContractError`; the engine's texts carry Python's own and go no further.
-5. *Exhaustion.* Python's MemoryError inside a conversion comes back as an error's text, and a panic as an exception of its own.
-   Both are `ExhaustedError`: nothing that happened since counts.
-6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON can hold them.
+1. *Steps.* The engine asks `check_cancelled` once per 1,000 loop steps and function calls, alike on every
+   run. Native operations are not counted: what they may take is bounded by whoever runs the process.
+2. *Recursion* ends at 50 frames, alike everywhere. No `load`, no top-level statements, no types, no
+   f-strings.
+3. *Floats* cannot come about: the source scan refuses their literals and `/`, and `float` is taken away
+   here. (At the border the engine would turn an infinity into None.)
+4. *Errors.* Every error of a contract is one `ContractError`; the engine's texts carry Python's own and
+   go no further.
+5. *Exhaustion.* Python's MemoryError inside a conversion comes back as an error's text, and a panic as an
+   exception of its own. Both are `ExhaustedError`: nothing that happened since counts.
+6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON
+   can hold them.
 
-The engine converts strings and numbers one by one through `json.loads` and `json.dumps`, which is half of what a short
-contract costs. A process that does nothing else may give it quicker ones with `quicken_conversions`.
+The engine converts strings and numbers one by one through `json.loads` and `json.dumps`, which is half of
+what a short contract costs. A process that does nothing else may give it quicker ones with
+`quicken_conversions`.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""The records a ledger begins with: its administrators, the contracts that are built in and the generic ones.
+"""The records a ledger begins with: its administrators, the contracts that are built in and the generic
+ones.
 
-The first administrator owns the generic contracts and the namespaces `object` and `bank`. Others register the same sources
-under names of their own.
+The first administrator owns the generic contracts and the namespaces `object` and `bank`. Others register
+the same sources under names of their own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,14 @@ from protocol.hashing import ZERO_HASH
 from protocol.records import ABSENT, Record, RecordKey, successor
 from schemas.epoch import Administrator
 
-GENERIC_CONTRACTS = ("account.open", "object.delete", "object.get", "object.history", "object.put", "transfer")
+GENERIC_CONTRACTS = (
+    "account.open",
+    "object.delete",
+    "object.get",
+    "object.history",
+    "object.put",
+    "transfer",
+)
 """Contracts that ship with the system, each in `generic/NAME.star`."""
 
 GENERIC_NAMESPACES = ("bank", "object")

@@ -2,12 +2,12 @@
 
 Rules:
 
-1. A name is ASCII: letters, digits and `_ . - @ +`, beginning with a letter, a digit or `_`. Without `/`, so no two
-   names ever share a record of the registry; `sys` and what begins with `sys.` is nobody's.
+1. A name is ASCII: letters, digits and `_ . - @ +`, beginning with a letter, a digit or `_`. Without `/`,
+   so no two names ever share a record of the registry; `sys` and what begins with `sys.` is nobody's.
 2. A key is any text that is not empty and has no control characters.
-3. Namespace `sys` holds, as canonical JSON:
-   `entity/NAME` {rights}, `entity/NAME/key/N` {algorithm, public_key (hex), status}, `namespace/NAME` {owner},
-   `contract/NAME/N` {owner, source} or, for a built-in one, {built_in, owner}.
+3. Namespace `sys` holds, as canonical JSON: `entity/NAME` {rights}, `entity/NAME/key/N` {algorithm,
+   public_key (hex), status}, `namespace/NAME` {owner}, `contract/NAME/N` {owner, source} or, for a
+   built-in one, {built_in, owner}.
 """
 
 import re

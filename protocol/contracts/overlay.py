@@ -1,11 +1,16 @@
 """The records of a party with what was written since on top: what each call of a batch finds.
 
-1. A record is verified against its hash when it is first used, so nothing damaged at rest is ever signed again.
-2. It is a `Fetch` itself, so a batch can be executed in portions, each over what the portions before it wrote.
+1. A record is verified against its hash when it is first used, so nothing damaged at rest is ever signed
+   again.
+2. It is a `Fetch` itself, so a batch can be executed in portions, each over what the portions before it
+   wrote.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
+
+import orjson
 
 from protocol.contracts.calls import Fetch, Read
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, verify_record
@@ -27,6 +32,7 @@ class Overlay:
         self._given = records
         self._current: dict[RecordKey, Record] = {}
         self._reads: dict[RecordKey, Read] = {}
+        self._parsed: dict[bytes, Any] = {}
         self._written: dict[str, dict[str, list[Record]]] = {}
 
     def record(self, key: RecordKey) -> Record:
@@ -42,6 +48,13 @@ class Overlay:
                 record = self._fetch.record(key)
             self._admit(key, record)
         return record
+
+    def parsed(self, record: Record) -> Any:
+        """The value of a record of the registry, parsed once."""
+        value = self._parsed.get(record.record_hash)
+        if value is None:
+            value = self._parsed[record.record_hash] = orjson.loads(record.value)
+        return value
 
     def reads(self, keys: Iterable[RecordKey]) -> tuple[Read, ...]:
         """Say which version of each of these records, all seen before, is current."""

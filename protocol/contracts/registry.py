@@ -9,11 +9,13 @@
 | sys.contract.register | right `contract.register` | contract, version, source |
 
 1. `public_key` and `proof` are hexadecimal; the proof is the new key's signature (see `key_proof`).
-2. An entity registers another with no rights that it lacks itself. The first rights come from the genesis.
-3. A new key is version N + 1 of an entity whose request was signed with version N. The old key stays valid until it is
-   revoked, so requests under way are not lost. A revoked key stays revoked.
+2. An entity registers another with no rights that it lacks itself. The first rights come from the
+   genesis.
+3. A new key is version N + 1 of an entity whose request was signed with version N. The old key stays
+   valid until it is revoked, so requests under way are not lost. A revoked key stays revoked.
 4. Contract versions are 1, 2, 3 ... and immutable; only the owner of one registers the next.
-5. Who creates a namespace or registers a contract owns it: the contracts of an owner write his namespaces.
+5. Who creates a namespace or registers a contract owns it: the contracts of an owner write his
+   namespaces.
 6. The caller is the entity that signed: contracts cannot invoke what is built in.
 """
 
@@ -168,8 +170,10 @@ def _unhex(text: str, code: str) -> bytes:
     return data
 
 
-def _fields(argument: Value, required: dict[str, type], optional: dict[str, Value] | None = None) -> list[Any]:
-    """The fields of an argument, of these types and no others; an optional one has the type of its default."""
+def _fields(
+    argument: Value, required: dict[str, type], optional: dict[str, Value] | None = None
+) -> list[Any]:
+    """The fields of an argument, of these types and no others; an optional one is of its default's."""
     defaults = optional or {}
     if type(argument) is not dict or not argument.keys() <= required.keys() | defaults.keys():
         raise CallFailed("contract.value")

@@ -1,19 +1,21 @@
 """What a contract's source must look like before it is parsed at all.
 
-The engine's parser and compiler recurse as deep as the source is nested, and its float arithmetic has no place in a
-ledger of integers. So a source is read token by token, by rules that are stricter than the engine's lexer wherever the two
-could differ:
+The engine's parser and compiler recurse as deep as the source is nested, and its float arithmetic has no
+place in a ledger of integers. So a source is read token by token, by rules that are stricter than the
+engine's lexer wherever the two could differ:
 
-1. UTF-8 of at most `contract_source_bytes`; outside of strings and comments only printable ASCII and newlines.
-2. No floats: no literal with a point or an exponent, no `/` and `/=`. (`float` itself is taken away by the engine.)
-3. At most `contract_brackets` brackets open at once; on one logical line (which ends at the first newline outside of
-   brackets) at most `contract_line_tokens` tokens, and no run of more than 16 unary operators.
+1. UTF-8 of at most `contract_source_bytes`; outside of strings and comments only printable ASCII and
+   newlines.
+2. No floats: no literal with a point or an exponent, no `/` and `/=`. (`float` itself is taken away by
+   the engine.)
+3. At most `contract_brackets` brackets open at once; on one logical line (which ends at the first newline
+   outside of brackets) at most `contract_line_tokens` tokens, and no run of more than 16 unary operators.
 4. At most 64 `elif` in a source, for each nests in the one before, and at most 80 columns of indentation.
-5. The top level holds definitions and constants only: nothing there calls or computes, so that loading a contract runs none of
-   it. The defaults of parameters are held to the same.
+5. The top level holds definitions and constants only: nothing there calls or computes, so that loading a
+   contract runs none of it. The defaults of parameters are held to the same.
 6. One definition is `def execute(NAME):`.
-7. No raw string with a backslash before a quotation mark, no string with a prefix other than `r`, no backslash outside of
-   strings, no carriage return, no tab.
+7. No raw string with a backslash before a quotation mark, no string with a prefix other than `r`, no
+   backslash outside of strings, no carriage return, no tab.
 """
 
 import re
@@ -139,7 +141,9 @@ def _logical_lines(source: str, limits: Limits) -> Iterator[tuple[int, list[_Tok
         if token.text in _OPEN:
             brackets.append(token.text)
             if len(brackets) > limits.contract_brackets:
-                raise SourceRefusedError(f"line {token.line}: more than {limits.contract_brackets} brackets open")
+                raise SourceRefusedError(
+                    f"line {token.line}: more than {limits.contract_brackets} brackets open"
+                )
         elif token.text in _CLOSE and (not brackets or brackets.pop() != _CLOSE[token.text]):
             raise SourceRefusedError(f"line {token.line}: {token.text} closes nothing")
     if brackets:
@@ -170,12 +174,18 @@ def _check_top_level(line: list[_Token]) -> None:
         computes = (
             (token.kind == "operator" and text not in _CONSTANT_PUNCTUATION)
             or text in _COMPUTING_WORDS
-            or (text == "(" and not is_header and (previous.kind in ("name", "string") or previous.text in _CLOSE))
+            or (
+                text == "("
+                and not is_header
+                and (previous.kind in ("name", "string") or previous.text in _CLOSE)
+            )
             or (text in ("*", "**") and previous.text not in ("(", ","))
             or (previous.text == "-" and token.kind != "number")
         )
         if computes:
-            raise SourceRefusedError(f"line {token.line}: {text} at the top level, which only defines and names constants")
+            raise SourceRefusedError(
+                f"line {token.line}: {text} at the top level, which only defines and names constants"
+            )
         previous = token
 
 

@@ -12,8 +12,7 @@ from protocol.contracts.execution import Runner
 from protocol.contracts.overlay import Overlay
 from protocol.limits import Limits
 from protocol.records import RecordKey
-from tests.unit.protocol.contract_world import LEDGER_ID, World, call
-from tests.unit.protocol.test_contract_execution import NOTES
+from tests.unit.protocol.contract_world import LEDGER_ID, World, call, notes_world
 
 KEYS = st.sampled_from(["a", "b", "ba", "c", "\uffff", "😀"])
 BOUNDS = st.sampled_from(["", "a", "b", "b\0", "c", "d", "😀"])
@@ -81,13 +80,6 @@ class Twin:
         return [{"deleted": v is None, "value": v, "version": n} for n, v in versions]
 
 
-def notes_world() -> World:
-    world = World()
-    world.do("sys.namespace.create", {"namespace": "notes"})
-    world.register(NOTES, "notes")
-    return world
-
-
 @settings(max_examples=150)
 @given(st.lists(CALLS, min_size=1, max_size=3))
 def test_execution_equals_its_slow_twin(batches: list[list[list[list[Any]]]]) -> None:
@@ -102,9 +94,9 @@ def test_execution_equals_its_slow_twin(batches: list[list[list[list[Any]]]]) ->
             if status == "ok":
                 assert loads(result.output) == output
     written = {key.key: versions for key, versions in world.history.items() if key.namespace == "notes"}
-    assert {key: [None if r.deleted else loads(r.value) for r in versions] for key, versions in written.items()} == (
-        twin.versions
-    )
+    assert {
+        key: [None if r.deleted else loads(r.value) for r in versions] for key, versions in written.items()
+    } == (twin.versions)
 
 
 @settings(max_examples=100)
@@ -129,15 +121,13 @@ def test_a_batch_in_portions_is_the_same_batch(
 
 @settings(max_examples=100)
 @given(CALLS, CALLS)
-def test_reads_and_scans_are_enough(
-    first: list[list[list[Any]]], second: list[list[list[Any]]]
-) -> None:
+def test_reads_and_scans_are_enough(first: list[list[list[Any]]], second: list[list[list[Any]]]) -> None:
     """What a call says it relied on, and nothing else, gives the same result again: evidence rests on it."""
     world = notes_world()
     world.run(*[call("notes", steps) for steps in first])
     batch = world.batch(*[call("notes", steps) for steps in second])
-    index, before = 0, world
-    for made in batch.calls:
+    before = world
+    for index, made in enumerate(batch.calls):
         (result,) = Runner(Limits()).run(replace(batch, calls=(made,), first_index=index), before)
         assert isinstance(result, Execution)
         only = World()
@@ -151,4 +141,3 @@ def test_reads_and_scans_are_enough(
         assert Runner(Limits()).run(replace(batch, calls=(made,), first_index=index), only) == (result,)
         for namespace, key, record in result.writes:
             before.history.setdefault(RecordKey(namespace, key), []).append(record)
-        index += 1

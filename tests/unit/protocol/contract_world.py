@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from protocol.canonical_json import dumps
+from protocol.canonical_json import dumps, loads
 from protocol.contracts.calls import Batch, Call, Execution, Rejected
 from protocol.contracts.execution import Runner
 from protocol.contracts.genesis import genesis_records, genesis_versions
@@ -150,3 +150,45 @@ def call(
         contract_version=contract_version,
         argument=dumps(argument),
     )
+
+
+NOTES = """
+def execute(argument):
+    output = None
+    for step in argument:
+        name = step[0]
+        if name == "get":
+            output = get("notes", step[1])
+        elif name == "put":
+            put("notes", step[1], step[2])
+        elif name == "delete":
+            delete("notes", step[1])
+        elif name == "scan":
+            output = scan("notes", step[1], step[2], step[3])
+        elif name == "history":
+            output = history("notes", step[1], step[2])
+        elif name == "fail":
+            fail(step[1])
+        elif name == "break":
+            output = 1 // 0
+    return output
+"""
+
+
+def notes_world(executor: Any = None) -> World:
+    """A ledger with a namespace `notes` and a contract `notes` that does what its argument says."""
+    world = World(executor)
+    assert world.do("sys.namespace.create", {"namespace": "notes"}).status == "ok"
+    world.register(NOTES, "notes")
+    return world
+
+
+def notes(*steps: list[Any]) -> Call:
+    """A call of `notes`."""
+    return call("notes", list(steps))
+
+
+def output(result: Execution) -> Any:
+    """The output of a call that must have ended well."""
+    assert result.status == "ok", result
+    return loads(result.output)

@@ -1,0 +1,281 @@
+"""What contracts may call, and the running of one contract inside another.
+
+Names and values as Starlark sees them; a value is one that canonical JSON can hold:
+
+    get(namespace, key)                 the value, the request's own write if there is one, or None
+    put(namespace, key, value)          write when the request ends well
+    delete(namespace, key)              delete when the request ends well; nothing if there is nothing
+    scan(namespace, start, end, limit)  {"rows": [[key, value], ...], "next": key or None} of
+                                        start <= key < end ("": to the end)
+    history(namespace, key, limit)      [{"version", "deleted", "value"}, ...], newest first; no own writes
+    invoke(contract, argument)          the output of the contract "NAME/N", which has its own owner's rights
+    caller()                            the entity that signed or, where invoked, the invoker: "contract/NAME"
+    origin()                            the entity that signed
+    ordered_at()                        the batch's time, in milliseconds
+    fail(text)                          end the request as failed
+
+Rules:
+
+1. A contract writes only namespaces whose owner is its own owner, whoever called it; `sys` belongs to
+   what is built in.
+2. Every call costs 100 steps, `invoke` 1,000, beside the steps that the engine counts. They are counted
+   for the request, nested contracts together; a request without any left is rejected.
+3. `contract.value` is every error in a contract's code, every value that canonical JSON cannot hold, and
+   an `invoke` that is unknown, built in, recursive or too deep.
+4. What a call raises ends the request as it was raised, also through the engine, which makes a text of
+   it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+import orjson
+
+from protocol.canonical_json import Value
+from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program
+from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
+from protocol.contracts.overlay import Overlay
+from protocol.contracts.transaction import CallFailed, Transaction, canonical
+from protocol.limits import Limits
+from protocol.records import Record, RecordKey
+
+CALL_STEPS = 100
+INVOKE_STEPS = 1_000
+CONTRACTS_KEPT = 256
+SOURCES_KEPT = 4 * 1024 * 1024
+"""How many compiled contracts are kept, and how many characters their sources may have together."""
+
+
+class OutOfStepsError(Exception):
+    """The request has used up its steps."""
+
+
+class Contract(NamedTuple):
+    """A contract ready to run; without a program it is built in."""
+
+    key: RecordKey
+    name: str
+    owner: str
+    program: Program | None
+
+
+class _Frame(NamedTuple):
+    """A contract that is running."""
+
+    contract: Contract
+    caller: str
+
+
+class Host:
+    """Runs the contracts of one request at a time. Between requests it keeps compiled contracts."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        calls: dict[str, Callable[..., object]] = {
+            "get": self._get,
+            "put": self._put,
+            "delete": self._delete,
+            "scan": self._scan,
+            "history": self._history,
+            "caller": self._caller,
+            "origin": self._origin,
+            "ordered_at": self._ordered_at,
+            "fail": self._fail,
+        }
+        guarded = {name: self._guarded(call, CALL_STEPS) for name, call in calls.items()}
+        guarded["invoke"] = self._guarded(self._invoke, INVOKE_STEPS)
+        self._engine = Engine(guarded, self._spend_check)
+        self._contracts: dict[bytes, Contract] = {}
+        self._sources = 0
+        self._frames: list[_Frame] = []
+
+    def begin(self, overlay: Overlay, transaction: Transaction, origin: str, ordered_at_ms: int) -> None:
+        """Turn to the next request."""
+        self._overlay = overlay
+        self._transaction = transaction
+        self._origin_entity = origin
+        self._ordered_at_ms = ordered_at_ms
+        self._owners: dict[str, str] = {}  # of the namespaces that the request writes
+        self._steps_left = self._limits.contract_steps
+        self._failure: BaseException | None = None
+        self._frames.clear()
+
+    def load(self, name: str, key: RecordKey, record: Record) -> Contract:
+        """The contract of a record, compiled the first time.
+
+        Raises:
+            CallFailed: `contract.value`: it does not compile; only a genesis can hold such a contract.
+            ExhaustedError: out of memory or stack.
+        """
+        contract = self._contracts.get(record.record_hash)
+        if contract is None:
+            value = orjson.loads(record.value)
+            source = value.get("source", "")
+            if len(self._contracts) == CONTRACTS_KEPT or self._sources > SOURCES_KEPT:
+                self.forget()
+            program = None if "built_in" in value else self._compile_registered(source)
+            contract = self._contracts[record.record_hash] = Contract(key, name, value["owner"], program)
+            self._sources += len(source)
+        return contract
+
+    def forget(self) -> None:
+        """Drop the compiled contracts."""
+        self._contracts.clear()
+        self._sources = 0
+
+    def compile(self, source: str) -> Program:
+        """Compile a source that the scan has passed.
+
+        Raises:
+            ContractError: it does not parse, or its top level fails.
+            ExhaustedError: out of memory or stack.
+        """
+        return self._engine.compile(source)
+
+    def run(self, contract: Contract, program: Program, caller: str, argument: object) -> bytes:
+        """Run a contract inside those that are running; give its output.
+
+        Raises:
+            CallFailed: the request fails.
+            OutOfStepsError: the request is rejected.
+            ExhaustedError: out of memory or stack.
+            DamagedRecordError: a record does not have its hash.
+        """
+        self._frames.append(_Frame(contract, caller))
+        try:
+            output = program.run(self._engine.options, argument)
+        except (ContractError, ExhaustedError) as error:
+            raise self._reason(error) from None
+        self._frames.pop()
+        return canonical(output, self._limits.request_output_bytes)
+
+    def _compile_registered(self, source: str) -> Program:
+        try:
+            return self._engine.compile(source)
+        except ContractError:
+            raise CallFailed("contract.value") from None
+
+    def _reason(self, error: ContractError | ExhaustedError) -> BaseException:
+        """Why a contract ended: what one of its calls raised comes first, the engine knows only its text."""
+        if isinstance(self._failure, (MemoryError, RecursionError)):
+            return ExhaustedError("memory")
+        if self._failure is not None:
+            return self._failure
+        return CallFailed("contract.value") if isinstance(error, ContractError) else error
+
+    def _spend_check(self) -> bool:
+        """The engine's question whether to end the contract."""
+        self._steps_left -= STEPS_PER_CHECK
+        if self._steps_left < 0:
+            self._failure = OutOfStepsError()
+        return self._steps_left < 0
+
+    def _guarded(self, function: Callable[..., object], steps: int) -> Callable[..., object]:
+        """A call for contracts: it costs steps, and what it raises is kept."""
+
+        def call(*arguments: object, **named: object) -> object:
+            try:
+                self._steps_left -= steps
+                if self._steps_left < 0:
+                    raise OutOfStepsError
+                return function(*arguments, **named)
+            except TypeError as error:
+                is_ours = error.__traceback__ is not None and error.__traceback__.tb_next is not None
+                self._failure = error if is_ours else CallFailed("contract.value")  # else wrong arguments
+                raise
+            except BaseException as error:
+                self._failure = error
+                raise
+
+        return call
+
+    def _key(self, namespace: object, key: object) -> RecordKey:
+        if type(namespace) is not str or type(key) is not str:
+            raise CallFailed("contract.value")
+        found = RecordKey(namespace, key)
+        if not self._transaction.has_seen(found) and not (
+            is_name(namespace, self._limits) and is_key(key, self._limits)
+        ):
+            raise CallFailed("name.refused")
+        return found
+
+    def _own_key(self, namespace: object, key: object) -> RecordKey:
+        """The key of a record that the running contract may write."""
+        found = self._key(namespace, key)
+        owner = self._owners.get(found.namespace)
+        if owner is None:
+            if found.namespace == SYS:
+                raise CallFailed("namespace.foreign")
+            record = self._transaction.record(namespace_key(found.namespace))
+            if record.deleted:
+                raise CallFailed("namespace.unknown")
+            owner = self._owners[found.namespace] = self._overlay.parsed(record)["owner"]
+        if owner != self._frames[-1].contract.owner:
+            raise CallFailed("namespace.foreign")
+        return found
+
+    def _get(self, namespace: object, key: object) -> Value:
+        return self._transaction.get(self._key(namespace, key))
+
+    def _put(self, namespace: object, key: object, value: object) -> None:
+        self._transaction.put(self._own_key(namespace, key), value)
+
+    def _delete(self, namespace: object, key: object) -> None:
+        self._transaction.delete(self._own_key(namespace, key))
+
+    def _scan(self, namespace: object, start: object, end: object, limit: object) -> Value:
+        if type(namespace) is not str or type(start) is not str or type(end) is not str:
+            raise CallFailed("contract.value")
+        if not is_name(namespace, self._limits) or max(len(start), len(end)) > self._limits.key_bytes + 1:
+            raise CallFailed("name.refused")
+        rows, rest = self._transaction.scan(namespace, start, end, self._count(limit))
+        return {"rows": [[key, value] for key, value in rows], "next": rest}
+
+    def _history(self, namespace: object, key: object, limit: object) -> Value:
+        versions = self._transaction.history(self._key(namespace, key), self._count(limit))
+        return [
+            {
+                "version": record.version,
+                "deleted": record.deleted,
+                "value": None if record.deleted else orjson.loads(record.value),
+            }
+            for record in versions
+        ]
+
+    def _count(self, limit: object) -> int:
+        if type(limit) is not int or not 1 <= limit <= self._limits.records_per_request:
+            raise CallFailed("contract.value")
+        return limit
+
+    def _invoke(self, contract: object, argument: object) -> Value:
+        if type(contract) is not str or not is_contract(contract, self._limits):
+            raise CallFailed("contract.value")
+        key = RecordKey(SYS, f"contract/{contract}")
+        frames = self._frames
+        if len(frames) == self._limits.contract_nesting or any(f.contract.key == key for f in frames):
+            raise CallFailed("contract.value")
+        passed = orjson.loads(canonical(argument, self._limits.argument_bytes))
+        record = self._transaction.record(key)
+        if record.deleted:
+            raise CallFailed("contract.value")
+        loaded = self.load(contract.rpartition("/")[0], key, record)
+        if loaded.program is None:
+            raise CallFailed("contract.value")
+        caller = f"contract/{frames[-1].contract.name}"
+        output: Value = orjson.loads(self.run(loaded, loaded.program, caller, passed))
+        return output
+
+    def _caller(self) -> str:
+        return self._frames[-1].caller
+
+    def _origin(self) -> str:
+        return self._origin_entity
+
+    def _ordered_at(self) -> int:
+        return self._ordered_at_ms
+
+    def _fail(self, text: object) -> NoReturn:
+        if type(text) is not str:
+            raise CallFailed("contract.value")
+        longest = self._limits.fail_text_bytes
+        raise CallFailed("contract.failed", text[:longest].encode()[:longest].decode(errors="ignore"))
