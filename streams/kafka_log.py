@@ -26,8 +26,10 @@ from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, Log
 _REQUEST_TIMEOUT_S = 2.0
 _DOUBT_MS = 2_000
 _PAUSE_S = 0.05
-_CLOSE_S = 1.0
 _BATCH = 500
+_TURN_S = 0.15
+"""The longest wait in a producer. From 0.2 s on the binding goes on calling back after it raised a fatal
+error, and then raises something that is no exception at all."""
 
 _OnDelivery = Callable[[KafkaError | None, KafkaMessage], None]
 
@@ -264,6 +266,7 @@ class KafkaLogWriter:
         self._connection = connection
         self._linger_ms = linger_ms
         self._waiting: deque[Outgoing] = deque()
+        self._handed_over: list[Outgoing] = []
         self._undelivered: list[Outgoing] = []
         self._failures: list[DeliveryFailure] = []
         self._refused = ""
@@ -283,7 +286,7 @@ class KafkaLogWriter:
     def _hand_over(self) -> None:
         """Give librdkafka what it has room for."""
         while self._waiting and self._produce(self._waiting[0], self._on_undelivered):
-            self._waiting.popleft()
+            self._handed_over.append(self._waiting.popleft())
 
     def _produce(self, message: Outgoing, on_delivery: _OnDelivery) -> bool:
         """Hand a message to librdkafka; False if that cannot take it at the moment."""
@@ -309,15 +312,15 @@ class KafkaLogWriter:
         while True:
             self._hand_over()
             left = self._wait(self._producer.flush, max(0.0, deadline - time.monotonic()))
-            if self._reach.fatal:
-                self._start_anew()
             if self._refused:
                 raise LogRefusedError(self._refused)
-            self._waiting.extendleft(reversed(self._undelivered))
-            self._undelivered.clear()
-            if not left and not self._waiting:
-                self._stuck_since = None
-                return True
+            if self._reach.fatal:
+                self._start_anew()
+            elif not left:
+                self._send_again(self._undelivered)
+                if not self._waiting:
+                    self._stuck_since = None
+                    return True
             if time.monotonic() >= deadline:
                 self._stuck_since = self._stuck_since or time.monotonic()
                 return False
@@ -325,18 +328,25 @@ class KafkaLogWriter:
                 self._wait(self._producer.poll, _PAUSE_S)
 
     def _wait(self, call: Callable[[float], int], seconds: float) -> int:
-        """Let librdkafka work and call back; a fatal error comes as an exception from here as well."""
+        """Let librdkafka work and call back, for one turn; only a fatal error raises here."""
         try:
-            return call(seconds)
+            return call(min(seconds, _TURN_S))
         except KafkaException as exception:
             self._reach.on_error(exception.args[0])
             return 0
 
     def _start_anew(self) -> None:
-        """Replace a producer that librdkafka has given up; its messages come back as undelivered."""
+        """Replace a producer that librdkafka has given up, and send again what it was given."""
         self.close()
         self._reach.fatal = False
         self._producer = self._make_producer()
+        self._send_again(self._handed_over)
+
+    def _send_again(self, messages: Sequence[Outgoing]) -> None:
+        """Go on with these, now that librdkafka has none left."""
+        self._waiting.extendleft(reversed(messages))
+        self._handed_over.clear()
+        self._undelivered.clear()
 
     def _on_undelivered(self, error: KafkaError | None, raw: KafkaMessage) -> None:
         if error is None:
@@ -374,7 +384,7 @@ class KafkaLogWriter:
     def close(self) -> None:
         """See `LogWriter.close`."""
         self._producer.purge()
-        self._wait(self._producer.flush, _CLOSE_S)
+        self._wait(self._producer.flush, _TURN_S)
 
 
 def _place(raw: KafkaMessage) -> tuple[str, int, int]:
