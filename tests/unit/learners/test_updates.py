@@ -147,10 +147,8 @@ def test_no_part_of_a_decision_can_be_another(field: str, change: str) -> None:
         case "alter":
             parts[1] = parts[1][:-1] + bytes([parts[1][-1] ^ 1]) if parts[1] else b"x"
         case "swap":
-            parts.reverse()
+            parts = [parts[1], parts[0] if parts[0] != parts[1] else b"another"]
     changed: dict[str, Any] = {field: tuple(parts)}
-    if changed[field] == getattr(decision, field):
-        pytest.skip("both are alike")
     with pytest.raises(UpdateError):
         check_content(replace(decision, **changed), checked.statement, checked.header)
 
