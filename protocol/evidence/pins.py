@@ -21,9 +21,8 @@ def hash_of_write(leaf: ShownOutcome, key: RecordKey, version: int) -> bytes:
         w.record_hash for w in leaf.outcome.writes if (w.namespace, w.key, w.version) == (*key, version)
     ]
     if len(hashes) != 1:
-        raise NothingProvenError(
-            f"leaf {leaf.index} of sequence {leaf.sequence} did not write version {version} of {key.namespace}/{key.key}"
-        )
+        written = f"version {version} of {key.namespace}/{key.key}"
+        raise NothingProvenError(f"leaf {leaf.index} of sequence {leaf.sequence} did not write {written}")
     return hashes[0]
 
 

@@ -35,9 +35,7 @@ def request_a_registered_client_did_not_sign() -> Exhibit:
     world = started()
     world.decide(world.enrol("bob"))
     order, _ = world.order(world.request("object.get", {"key": "a"}, "bob", signer="mallory"))
-    return contradiction(
-        world, "order.client", entry=build.entry_part(order, 0), **_key_parts(world, "bob", 2)
-    )
+    return contradiction(world, "order.client", entry=build.entry_part(order, 0), **_key_parts(world, "bob", 2))
 
 
 @exhibit
@@ -53,9 +51,7 @@ def request_with_a_revoked_key() -> Exhibit:
         sequence=4,
         previous_order_hash=world.auditor.order_hash,
     )
-    return contradiction(
-        world, "order.client", entry=build.entry_part(moved, 0), **_key_parts(world, "bob", 3)
-    )
+    return contradiction(world, "order.client", entry=build.entry_part(moved, 0), **_key_parts(world, "bob", 3))
 
 
 @exhibit
@@ -63,9 +59,7 @@ def request_whose_key_was_not_read() -> Exhibit:
     world = started()
     order, _ = world.order(world.get("a"))
     reads = Entry.from_bytes(order.entries[0]).reads
-    blind = world.reorder(
-        order, alter_entry(order, 0, reads=tuple(r for r in reads if r.key != "entity/admin/key/1"))
-    )
+    blind = world.reorder(order, alter_entry(order, 0, reads=tuple(r for r in reads if r.key != "entity/admin/key/1")))
     return contradiction(world, "order.client", entry=build.entry_part(blind, 0))
 
 

@@ -72,9 +72,7 @@ def execute(argument):
 
 def register_scanner(world: World) -> None:
     """Register a contract that scans objects."""
-    world.decide(
-        world.request("sys.contract.register", {"contract": "scanner", "source": SCANNER, "version": 1})
-    )
+    world.decide(world.request("sys.contract.register", {"contract": "scanner", "source": SCANNER, "version": 1}))
 
 
 def scan(world: World, start: str = "", end: str = "", limit: int = 10) -> OpenedRequest:

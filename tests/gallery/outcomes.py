@@ -15,7 +15,16 @@ from protocol.records import RecordKey
 from protocol.requests import OpenedRequest
 from schemas.order import Entry, Order
 from schemas.statement import Result, Statement, Update
-from tests.gallery.hanging import GALLERY, A, Exhibit, alter_outcome, alter_pin, started
+from tests.gallery.hanging import (
+    GALLERY,
+    A,
+    Exhibit,
+    alter_outcome,
+    alter_pin,
+    order_of,
+    result_of,
+    started,
+)
 from tests.gallery.orders import register_scanner, scan
 from tests.worlds import World
 
@@ -25,11 +34,16 @@ FALSE_HASH = tagged("record", b"something else")
 class Signed:
     """A party's statement of a batch as that party signed it: honest, or altered and signed again."""
 
-    def __init__(self, world: World, role: Role, *requests: OpenedRequest) -> None:
+    def __init__(self, world: World, role: Role, *requests: OpenedRequest, sequence: int = -1) -> None:
+        """Have a batch ordered and committed; or take the decided one of a sequence."""
         self.world = world
         self.role = role
-        self.order, self.update = world.order(*requests)
-        self.result = world.commit(self.order, requests)
+        if sequence < 0:
+            self.order, self.update = world.order(*requests)
+            self.result = world.commit(self.order, requests)
+        else:
+            self.order, self.update = order_of(world, sequence), world.updates[sequence]
+            self.result = result_of(world.decisions[sequence])
         self.outcomes = self.update.outcomes
 
     def alter(self, outcomes: tuple[bytes, ...] | None = None, **changes: Any) -> None:
@@ -112,9 +126,7 @@ def altered_record(role: Role) -> Exhibit:
     for party in (world.ledger, world.auditor):
         party.alter(A, "altered")
     signed = Signed(world, role, world.get("b"), world.get("a"))
-    return signed.exhibit(
-        "read", ("leaf", signed.leaf(1)), ("pin", build.decided_leaf_part(world.decisions[1], 0))
-    )
+    return signed.exhibit("read", ("leaf", signed.leaf(1)), ("pin", build.decided_leaf_part(world.decisions[1], 0)))
 
 
 @for_each_party
@@ -124,9 +136,7 @@ def altered_record_in_a_scan(role: Role) -> Exhibit:
     for party in (world.ledger, world.auditor):
         party.alter(A, "altered")
     signed = Signed(world, role, scan(world))
-    return signed.exhibit(
-        "read", ("leaf", signed.leaf(0)), ("pin", build.decided_leaf_part(world.decisions[1], 0))
-    )
+    return signed.exhibit("read", ("leaf", signed.leaf(0)), ("pin", build.decided_leaf_part(world.decisions[1], 0)))
 
 
 @for_each_party

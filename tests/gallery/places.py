@@ -87,9 +87,7 @@ def commitment() -> Exhibit:
     world = started()
     requests = [world.put("a", 3)]
     order, update = world.order(*requests)
-    result = world.restate(
-        world.commit(order, requests), alter_outcome(update.outcomes, 0, output_hash=ZERO_HASH)
-    )
+    result = world.restate(world.commit(order, requests), alter_outcome(update.outcomes, 0, output_hash=ZERO_HASH))
     signed = world.endorse(result.statement, order, result, update.salt)
     return Exhibit(build.commitment(world.epochs, order, signed), world.epochs, AUDITOR)
 
@@ -113,9 +111,7 @@ def rejected_then_ordered() -> Exhibit:
 @exhibit
 def two_rejections() -> Exhibit:
     world = started()
-    entry = RejectionEntry(
-        envelope_hash=ZERO_HASH, request_id=ZERO_HASH, code="request.bad_signature", final=True
-    )
+    entry = RejectionEntry(envelope_hash=ZERO_HASH, request_id=ZERO_HASH, code="request.bad_signature", final=True)
     batches = [world.reject(entry, as_of=0), world.reject(entry, as_of=1)]
     return Exhibit(build.two_rejections(world.epochs, *batches), world.epochs, AUDITOR)
 
@@ -133,9 +129,7 @@ def _past(role: Role) -> Exhibit:
         earlier, later = build.ledger_part(result_of(world.decisions[1])), build.ledger_part(result)
     else:
         earlier, later = build.auditor_part(world.decisions[1].signed), build.auditor_part(signed)
-    return Exhibit(
-        build.rewritten_past(world.epochs, role, earlier, later, leaf), world.epochs, Culprit(role)
-    )
+    return Exhibit(build.rewritten_past(world.epochs, role, earlier, later, leaf), world.epochs, Culprit(role))
 
 
 @exhibit
