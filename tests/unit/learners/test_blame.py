@@ -10,8 +10,10 @@ from protocol.evidence.kinds import REPLICA, TWO_STATEMENTS
 from protocol.evidence.verdicts import Finding
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import ZERO_HASH
+from protocol.signatures import statement_hash
 from schemas.evidence import Evidence, Part
-from tests.unit.learners.cluster import Corrupting, MemoryViews
+from schemas.piece import Piece
+from tests.unit.learners.cluster import Cluster, Corrupting, MemoryViews
 from tests.unit.learners.judgement import LIAR, altered_outputs, decided
 
 
@@ -57,16 +59,30 @@ def test_part_of_a_block_convicts_nobody() -> None:
     cluster.disperse()
     piece = replace(cluster.pieces(1)[0], slice=b"")
     for first in range(1, 4):
-        part = frame_block([cluster.world.updates[sequence].to_bytes() for sequence in range(first, 4)])
-        evidence = Evidence(
-            format=1,
-            ledger_id=cluster.world.ledger_id,
-            kind=REPLICA,
-            genesis=cluster.epochs.genesis_bytes,
-            configurations=cluster.epochs.signed,
-            parts=(),
-        )
-        parts = (Part("piece", piece.to_bytes()), Part("block", part))
-        data = replace(evidence, parts=parts).to_bytes()
-        verdict = verify_evidence(data, cluster.world.ledger_id, dispersal=BlockEncoder(cluster.epochs))
-        assert verdict.finding is Finding.NOTHING
+        assert judged(cluster, piece, updates_of(cluster, range(first, 4))) is Finding.NOTHING
+
+
+def test_updates_across_two_blocks_convict_nobody() -> None:
+    """As many updates as a block has, ending where none ends: nobody can say what their pieces should be."""
+    cluster = decided(blocks=2)
+    statement = cluster.world.decisions[5].signed
+    header = replace(cluster.block(1).header(LIAR), last_statement_hash=statement_hash(statement.statement))
+    piece = Piece.from_message(cluster.sign_piece(LIAR, header, b"", statement))
+    assert judged(cluster, piece, updates_of(cluster, range(2, 6))) is Finding.NOTHING
+
+
+def updates_of(cluster: Cluster, sequences: range) -> bytes:
+    return frame_block([cluster.world.updates[sequence].to_bytes() for sequence in sequences])
+
+
+def judged(cluster: Cluster, piece: Piece, block: bytes) -> Finding:
+    evidence = Evidence(
+        format=1,
+        ledger_id=cluster.world.ledger_id,
+        kind=REPLICA,
+        genesis=cluster.epochs.genesis_bytes,
+        configurations=cluster.epochs.signed,
+        parts=(Part("piece", piece.to_bytes()), Part("block", block)),
+    )
+    dispersal = BlockEncoder(cluster.epochs)
+    return verify_evidence(evidence.to_bytes(), cluster.world.ledger_id, dispersal=dispersal).finding

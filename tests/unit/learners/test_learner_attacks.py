@@ -43,6 +43,19 @@ def test_a_piece_counts_only_from_its_own_topic_under_its_own_key() -> None:
     assert cluster.evidence() == []
 
 
+def test_another_s_number_under_the_own_key_is_no_vote() -> None:
+    """A5: the number in the body says nothing; a perfect piece 1 under key 2 helps nobody."""
+    cluster = decided(blocks=1)
+    made, last = honest(cluster), cluster.last(0)
+    cluster.publish(cluster.sign_piece(LIAR, made.header(1), made.slices[1], last), pieces_topic(LIAR))
+    cluster.disperse(0, 1)
+    actor = cluster.learn()
+    assert actor.halt is None
+    assert actor.views.position.sequence == -1
+    cluster.disperse(3)
+    learned_all(cluster, actor.run(), 1)
+
+
 def test_a_copied_piece_under_the_own_number_is_a_lie() -> None:
     """A5: bytes and path of piece 1, signed as piece 2."""
     cluster = decided(blocks=1)
