@@ -6,7 +6,7 @@ FLAGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test unit integration run bench simulate lint format lock clean
+.PHONY: help setup browser demo test unit integration run bench simulate lint docs format lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: setup ## style, types and import rules
 	@$(PY) -m ruff check .
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m mypy
+
+docs: setup ## write the pages of docs/ that are generated from tables in the code
+	@$(PY) -m deploy.pages
 
 format: setup ## sort imports and mend what ruff can mend
 	@$(PY) -m ruff check --fix .
