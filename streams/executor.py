@@ -3,9 +3,9 @@
 1. A batch goes to the child as a whole. If the child dies over it, the calls are executed again one by
    one, each over what those before it wrote, in a new child after each death: the calls that kill it even
    so are rejected as `contract.resources`.
-2. A death counts against a call when the child was new and ended itself: out of memory, stack or CPU
-   time. When it had served others before, or was killed from outside, by us after too long a silence or
-   by anybody else, the call is tried again, three times in all.
+2. A death counts against a call when it ran out of its CPU time, or when a new child ran out of memory or
+   stack. When the child had served others before, or was killed from outside, by us after too long a
+   silence or by anybody else, the call is tried again, three times in all.
 3. Bounds are those of the limits times `scale`: 1 for the Auditor, `resources_factor` for the Ledger,
    which so never meets a bound that the Auditor did not meet before anything was ordered.
 4. The child gets a fixed environment, a socket, and nothing else of its parent's; when the parent is
@@ -58,9 +58,7 @@ _ENVIRONMENT = {
     "PYTHONPATH": str(_ROOT),
     "RUST_BACKTRACE": "0",
 }
-_OWN_DEATHS = frozenset(
-    (EXHAUSTED_EXIT, -signal.SIGPROF, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL)
-)
+_OWN_DEATHS = frozenset((EXHAUSTED_EXIT, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL))
 
 Result = Execution | Rejected
 
@@ -111,11 +109,15 @@ class InProcessExecutor:
 
 
 class _ChildDiedError(Exception):
-    """The child ended over a batch."""
+    """The child ended over a batch: with this exit status, negative for a signal."""
 
-    def __init__(self, *, by_itself: bool) -> None:
-        super().__init__()
-        self.by_itself = by_itself
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+    def is_due_to(self, *, new_child: bool) -> bool:
+        """Whether the call that was executed alone is to blame: time is its own, memory may be others'."""
+        return self.status == -signal.SIGPROF or (new_child and self.status in _OWN_DEATHS)
 
 
 class _Child:
@@ -189,7 +191,7 @@ class _Child:
             self._process.wait(timeout=0.5 if self._socket_is_closed() else 0)
         except subprocess.TimeoutExpired:
             self._process.kill()
-        return _ChildDiedError(by_itself=self._process.wait() in _OWN_DEATHS)
+        return _ChildDiedError(self._process.wait())
 
     def _socket_is_closed(self) -> bool:
         try:
@@ -276,7 +278,7 @@ class Executor:
             try:
                 return self._attempt(batch, fetch)[0]
             except _ChildDiedError as death:
-                if death.by_itself and is_new:
+                if death.is_due_to(new_child=is_new):
                     break
         return Rejected(code="contract.resources", final=True)
 
