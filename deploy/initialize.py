@@ -20,7 +20,7 @@ from protocol.hashing import HASH_SIZE, ZERO_HASH
 from protocol.limits import Limits
 from protocol.signatures import configuration_input
 from protocol.signing import Algorithm, SigningKey
-from schemas import epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement
+from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
 from streams.role_directory import RoleConfiguration
@@ -140,7 +140,7 @@ def _configuration(
 
 def accepted_schemas() -> tuple[bytes, ...]:
     """The hash of every schema this version speaks, sorted."""
-    modules = (epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement)
+    modules = (epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement)
     classes = {
         value
         for module in modules

@@ -8,11 +8,11 @@ from typing import Any
 from protocol.errors import ERRORS
 from protocol.hashing import Tag
 from protocol.limits import Limits
-from schemas import epoch, evidence, feed, order, outcome, piece, receipt, rejection, request, statement
+from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement
 from schemas.codec import Message
 from schemas.topics import topic_table, topics_page
 
-_MODULES = (request, order, outcome, statement, receipt, piece, rejection, epoch, evidence, feed)
+_MODULES = (request, order, outcome, statement, receipt, piece, rejection, epoch, evidence, exhibit, feed)
 _FAMILIES = {
     "rejection": "Rejections: the Auditor turned the request away",
     "outcome": "Failed outcomes: both parties signed that the contract failed",
