@@ -95,6 +95,74 @@ class Topic:
         return settings
 
 
+_BETWEEN_REQUESTS_AND_PIECES = (
+    Topic(
+        name=ORDERS,
+        holds="the Auditor's signed order of a batch: which requests, reading and writing which versions",
+        writers=("auditor",),
+        readers=("ledger",),
+        retention_ms=7 * DAY_MS,
+    ),
+    Topic(
+        name=RESULTS,
+        holds="the Ledger's signed statement about a batch, and its outcomes",
+        writers=("ledger",),
+        readers=("auditor",),
+        retention_ms=7 * DAY_MS,
+    ),
+    Topic(
+        name=DECISIONS,
+        holds="a batch with its order, its outcomes and both signatures",
+        writers=("auditor",),
+        readers=("auditor", "ledger", "replica"),
+        flushed=True,
+    ),
+    Topic(
+        name=RECEIPTS,
+        holds="the outcomes of a decided batch with both signatures, for clients",
+        writers=("auditor",),
+        readers=("client",),
+        retention_ms=3 * DAY_MS,
+    ),
+    Topic(
+        name=REJECTIONS,
+        holds="a signed batch of rejections, for clients",
+        writers=("auditor",),
+        readers=("client",),
+        retention_ms=3 * DAY_MS,
+    ),
+    Topic(
+        name=EPOCHS,
+        holds="configurations signed by both parties, and what they say to agree on the next one",
+        writers=_PARTIES,
+        readers=_EVERYBODY,
+        flushed=True,
+    ),
+    Topic(
+        name=EVIDENCE,
+        holds="a proof that some party misbehaved, to be checked by whoever reads it; refusals",
+        writers=("auditor", "ledger", "learner"),
+        readers=_EVERYBODY,
+    ),
+    Topic(
+        name=METRICS,
+        holds="what one process measured, unsigned, once a second",
+        writers=_EVERYBODY,
+        readers=("dashboard",),
+        retention_ms=HOUR_MS,
+        message_bytes_max=MIB,
+    ),
+)
+
+_LEARNED = Topic(
+    name=LEARNED,
+    holds="a verified decision as a learner hands it to its views, in the learner's own trust domain",
+    writers=("learner",),
+    readers=("views", "dashboard"),
+    retention_ms=7 * DAY_MS,
+)
+
+
 def pieces_topic(replica: int) -> str:
     """Name of the topic that replica `replica` (from 0) publishes its pieces on."""
     return f"pieces.{replica}"
@@ -112,90 +180,26 @@ def topic_table(request_partitions: int, replicas: int) -> tuple[Topic, ...]:
     """
     if request_partitions < 1 or replicas < 1:
         raise ValueError("a ledger has at least one partition of requests and one replica")
-    return (
-        Topic(
-            name=REQUESTS,
-            holds="one signed request in its envelope, keyed by its first advisory key, else its entity",
-            writers=("client",),
-            readers=("auditor",),
-            partitions=request_partitions,
-            retention_ms=3 * DAY_MS,
-            message_bytes_max=MIB,
-        ),
-        Topic(
-            name=ORDERS,
-            holds="the Auditor's signed order of a batch: which requests, reading and writing which versions",
-            writers=("auditor",),
-            readers=("ledger",),
-            retention_ms=7 * DAY_MS,
-        ),
-        Topic(
-            name=RESULTS,
-            holds="the Ledger's signed statement about a batch, and its outcomes",
-            writers=("ledger",),
-            readers=("auditor",),
-            retention_ms=7 * DAY_MS,
-        ),
-        Topic(
-            name=DECISIONS,
-            holds="a batch with its order, its outcomes and both signatures",
-            writers=("auditor",),
-            readers=("auditor", "ledger", "replica"),
-            flushed=True,
-        ),
-        Topic(
-            name=RECEIPTS,
-            holds="the outcomes of a decided batch with both signatures, for clients",
-            writers=("auditor",),
-            readers=("client",),
-            retention_ms=3 * DAY_MS,
-        ),
-        Topic(
-            name=REJECTIONS,
-            holds="a signed batch of rejections, for clients",
-            writers=("auditor",),
-            readers=("client",),
-            retention_ms=3 * DAY_MS,
-        ),
-        Topic(
-            name=EPOCHS,
-            holds="configurations signed by both parties, and what they say to agree on the next one",
-            writers=_PARTIES,
-            readers=_EVERYBODY,
-            flushed=True,
-        ),
-        Topic(
-            name=EVIDENCE,
-            holds="a proof that some party misbehaved, to be checked by whoever reads it; refusals",
-            writers=("auditor", "ledger", "learner"),
-            readers=_EVERYBODY,
-        ),
-        Topic(
-            name=METRICS,
-            holds="what one process measured, unsigned, once a second",
-            writers=_EVERYBODY,
-            readers=("dashboard",),
-            retention_ms=HOUR_MS,
-            message_bytes_max=MIB,
-        ),
-        *(
-            Topic(
-                name=pieces_topic(replica),
-                holds=f"replica {replica}'s signed piece of each block",
-                writers=("replica",),
-                readers=("replica", "learner"),
-                flushed=True,
-            )
-            for replica in range(replicas)
-        ),
-        Topic(
-            name=LEARNED,
-            holds="a verified decision as a learner hands it to its views, in the learner's own trust domain",
-            writers=("learner",),
-            readers=("views", "dashboard"),
-            retention_ms=7 * DAY_MS,
-        ),
+    requests = Topic(
+        name=REQUESTS,
+        holds="one signed request in its envelope, keyed by its first advisory key, else its entity",
+        writers=("client",),
+        readers=("auditor",),
+        partitions=request_partitions,
+        retention_ms=3 * DAY_MS,
+        message_bytes_max=MIB,
     )
+    pieces = (
+        Topic(
+            name=pieces_topic(replica),
+            holds=f"replica {replica}'s signed piece of each block",
+            writers=("replica",),
+            readers=("replica", "learner"),
+            flushed=True,
+        )
+        for replica in range(replicas)
+    )
+    return (requests, *_BETWEEN_REQUESTS_AND_PIECES, *pieces, _LEARNED)
 
 
 def checked_prefix(prefix: str) -> str:
@@ -227,7 +231,9 @@ def topics_page(topics: Iterable[Topic]) -> str:
     ]
     for topic in topics:
         kept, writers, readers = _kept(topic.retention_ms), ", ".join(topic.writers), ", ".join(topic.readers)
-        lines.append(f"| `{topic.name}` | {topic.partitions} | {kept} | {writers} | {readers} | {topic.holds} |")
+        lines.append(
+            f"| `{topic.name}` | {topic.partitions} | {kept} | {writers} | {readers} | {topic.holds} |"
+        )
     return "\n".join(lines) + "\n"
 
 
