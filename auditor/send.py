@@ -28,7 +28,7 @@ from schemas.order import Order, OrderHeader
 from schemas.receipt import Receipts
 from schemas.rejection import Rejections, RejectionsHeader
 from schemas.statement import Countersigned, Decision, Statement, Update
-from storage.effects import Note, Outbox, Outgoing, Publish, ReadOutbox, Sign, Signed
+from storage.effects import GuardRead, Note, Outbox, Outgoing, Publish, ReadGuard, ReadOutbox, Sign, Signed
 from storage.machine import Steps
 from storage.ports import OutboxEntry, Place
 
@@ -155,18 +155,40 @@ def decision(update_bytes: bytes, ledger_signature: bytes, epochs: Epochs) -> Un
         return tuple(messages)
 
     return Unsigned(
-        place=Place(
-            "statement",
-            statement.epoch,
-            statement.sequence,
-            statement_hash(update.statement),
-            statement.previous_statement_hash,
-        ),
+        place=statement_place(update.statement),
         inputs=(
             order_input(*place, update.header),
             auditor_endorsement_input(*place, update.statement, update.salt),
         ),
         build=build,
+    )
+
+
+def note_decided(decided: int, window: int) -> Steps:
+    """Note every statement that may be signed again: a guard that was lost takes no older ones once it has a newer one.
+
+    Args:
+        decided: the last sequence decided.
+        window: W; the outbox goes back three times as far at most.
+    """
+    guarded: GuardRead = yield ReadGuard(kind="statement")
+    start = guarded.place.sequence + 1 if guarded.place else max(0, decided - 3 * window)
+    for first in range(start, decided + 1, _PORTION):
+        outbox: Outbox = yield ReadOutbox(kind="order", first=first, last=min(first + _PORTION - 1, decided))
+        if outbox.entries:
+            updates = [Update.from_bytes(entry.message) for entry in outbox.entries]
+            yield Note(places=tuple(statement_place(update.statement) for update in updates))
+
+
+def statement_place(statement_bytes: bytes) -> Place:
+    """The place that a statement takes in the signing guard."""
+    statement = Statement.from_bytes(statement_bytes)
+    return Place(
+        "statement",
+        statement.epoch,
+        statement.sequence,
+        statement_hash(statement_bytes),
+        statement.previous_statement_hash,
     )
 
 
@@ -195,10 +217,15 @@ class RepeatedReceipts:
         self._sent_at_ms: dict[int, int] = {}
 
     def send(self, sequences: set[int], state: OrderState, epochs: Epochs, now_ms: int) -> Steps:
-        """Send the receipts of these sequences again, if they are decided and the outbox still holds them."""
+        """Send the receipts of these sequences again, if they are decided and the outbox still holds them.
+
+        Those that the guard has not got yet are left out: after its loss it is filled from the oldest one on.
+        """
+        guarded: GuardRead = yield ReadGuard(kind="statement")
+        signed = guarded.place.sequence if guarded.place else -1
         self._sent_at_ms = {s: at for s, at in self._sent_at_ms.items() if now_ms - at < SECOND_MS}
         for sequence in sorted(sequences):
-            if sequence <= state.decided and sequence not in self._sent_at_ms:
+            if sequence <= min(state.decided, signed) and sequence not in self._sent_at_ms:
                 self._sent_at_ms[sequence] = now_ms
                 yield from decisions(sequence, sequence, epochs)
 

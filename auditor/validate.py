@@ -135,6 +135,7 @@ class ValidateMachine(Machine):
             state = ValidateState.from_cells(loaded.cells)
             self._held.clear()
             yield Seek(positions=(self._position(state),))
+            yield from send.note_decided(state.decided, self._configuration.window)
             yield from send.decisions(state.delivered + 1, state.decided, self._epochs)
             state = replace(state, delivered=state.decided)
             yield from self._serve(state)
