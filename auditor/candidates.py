@@ -28,7 +28,7 @@ from protocol.signatures import SignatureCheck
 from schemas.errors import MalformedMessageError
 from schemas.request import Envelope
 from storage.effects import Message
-from storage.ports import RequestExpiry
+from storage.ports import BUCKET_MS, RequestExpiry
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,8 +133,13 @@ def drop_untimely(candidates: Candidates, *, ordered_at_ms: int, sequence: int, 
 
 
 def _untimely(request: OpenedRequest, ordered_at_ms: int, sequence: int, limits: Limits) -> str:
+    """Why a request may not be ordered now, empty if it may.
+
+    `request.expired` says that it was not decided before, which the replay guard knows until it drops the bucket.
+    """
     try:
         check_times(request.body, ordered_at_ms, limits)
     except RequestError as error:
-        return error.code
+        forgotten = request.body.expiry_ms // BUCKET_MS < ordered_at_ms // BUCKET_MS
+        return "request.forgotten" if error.code == "request.expired" and forgotten else error.code
     return "request.after_unknown" if request.body.after > sequence else ""

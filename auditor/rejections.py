@@ -21,7 +21,7 @@ from storage.ports import ReplayEntry
 FINALLY_REJECTED = -1
 """Sequence that the replay guard holds for a request that was rejected for good."""
 
-_GUARDED_BY_TIME = frozenset({"request.expired", "request.replayed"})
+_GUARDED_BY_TIME = frozenset({"request.expired", "request.forgotten", "request.replayed"})
 """Final codes that need no entry in the replay guard: time, or the guard itself, turns the request away
 again."""
 

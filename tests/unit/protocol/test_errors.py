@@ -30,8 +30,8 @@ def test_every_row_explains_its_code(row: Explained) -> None:
 def test_the_codes_that_requests_rely_on() -> None:
     """Codes of rejections and outcomes stand in signed messages: they are here, final or not as they were."""
     final = {
-        "request.malformed", "request.wrong_ledger", "request.expired", "request.bad_signature",
-        "request.replayed", "request.too_large", "argument.not_canonical", "entity.unknown",
+        "request.malformed", "request.wrong_ledger", "request.expired", "request.forgotten",
+        "request.bad_signature", "request.replayed", "request.too_large", "argument.not_canonical", "entity.unknown",
         "entity.key_revoked", "contract.unknown", "contract.resources",
     }  # fmt: skip
     retry = {"request.not_yet_valid", "request.too_far_ahead", "request.after_unknown", "busy"}
