@@ -114,7 +114,7 @@ class BatchBuilder:
         positions = dict(state.positions)
         for message in executed.settled:
             positions[message.partition] = (message.offset + 1, message.leader_epoch)
-        after = replace(state, positions=positions)
+        after = replace(state, positions=positions, ordered_at_ms=ordered_at_ms)
         outbox: list[OutboxEntry] = []
         if executed.requests or kind == "empty":
             after, update = self._ordered(after, assembled, ordered_at_ms, kind)
@@ -174,7 +174,6 @@ class BatchBuilder:
             state,
             head=state.head.advance(statement),
             order_hash=order_hash(header_bytes),
-            ordered_at_ms=ordered_at_ms,
         )
         return after, update.to_bytes()
 

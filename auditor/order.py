@@ -73,6 +73,7 @@ class OrderMachine(Machine):
         self._pending: tuple[Message, ...] = ()
         self._silence_ms = self._limits.resend_first_ms
         self._moved_at_ms = 0
+        self._grown_at_ms = 0
 
     def run(self) -> Steps:
         """Load, send again what is undecided, serve; and from the start whenever the store refuses a call."""
@@ -104,7 +105,7 @@ class OrderMachine(Machine):
 
     def _serve(self, state: OrderState) -> Steps:
         """Order batch after batch until the store refuses a call."""
-        self._moved_at_ms = self.now_ms
+        self._moved_at_ms = self._grown_at_ms = self.now_ms
         while True:
             before = state
             if state.sequence - state.decided >= self._configuration.window:
@@ -142,6 +143,10 @@ class OrderMachine(Machine):
     def _half_full(self, state: OrderState) -> bool:
         return (state.sequence + 1) % self._configuration.block_updates != 0
 
+    def _filling_is_due(self, state: OrderState) -> bool:
+        """Whether a block has been half full for too long, whatever may have been rejected meanwhile."""
+        return self._half_full(state) and self.now_ms - self._grown_at_ms >= self._limits.block_half_full_ms
+
     def _send_when_silent(self, before: OrderState, state: OrderState) -> Steps:
         """Send undecided orders again when nothing was decided for a while, and then ever more rarely."""
         if state.decided != before.decided or state.decided == state.sequence:
@@ -157,10 +162,7 @@ class OrderMachine(Machine):
         fetched: Fetched = yield Fetch(keys=candidates.records(), replay=candidates.replay(), cells=("decided",))
         state = state.with_decided(fetched.cells)
         ordered_at_ms = max(self.now_ms, state.ordered_at_ms)
-        if not messages:
-            if self._half_full(state) and ordered_at_ms - state.ordered_at_ms >= self._limits.block_half_full_ms:
-                nothing = ExecutedBatch(settled=(), candidates=candidates, scans=())
-                return (yield from self._commit(state, nothing, ordered_at_ms, "empty"))
+        if not messages and not self._filling_is_due(state):
             return state
         duplicates = self._drop_replayed(candidates, fetched)
         yield from self._authenticate(candidates, fetched)
@@ -174,7 +176,8 @@ class OrderMachine(Machine):
         batch.sort(executed.results[:fit], state.sequence + 1)
         for envelope_bytes, code in candidates.unauthenticated[: self._allowed(candidates)]:
             candidates.rejections.add_unauthenticated(envelope_bytes, code)
-        after = yield from self._commit(state, batch, ordered_at_ms, "normal")
+        kind: Kind = "empty" if not batch.requests and self._filling_is_due(state) else "normal"
+        after = yield from self._commit(state, batch, ordered_at_ms, kind)
         if after is not None and duplicates:
             yield from self._repeated.send(duplicates, after, self._epochs, self.now_ms)
         return after
@@ -244,6 +247,8 @@ class OrderMachine(Machine):
         if isinstance(answer, Refused):
             yield Report(metrics={f"refused_{answer.reason}": 1})
             return None
+        if batch.state.sequence > state.sequence:
+            self._grown_at_ms = self.now_ms
         yield from send.send_entries(batch.call.outbox_put, self._epochs)
         yield Report(metrics=_measures(batch, executed, ordered_at_ms))
         return replace(batch.state, replay_entries=answer.replay_entries)

@@ -23,7 +23,7 @@ class OrderState:
         store_id: random bytes made when the store was created; the epoch's configuration names it.
         head: the Auditor's own journal, up to the last batch it ordered.
         order_hash: of the last order, zero before the first.
-        ordered_at_ms: of the last order; it never falls.
+        ordered_at_ms: by which the last batch was judged, ordered or only rejected; it never falls.
         positions: next offset and last leader epoch, per partition of `requests`.
         rejection_number: of the last rejection batch of this epoch, -1 before the first.
         rejection_hash: of its header.
