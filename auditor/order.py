@@ -91,13 +91,13 @@ class OrderMachine(Machine):
 
     def _load(self) -> Generator[Effect, Any, OrderState]:
         """The store's state, once it is certain that this process may order with it."""
+        guarded: GuardRead = yield ReadGuard(kind="order")  # before the store, which may go on meanwhile
         loaded: Loaded = yield Load()
         state = OrderState.from_cells(loaded.cells, loaded.replay_entries)
         if state.stopped:
             yield Halt(code="evidence.raised", text=state.stopped)
         if state.epoch != self._configuration.epoch or state.store_id != self._configuration.auditor_store_id:
             yield Halt(code="epoch.needed", text="the epoch's configuration names another store")
-        guarded: GuardRead = yield ReadGuard(kind="order")
         if guarded.place and (guarded.place.epoch, guarded.place.sequence) > (state.epoch, state.sequence):
             text = f"order {guarded.place.sequence} was signed, the store ends at {state.sequence}"
             yield Halt(code="epoch.needed", text=text)
