@@ -44,6 +44,8 @@ REFUSED = {
     "length": ("#" * 65536 + END, "longer than"),
     "computed constant": ("A = 'a' * 1000000000" + END, "top level"),
     "computed default": ("def f(a = [0] * 1000000000):\n  return a" + END, "top level"),
+    "computed default in braces": ("def f(a = {'k': [0] * 1000000000}):\n  return a" + END, "top level"),
+    "negated constant": ("A = 1\nB = -A" + END, "top level"),
     "call at the top": ("A = list(range(1000000000))" + END, "top level"),
     "comprehension at the top": ("A = [i for i in 'abc']" + END, "top level"),
     "sum at the top": ("A = 'a' + 'b'" + END, "top level"),
