@@ -50,7 +50,6 @@ replica.fetch.max.bytes=9437184
 # One node.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
-offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=1
