@@ -19,7 +19,7 @@ from protocol.signatures import SignatureCheck
 from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
 from schemas.leaves import envelope_of
-from schemas.outcome import Outcome
+from schemas.slices import OutcomeSlices
 
 _PREFIX = "entity/"
 _INFIX = "/key/"
@@ -65,11 +65,10 @@ class ClientKeys:
         """
         found: dict[SignatureCheck, None] = {}
         try:
-            for update, _ in followed:
+            for update, _, outcomes in followed:
                 values = iter(update.values)
-                for entry, body in zip(update.entries, update.outcomes, strict=True):
+                for entry, outcome in zip(update.entries, outcomes, strict=True):
                     request = open_request(envelope_of(entry), self._ledger_id, self._limits)
-                    outcome = Outcome.from_bytes(body)
                     if outcome.request_id != request.request_id:
                         raise UpdateError("an outcome is not its entry's")
                     found[request.signature_check(self._key_of(request))] = None
@@ -89,9 +88,9 @@ class ClientKeys:
         except (KeyError, TypeError, ValueError, NotCanonicalError) as error:
             raise UpdateError(f"{name} is no key") from error
 
-    def _follow_writes(self, outcome: Outcome, values: Iterator[bytes]) -> None:
-        for write in outcome.writes:
-            self._follow_write(write.namespace, write.key, next(values))
+    def _follow_writes(self, outcome: OutcomeSlices, values: Iterator[bytes]) -> None:
+        for namespace, key, *_ in outcome.writes:
+            self._follow_write(namespace.decode(), key.decode(), next(values))
 
     def _follow_write(self, namespace: str, key: str, value: bytes) -> None:
         if namespace == SYS and key.startswith(_PREFIX) and _INFIX in key:

@@ -7,6 +7,7 @@ from learners.updates import UpdateError, check_content, unsigned_parts
 from protocol.configuration import Epochs
 from protocol.journal import Head, JournalError
 from schemas.errors import MalformedMessageError
+from schemas.slices import OutcomeSlices
 from schemas.statement import Statement, Update
 
 
@@ -15,6 +16,7 @@ class FollowedUpdate(NamedTuple):
 
     update: Update
     statement: Statement
+    outcomes: tuple[OutcomeSlices, ...]
 
 
 def follow(head: Head, bodies: Sequence[bytes], epochs: Epochs) -> tuple[list[FollowedUpdate], Head]:
@@ -31,7 +33,7 @@ def follow(head: Head, bodies: Sequence[bytes], epochs: Epochs) -> tuple[list[Fo
             head.check_follows(checked.statement)
         except (MalformedMessageError, JournalError) as error:
             raise UpdateError(f"after sequence {head.sequence}: {error}") from error
-        check_content(update, checked.statement, checked.header)
+        outcomes = check_content(update, checked.statement, checked.header)
         head = head.advance(update.statement)
-        followed.append(FollowedUpdate(update, checked.statement))
+        followed.append(FollowedUpdate(update, checked.statement, outcomes))
     return followed, head

@@ -313,8 +313,8 @@ class LearnerMachine(Machine):
             MalformedMessageError: the rows' reader finds parts that do not fit; then both parties lied.
         """
         place, known, root = decoded.place, decoded.known, decoded.known.dispersal.root
-        for update, statement in decoded.followed:
-            message = self._rows.add(update, statement, self.now_ms)
+        for update, statement, outcomes in decoded.followed:
+            message = self._rows.add(update, statement, self.now_ms, outcomes)
             if self._feed:
                 self._learned.append(message)
         self._rows.end_block(

@@ -45,13 +45,20 @@ class RowGatherer:
         self._blocks: list[BlockRow] = []
         self._bytes = 0
 
-    def add(self, update: Update, statement: Statement, learned_at_ms: int) -> bytes:
+    def add(
+        self,
+        update: Update,
+        statement: Statement,
+        learned_at_ms: int,
+        outcomes: Sequence[OutcomeSlices] | None = None,
+    ) -> bytes:
         """Gather the rows of one verified update.
 
         Args:
             update: the next of the journal.
             statement: the one in it.
             learned_at_ms: now, for the feed.
+            outcomes: the update's, where they were sliced already.
 
         Returns:
             The framed `Learned` message of this update.
@@ -62,10 +69,10 @@ class RowGatherer:
         self._bytes += sum(sum(map(len, part)) for part in (update.entries, update.outputs, update.values))
         values = iter(update.values)
         learned = []
-        parts = zip(update.entries, update.outcomes, update.outputs, strict=True)
         try:
-            for index, (entry, body, output) in enumerate(parts):
-                outcome = slice_outcome(body)
+            sliced = [slice_outcome(body) for body in update.outcomes] if outcomes is None else outcomes
+            parts = zip(update.entries, sliced, update.outputs, strict=True)
+            for index, (entry, outcome, output) in enumerate(parts):
                 written = [next(values) for _ in outcome.writes]
                 self._add_outcome(statement, index, outcome, slice_argument(entry), output, written)
                 learned.append(join_learned_request(outcome, written))
@@ -86,7 +93,7 @@ class RowGatherer:
         output: bytes,
         values: Sequence[bytes],
     ) -> None:
-        request_id, entity, contract, contract_version, status, code, fail_text, writes, _ = outcome
+        request_id, entity, contract, contract_version, status, code, fail_text, _, writes, _ = outcome
         sequence = statement.sequence
         at_ms = statement.ordered_at_ms
         self._requests.append(
@@ -105,7 +112,8 @@ class RowGatherer:
                 output,
             )
         )
-        for (namespace, key, version, deleted, record_hash, _), value in zip(writes, values, strict=True):
+        for write, value in zip(writes, values, strict=True):
+            namespace, key, version, deleted, record_hash, _, _ = write
             shown = None if deleted else value
             self._versions.append(
                 (namespace, key, version, deleted, shown, record_hash, sequence, index, request_id)

@@ -1,7 +1,8 @@
 """Cuts single fields out of the bytes of outcomes and entries, and joins them to the change feed's messages.
 
-A learner shows a few fields of every outcome it has verified. Decoding an outcome and its entry whole takes a
-hundred microseconds, walking over what is not wanted takes five. So:
+A replica checks outputs and values against the hashes in every outcome, and a learner shows a few fields of it.
+Decoding an outcome and its entry whole takes a hundred microseconds, walking over what is not wanted takes five.
+So:
 
 1. Only bytes that somebody has verified may come here: they are known to be in the one valid form, and are
    not encoded again to prove it. Other bytes raise `MalformedMessageError` or give other fields, no more.
@@ -11,7 +12,7 @@ hundred microseconds, walking over what is not wanted takes five. So:
 Source: Apache Avro 1.12 specification, "Binary encoding".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from schemas.errors import MalformedMessageError
@@ -23,13 +24,18 @@ _BYTES = tuple(bytes((value,)) for value in range(0x80))
 _STATUS: tuple[Literal["ok", "failed"], ...] = ("ok", "failed")
 
 
-WriteSlices = tuple[bytes, bytes, int, bool, bytes, bytes]
-"""A record version an outcome wrote: namespace, key, version, deleted, record_hash, and all before the hash
-as encoded. A plain tuple, because thousands are made a second."""
+WriteSlices = tuple[bytes, bytes, int, bool, bytes, bytes, bytes]
+"""A record version an outcome wrote: namespace, key, version, deleted, record_hash, the record_hash of the
+version before as the outcome's reads have it (empty if they have not), and all before the hash as encoded. A
+plain tuple, because thousands are made a second."""
 
 
 class OutcomeSlices(NamedTuple):
-    """The fields of an outcome that views show; `learned` are those of the change feed, as encoded."""
+    """The fields of an outcome that views show, and the hash that pins its output.
+
+    Attributes:
+        learned: the fields of the change feed, as encoded.
+    """
 
     request_id: bytes
     entity: bytes
@@ -38,12 +44,13 @@ class OutcomeSlices(NamedTuple):
     status: Literal["ok", "failed"]
     code: bytes
     fail_text: bytes
+    output_hash: bytes
     writes: tuple[WriteSlices, ...]
     learned: bytes
 
 
 def slice_outcome(body: bytes) -> OutcomeSlices:
-    """The fields of a verified `Outcome` that views show.
+    """The fields of a verified `Outcome` that are checked and shown.
 
     Raises:
         MalformedMessageError: the bytes end early, or go on.
@@ -61,14 +68,26 @@ def slice_outcome(body: bytes) -> OutcomeSlices:
         code, end = _text(body, start + 1)
         learned += body[start:end]
         fail_text, end = _text(body, end)
-        end = _skip_reads(body, end + _HASH)  # output_hash
+        output_hash = body[end : end + _HASH]
+        read_hashes, end = _read_hashes(body, end + _HASH)
         end = _skip_scans(body, end)
-        writes, end = _writes(body, end)
+        writes, end = _writes(body, end, read_hashes)
     except IndexError as error:
         raise MalformedMessageError("outcome: the bytes end early") from error
     if end != len(body):
         raise MalformedMessageError("outcome: the bytes do not end where it ends")
-    return OutcomeSlices(request_id, entity, contract, contract_version, status, code, fail_text, writes, learned)
+    return OutcomeSlices(
+        request_id,
+        entity,
+        contract,
+        contract_version,
+        status,
+        code,
+        fail_text,
+        output_hash,
+        writes,
+        learned,
+    )
 
 
 def slice_argument(entry: bytes) -> bytes:
@@ -173,16 +192,22 @@ def _length(body: bytes, at: int) -> tuple[int, int]:
     return length, at
 
 
-def _skip_reads(body: bytes, at: int) -> int:
-    """Walk over the array of an outcome's `ReadPin`s. Written out, as this is half of all the work."""
+def _read_hashes(body: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
+    """The hash of each of an outcome's `ReadPin`s by its namespace and key as encoded, and where they end.
+
+    Written out, as this is half of all the work.
+    """
+    hashes: dict[bytes, bytes] = {}
     count, at = _length(body, at)
     if not count:
-        return at
+        return hashes, at
     for _ in range(count):
+        start = at
         length = body[at]  # namespace
         at = at + 1 + (length >> 1) if length <= 0x7F else _skip_text(body, at)
         length = body[at]  # key
         at = at + 1 + (length >> 1) if length <= 0x7F else _skip_text(body, at)
+        place = body[start:at]
         while body[at] > 0x7F:  # version
             at += 1
         at += 1
@@ -191,8 +216,10 @@ def _skip_reads(body: bytes, at: int) -> int:
         at += 1
         while body[at] > 0x7F:  # index of its writer
             at += 1
-        at += 1 + _HASH
-    return at + 1
+        at += 1
+        hashes[place] = body[at : at + _HASH]
+        at += _HASH
+    return hashes, at + 1
 
 
 def _skip_scans(body: bytes, at: int) -> int:
@@ -211,7 +238,9 @@ def _skip_scans(body: bytes, at: int) -> int:
     return at + 1
 
 
-def _writes(body: bytes, at: int) -> tuple[tuple[WriteSlices, ...], int]:
+def _writes(
+    body: bytes, at: int, read_hashes: Mapping[bytes, bytes]
+) -> tuple[tuple[WriteSlices, ...], int]:
     """The array of an outcome's `WritePin`s, and where it ends."""
     count, at = _length(body, at)
     if not count:
@@ -221,11 +250,13 @@ def _writes(body: bytes, at: int) -> tuple[tuple[WriteSlices, ...], int]:
         start = at
         namespace, at = _text(body, at)
         key, at = _text(body, at)
+        previous_hash = read_hashes.get(body[start:at], b"")
         version, at = _integer(body, at)
         deleted = body[at] == 1
         at += 1
         hash_end = at + _HASH
-        writes.append((namespace, key, version, deleted, body[at:hash_end], body[start:at]))
+        written = namespace, key, version, deleted, body[at:hash_end], previous_hash, body[start:at]
+        writes.append(written)
         at = hash_end
     return tuple(writes), at + 1
 

@@ -86,10 +86,10 @@ def test_outcomes_of_other_requests_are_refused() -> None:
     world = World()
     world.decide(world.put("x", 1), world.put("y", 2))
     (only,) = followed(world)
-    for field in ("entries", "outcomes"):
-        swapped = replace(only.update, **{field: getattr(only.update, field)[::-1]})
+    entries = replace(only.update, entries=only.update.entries[::-1])
+    for other in (only._replace(update=entries), only._replace(outcomes=only.outcomes[::-1])):
         with pytest.raises(UpdateError):
-            ClientKeys.of_genesis(world.epochs).checks([only._replace(update=swapped)])
+            ClientKeys.of_genesis(world.epochs).checks([other])
 
 
 def test_a_request_that_cannot_be_read_is_refused() -> None:

@@ -2,13 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.updates import UpdateError, check_attachments, check_content, unsigned_parts, update_bytes
+from learners.updates import UpdateError, check_content, unsigned_parts, update_bytes
+from protocol import merkle
 from protocol.countersigned import check_parts
 from protocol.hashing import ZERO_HASH, tagged
 from protocol.records import RecordKey, record_hash
@@ -66,10 +68,34 @@ def columns(made: list[tuple[bytes, bytes, list[bytes]]]) -> tuple[list[bytes], 
     return [row[0] for row in made], [row[1] for row in made], [value for row in made for value in row[2]]
 
 
+@cache
+def decided(*requests: int) -> tuple[World, Decision]:
+    world = World()
+    return world, world.decide(*(world.put(f"key {number}", number) for number in requests))
+
+
+def check(ledger_id: bytes, bodies: list[bytes], outputs: list[bytes], attached: list[bytes]) -> None:
+    """Check what two parties signed that agree on anything."""
+    world, decision = decided()
+    checked = check_parts(decision.signed, world.epochs)
+    statement = replace(
+        checked.statement, ledger_id=ledger_id, count=len(bodies), outcomes_root=merkle.root(bodies)
+    )
+    header = replace(checked.header, count=len(bodies), entries_root=merkle.root(bodies))
+    content = replace(
+        decision,
+        entries=tuple(bodies),
+        outcomes=tuple(bodies),
+        outputs=tuple(outputs),
+        values=tuple(attached),
+    )
+    check_content(content, statement, header)
+
+
 @given(made=st.lists(outcomes(), max_size=3))
 def test_what_honest_parties_attach_passes(made: list[tuple[bytes, bytes, list[bytes]]]) -> None:
     """Names, numbers and values of every length, scans, deletions, nothing at all."""
-    check_attachments(LEDGER, *columns(made))
+    check(LEDGER, *columns(made))
 
 
 @given(made=st.lists(outcomes(), min_size=1, max_size=3), data=st.data())
@@ -100,7 +126,7 @@ def test_nothing_else_passes(made: list[tuple[bytes, bytes, list[bytes]]], data:
         case _:
             outputs[0] += b"x"
     with pytest.raises(UpdateError):
-        check_attachments(ledger_id, bodies, outputs, attached)
+        check(ledger_id, bodies, outputs, attached)
 
 
 @given(made=outcomes(), data=st.data())
@@ -113,15 +139,10 @@ def test_outcomes_of_no_party_raise_only_the_one_error(
     end = data.draw(st.integers(start, len(body)))
     hostile = body[:start] + data.draw(st.binary(max_size=12)) + body[end:]
     with suppress(UpdateError):
-        check_attachments(LEDGER, [hostile], [output], attached)
+        check(LEDGER, [hostile], [output], attached)
     for rubbish in (data.draw(st.binary(max_size=80)), b"\xff" * 40, b"\xfe" * 90):
         with pytest.raises(UpdateError):
-            check_attachments(LEDGER, [rubbish], [b"no output of this"], [b"x"])
-
-
-def decided(*requests: int) -> tuple[World, Decision]:
-    world = World()
-    return world, world.decide(*(world.put(f"key {number}", number) for number in requests))
+            check(LEDGER, [rubbish], [b"no output of this"], [b"x"])
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
