@@ -117,9 +117,7 @@ def record_part(key: RecordKey, record: Record) -> bytes:
 
 def order_of(decision: Decision) -> Order:
     """The order in a decision."""
-    return Order(
-        header=decision.signed.header, entries=decision.entries, signature=decision.signed.order_signature
-    )
+    return Order(header=decision.signed.header, entries=decision.entries, signature=decision.signed.order_signature)
 
 
 # --- Files ---
@@ -127,9 +125,7 @@ def order_of(decision: Decision) -> Order:
 
 def two_orders(epochs: Epochs, first: Order, second: Order) -> Evidence:
     """Two orders of the Auditor for one place."""
-    return make_evidence(
-        epochs, kinds.TWO_ORDERS, [("order", order_part(order)) for order in (first, second)]
-    )
+    return make_evidence(epochs, kinds.TWO_ORDERS, [("order", order_part(order)) for order in (first, second)])
 
 
 def two_ledger_statements(epochs: Epochs, first: Result, second: Result) -> Evidence:
@@ -213,9 +209,7 @@ def above_cut(epochs: Epochs, signer: Role, statement: bytes) -> Evidence:
     return make_evidence(epochs, kinds.ABOVE_CUT, [("statement", statement)], signer)
 
 
-def refusal(
-    order: Order, code: str, entry_index: int, evidence: Evidence
-) -> tuple[Refusal, tuple[bytes, ...]]:
+def refusal(order: Order, code: str, entry_index: int, evidence: Evidence) -> tuple[Refusal, tuple[bytes, ...]]:
     """What the Ledger signs to refuse an order, and the attachments that prove its code."""
     attachment = evidence.to_bytes()
     signed = Refusal(

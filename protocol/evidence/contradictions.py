@@ -46,8 +46,9 @@ def versions_read(entry: Entry) -> Iterator[VersionRead]:
 
 
 def name_of(key: RecordKey) -> str:
-    """A record's name, for explanations."""
-    return f"{key.namespace}/{key.key}"
+    """A record's name, for explanations: whoever reads them on a terminal must not be at the mercy of a key."""
+    name = f"{key.namespace}/{key.key}"
+    return name if name.isprintable() else ascii(name)
 
 
 def covers(scan: ScanVersions, key: RecordKey) -> bool:
@@ -78,9 +79,7 @@ def judge_stale_read(case: Case) -> Proven:
     if stale is None:
         raise NothingProvenError("every version read is as new as what was written")
     key, version = stale
-    return Proven(
-        AUDITOR, f"{_named(shown)} does not see version {version} of {name_of(key)}, written by {by}"
-    )
+    return Proven(AUDITOR, f"{_named(shown)} does not see version {version} of {name_of(key)}, written by {by}")
 
 
 def _find_stale(entry: Entry, written: Iterable[tuple[RecordKey, int]]) -> tuple[RecordKey, int] | None:
@@ -107,9 +106,7 @@ def judge_second_writer(case: Case) -> Proven:
         written = dict.fromkeys(genesis_of(case.epochs.genesis, case.ledger_id), 1)
     for key, version in writes.items():
         if version <= written.get(key, version - 1):
-            return Proven(
-                AUDITOR, f"{_named(shown)} writes version {version} of {name_of(key)}, which was there"
-            )
+            return Proven(AUDITOR, f"{_named(shown)} writes version {version} of {name_of(key)}, which was there")
     raise NothingProvenError("no version has two writers")
 
 

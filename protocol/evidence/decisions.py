@@ -103,9 +103,7 @@ def _record(ledger_id: bytes, outcome: Outcome, write: WritePin, value: bytes) -
     for read in outcome.reads:
         if (read.namespace, read.key, read.version) == (write.namespace, write.key, write.version - 1):
             previous_hash = read.record_hash
-    hashed = record_hash(
-        ledger_id, key, write.version, write.deleted, value, outcome.request_id, previous_hash
-    )
+    hashed = record_hash(ledger_id, key, write.version, write.deleted, value, outcome.request_id, previous_hash)
     if hashed != write.record_hash:
         raise NothingProvenError(
             f"the value of version {write.version} of {name_of(key)} is not the one that was signed"

@@ -237,9 +237,7 @@ class Dispute:
         return records
 
 
-def open_dispute(
-    epochs: Epochs, own: Update, result: Result, verify: VerifySignature = verify_signature
-) -> Dispute:
+def open_dispute(epochs: Epochs, own: Update, result: Result, verify: VerifySignature = verify_signature) -> Dispute:
     """See what the Ledger's result about the Auditor's own order could be evidence of.
 
     Args:

@@ -32,9 +32,7 @@ def judge_malformed_entry(case: Case) -> Proven:
     shown = show_entry(case, case.part("entry"))
     try:
         if shown.entry.index != shown.index:
-            return Proven(
-                AUDITOR, f"entry {shown.index} of order {shown.place[0]} says it is {shown.entry.index}"
-            )
+            return Proven(AUDITOR, f"entry {shown.index} of order {shown.place[0]} says it is {shown.entry.index}")
         open_entry_request(case, shown)
     except (MalformedMessageError, RequestError) as error:
         return Proven(AUDITOR, f"entry {shown.index} of order {shown.place[0]} is none: {error}")
@@ -84,9 +82,7 @@ def judge_client(case: Case) -> Proven:
         if any(read.version == 0 for read in reads):
             return Proven(AUDITOR, f"{named} is of {body.entity}, who had no key {body.key_version}")
     record = _key_record(case, where)
-    if (record.version, (record.writer_sequence, record.writer_index)) not in [
-        (r.version, r.writer) for r in reads
-    ]:
+    if (record.version, (record.writer_sequence, record.writer_index)) not in [(r.version, r.writer) for r in reads]:
         raise NothingProvenError("the entry does not read this version of the key")
     key = _active_key(record)
     if key is None:

@@ -120,9 +120,7 @@ def _repeat(case: Case, entry: ShownEntry, own_pins: tuple[ShownOutcome, ...]) -
     return Repeated(entry_of(request, result).to_bytes(), outcome_of(request, result).to_bytes())
 
 
-def _execute(
-    case: Case, entry: ShownEntry, request: OpenedRequest, prestate: Prestate
-) -> Execution | Rejected:
+def _execute(case: Case, entry: ShownEntry, request: OpenedRequest, prestate: Prestate) -> Execution | Rejected:
     header = entry.order.header
     engine = case.engine
     if engine is None:
@@ -140,8 +138,12 @@ def _execute(
     )
     try:
         results = engine.execute(batch, prestate, widened(case.limits(header.epoch)))
+    except CannotJudgeError:
+        raise
     except DamagedRecordError as error:
         raise NothingProvenError(f"the records shown do not do: {error}") from error
+    except Exception as error:  # an engine is somebody else's code, and what it runs is a stranger's
+        raise CannotJudgeError(f"the engine broke down: {type(error).__name__}") from error
     if prestate.incomplete:
         raise NothingProvenError("an older version that the contract read is not shown")
     if len(results) != 1:

@@ -122,9 +122,7 @@ def _signed_order(case: Case, header_bytes: bytes, signature: bytes, *, may_be_v
     if not may_be_void:
         case.require_place(header.epoch, header.sequence)
     case.configuration(header.epoch)
-    case.authenticate(
-        AUDITOR, header.epoch, order_input(case.ledger_id, header.epoch, header_bytes), signature
-    )
+    case.authenticate(AUDITOR, header.epoch, order_input(case.ledger_id, header.epoch, header_bytes), signature)
     return ShownOrder(header=header, order_hash=order_hash(header_bytes))
 
 
@@ -228,7 +226,5 @@ def _signed_rejections(case: Case, header_bytes: bytes, signature: bytes) -> Sho
     if header.ledger_id != case.ledger_id:
         raise NothingProvenError("a part is of another ledger", "evidence.ledger")
     case.configuration(header.epoch)
-    case.authenticate(
-        AUDITOR, header.epoch, rejections_input(case.ledger_id, header.epoch, header_bytes), signature
-    )
+    case.authenticate(AUDITOR, header.epoch, rejections_input(case.ledger_id, header.epoch, header_bytes), signature)
     return ShownRejections(header=header, header_hash=tagged("rejections", header_bytes))

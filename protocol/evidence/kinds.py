@@ -92,9 +92,7 @@ def _leaves(signer: Role) -> Iterable[Row]:
 def _rest() -> Iterable[Row]:
     """Every other kind but false accusation."""
     yield Row(TWO_ORDERS, "", ("2 * order",), signed_twice.judge_two_orders)
-    yield Row(
-        TWO_STATEMENTS, "auditor", ("2 * auditor statement",), signed_twice.judge_two_auditor_statements
-    )
+    yield Row(TWO_STATEMENTS, "auditor", ("2 * auditor statement",), signed_twice.judge_two_auditor_statements)
     yield Row(TWO_STATEMENTS, "ledger", ("2 * ledger statement",), signed_twice.judge_two_ledger_statements)
     yield Row(UNSIGNED_ORDER, "", ("ledger statement",), signed_twice.judge_unsigned_order)
     both = ("entry", "ledger statement", "ledger leaf", "auditor statement", "auditor leaf")

@@ -91,8 +91,7 @@ def has_versions(outcome: Outcome, entry: Entry) -> bool:
     """Whether an outcome reads, scans and writes the versions of its entry."""
     reads = tuple(ReadVersion(*read[:5]) for read in outcome.reads)
     scans = tuple(
-        ScanVersions(*scan[:6], rows=tuple(RowVersion(*row[:4]) for row in scan.rows))
-        for scan in outcome.scans
+        ScanVersions(*scan[:6], rows=tuple(RowVersion(*row[:4]) for row in scan.rows)) for scan in outcome.scans
     )
     writes = tuple(WriteVersion(*write[:4]) for write in outcome.writes)
     return (reads, scans, writes) == (entry.reads, entry.scans, entry.writes)
@@ -123,9 +122,7 @@ def judge_read(case: Case, signer: Role) -> Proven:
     if altered is None:
         raise NothingProvenError("every hash read is that of its pin")
     where = f"{altered.namespace}/{altered.key}"
-    text = (
-        f"{_named(leaf)} read version {altered.version} of {where} with another hash than it was written with"
-    )
+    text = f"{_named(leaf)} read version {altered.version} of {where} with another hash than it was written with"
     return Proven(shown.signer, text)
 
 
@@ -147,11 +144,7 @@ def _altered_since_genesis(case: Case, reads: tuple[ReadPin, ...]) -> ReadPin | 
         if read.version == 0 and read.record_hash != ZERO_HASH:
             return read
         initial = genesis.get(RecordKey(read.namespace, read.key))
-        if (
-            initial
-            and (read.version, read.writer_sequence) == (1, -1)
-            and read.record_hash != initial.record_hash
-        ):
+        if initial and (read.version, read.writer_sequence) == (1, -1) and read.record_hash != initial.record_hash:
             return read
     return None
 

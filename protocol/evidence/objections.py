@@ -187,8 +187,7 @@ class Objector:
     def _overlooked(self, entry: Entry, read: VersionRead) -> bool:
         """Whether a scan of the entry should have seen this record and did not."""
         return read.version > 0 and any(
-            covers(scan, read.key) and all(row.key != read.key.key for row in scan.rows)
-            for scan in entry.scans
+            covers(scan, read.key) and all(row.key != read.key.key for row in scan.rows) for scan in entry.scans
         )
 
     def _stale(self, index: int, mine: VersionRead) -> Objection:
@@ -242,9 +241,7 @@ class Objector:
             pins = [("pin", self._pin(read, decisions)) for read in first_of.values()]
             return [self._entry(index), *records, *pins]
 
-        return self._objection(
-            "order.versions", index, parts, needed_decisions={read.writer[0] for read in pinned}
-        )
+        return self._objection("order.versions", index, parts, needed_decisions={read.writer[0] for read in pinned})
 
     def _pinned(self, read: VersionRead, decisions: Decisions) -> bytes:
         decision = decision_at(decisions, read.writer[0])

@@ -17,9 +17,7 @@ def hash_of_write(leaf: ShownOutcome, key: RecordKey, version: int) -> bytes:
     Raises:
         NothingProvenError: it wrote no such version.
     """
-    hashes = [
-        w.record_hash for w in leaf.outcome.writes if (w.namespace, w.key, w.version) == (*key, version)
-    ]
+    hashes = [w.record_hash for w in leaf.outcome.writes if (w.namespace, w.key, w.version) == (*key, version)]
     if len(hashes) != 1:
         written = f"version {version} of {key.namespace}/{key.key}"
         raise NothingProvenError(f"leaf {leaf.index} of sequence {leaf.sequence} did not write {written}")

@@ -133,9 +133,7 @@ def _pinned(
     if pin is None or record is None:
         raise NothingProvenError(f"version {read.version} of {name_of(read.key)} is not shown with its pin")
     if hash_of_write(pin, read.key, read.version) != record.record_hash:
-        raise NothingProvenError(
-            f"version {read.version} of {name_of(read.key)} is not shown as it was written"
-        )
+        raise NothingProvenError(f"version {read.version} of {name_of(read.key)} is not shown as it was written")
     return record._replace(writer_sequence=pin.sequence, writer_index=pin.index)
 
 

@@ -56,17 +56,11 @@ def _is_about(attachment: bytes, refusal: Refusal) -> bool:
     try:
         evidence = Evidence.from_bytes(attachment)
         headers = {SignedLeaf.from_bytes(part.data).header for part in evidence.parts if part.name == "entry"}
-        headers |= {
-            SignedHeader.from_bytes(part.data).header for part in evidence.parts if part.name == "order"
-        }
+        headers |= {SignedHeader.from_bytes(part.data).header for part in evidence.parts if part.name == "order"}
     except MalformedMessageError:
         return False
     claims = [part.data for part in evidence.parts if part.name == "claim"]
-    return (
-        evidence.kind == ORDER_CONTRADICTION
-        and claims == [refusal.code.encode()]
-        and refusal.header in headers
-    )
+    return evidence.kind == ORDER_CONTRADICTION and claims == [refusal.code.encode()] and refusal.header in headers
 
 
 def _false(header: OrderHeader, reason: str) -> Proven:

@@ -20,9 +20,7 @@ def judge_replica(case: Case) -> Proven:
     case.require_ledger(claimed.ledger_id, claimed.format)
     configuration = case.configuration(claimed.epoch)
     replica = Culprit("replica", claimed.piece_index)
-    case.authenticate(
-        replica, claimed.epoch, piece_input(case.ledger_id, claimed.epoch, piece.header), piece.signature
-    )
+    case.authenticate(replica, claimed.epoch, piece_input(case.ledger_id, claimed.epoch, piece.header), piece.signature)
     last = open_countersigned(case, piece.last)
     if last.statement_hash != claimed.last_statement_hash or last.statement.epoch != claimed.epoch:
         raise NothingProvenError("the piece does not name this statement as its block's last")

@@ -66,9 +66,7 @@ def judge_two_ledger_statements(case: Case) -> Proven:
 
 
 def _two_statements(case: Case, signer: Role) -> tuple[ShownStatement, ShownStatement]:
-    first, second = (
-        open_statement(case, data, signer, may_be_void=True) for data in case.parts(f"{signer} statement")
-    )
+    first, second = (open_statement(case, data, signer, may_be_void=True) for data in case.parts(f"{signer} statement"))
     if (first.statement.epoch, first.statement.sequence) != (
         second.statement.epoch,
         second.statement.sequence,
@@ -93,9 +91,7 @@ def judge_unsigned_order(case: Case) -> Proven:
     shown = show_statement(case, "ledger statement", "ledger")
     if _order_signature_verifies(case, shown):
         raise NothingProvenError("the order signature verifies")
-    return Proven(
-        LEDGER, f"it endorsed an order that the Auditor did not sign, sequence {shown.statement.sequence}"
-    )
+    return Proven(LEDGER, f"it endorsed an order that the Auditor did not sign, sequence {shown.statement.sequence}")
 
 
 def judge_commitment(case: Case) -> Proven:
@@ -106,9 +102,7 @@ def judge_commitment(case: Case) -> Proven:
         raise NothingProvenError("the statement is about another order")
     if commitment(shown.salt, shown.statement.outcomes_root) == order.header.commitment:
         raise NothingProvenError("the commitment opens")
-    return Proven(
-        AUDITOR, f"its result at sequence {order.header.sequence} is not the one its order committed to"
-    )
+    return Proven(AUDITOR, f"its result at sequence {order.header.sequence} is not the one its order committed to")
 
 
 def judge_rewritten_past(case: Case, signer: Role) -> Proven:
@@ -122,9 +116,7 @@ def judge_rewritten_past(case: Case, signer: Role) -> Proven:
     merkle.verify_path(shown.leaf, shown.index, size, shown.path, later.statement.journal_root)
     if shown.leaf == earlier.statement_hash:
         raise NothingProvenError("the journal holds this very statement")
-    return Proven(
-        later.signer, f"its journal at sequence {size} holds another statement {shown.index} than it signed"
-    )
+    return Proven(later.signer, f"its journal at sequence {size} holds another statement {shown.index} than it signed")
 
 
 def judge_above_cut(case: Case, signer: Role) -> Proven:

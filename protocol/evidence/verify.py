@@ -46,7 +46,7 @@ def verify_evidence(
     try:
         case, evidence = _open(data, trusted_ledger_id, engine, dispersal, known, verify)
         claim, names = _claim_of(evidence)
-        row = find_row(_ROWS, evidence.kind, claim, names)
+        row = find_row(ROWS, evidence.kind, claim, names)
         proven = row.judge(case)
     except CannotJudgeError as error:
         return Verdict(finding=Finding.CANNOT_JUDGE, explanation=error.detail)
@@ -99,9 +99,8 @@ def _text(error: CountersignError | MalformedMessageError) -> str:
 
 
 def _judge_attachment(case: Case, attachment: bytes) -> Verdict:
-    return verify_evidence(
-        attachment, case.ledger_id, case.engine, dispersal=case.dispersal, verify=case.verify
-    )
+    return verify_evidence(attachment, case.ledger_id, case.engine, dispersal=case.dispersal, verify=case.verify)
 
 
-_ROWS = table(lambda case: judge_refusal(case, _judge_attachment))
+ROWS = table(lambda case: judge_refusal(case, _judge_attachment))
+"""The table of kinds."""

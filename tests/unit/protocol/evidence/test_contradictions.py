@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.evidence import build
+from protocol.evidence.contradictions import name_of
 from protocol.evidence.verdicts import Finding
 from protocol.hashing import tagged
 from schemas.order import Entry, Order
@@ -68,6 +69,22 @@ def test_a_key_may_be_revoked_in_the_batch_that_uses_it() -> None:
     world.decide(use, world.request("sys.key.revoke", {"entity": "bob", "key_version": 1}))
     used, revoked = (entry(order_of(world, 3), index) for index in (0, 1))
     assert verdict_on(world, "order.stale_read", ("entry", used), ("earlier", revoked)) is Finding.NOTHING
+
+
+def test_a_second_version_is_no_second_writer() -> None:
+    """Whoever writes the next version, or another record, writes nothing twice."""
+    world = started()
+    first, other, second = (entry(order_of(world, sequence), index) for sequence, index in ((0, 0), (0, 1), (1, 0)))
+    for earlier in (first, other):
+        parts = ("entry", second), ("earlier", earlier)
+        assert verdict_on(world, "order.second_writer", *parts) is Finding.NOTHING
+    assert verdict_on(world, "order.second_writer", ("entry", first)) is Finding.NOTHING
+
+
+def test_explanations_are_printable() -> None:
+    """A key may hold what confuses a terminal."""
+    assert name_of(A) == "object/a"
+    assert name_of(A._replace(key="\u202e")) == "'object/\\u202e'"
 
 
 def test_a_true_writer() -> None:

@@ -176,21 +176,28 @@ def test_an_entry_that_lies_convicts_the_auditor_first() -> None:
 class OtherEngine:
     """An engine that is not the epoch's, or breaks down."""
 
-    def __init__(self, version: str = "", answers: bytes = b"", fails: bool = False) -> None:
+    def __init__(self, version: str = "", answers: bytes = b"", fails: Exception | None = None) -> None:
         self.version = version or engine().version
         self.answers = answers or engine().answers
         self._fails = fails
 
     def execute(self, batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
         if self._fails:
-            raise CannotJudgeError("it broke down")
+            raise self._fails
         return (Rejected(code="contract.resources", final=True),)
 
 
 @pytest.mark.parametrize(
     "other",
-    [None, OtherEngine(version="another"), OtherEngine(answers=bytes(32)), OtherEngine(fails=True), OtherEngine()],
-    ids=["none", "another version", "other answers", "breaks down", "exhausted"],
+    [
+        None,
+        OtherEngine(version="another"),
+        OtherEngine(answers=bytes(32)),
+        OtherEngine(fails=CannotJudgeError("exhausted")),
+        OtherEngine(fails=KeyError("owner")),
+        OtherEngine(),
+    ],
+    ids=["none", "another version", "other answers", "exhausted", "breaks down", "rejects"],
 )
 def test_another_engine_cannot_judge(other: OtherEngine | None) -> None:
     """A verifier that cannot repeat the execution judges nobody."""

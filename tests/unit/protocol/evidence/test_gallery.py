@@ -5,7 +5,7 @@ import pytest
 from protocol.evidence.kinds import REPLICA, find_row
 from protocol.evidence.local_engine import LocalEngine
 from protocol.evidence.verdicts import Verdict
-from protocol.evidence.verify import _ROWS, verify_evidence
+from protocol.evidence.verify import ROWS, verify_evidence
 from tests.gallery import GALLERY, Exhibit
 
 ENGINE = LocalEngine()
@@ -33,7 +33,7 @@ def test_every_row_has_a_misdeed() -> None:
         evidence = make().evidence
         claims = [part.data.decode() for part in evidence.parts if part.name == "claim"]
         names = [part.name for part in evidence.parts if part.name != "claim"]
-        row = find_row(_ROWS, evidence.kind, claims[0] if claims else "", names)
+        row = find_row(ROWS, evidence.kind, claims[0] if claims else "", names)
         shown.add((row.kind, row.claim, row.parts))
-    table = {(row.kind, row.claim, row.parts) for row in _ROWS if row.kind != REPLICA}
+    table = {(row.kind, row.claim, row.parts) for row in ROWS if row.kind != REPLICA}
     assert table - shown == set()
