@@ -109,7 +109,7 @@ class RowGatherer:
                 fail_text,
                 at_ms,
                 argument,
-                output,
+                output or None,
             )
         )
         for write, value in zip(writes, values, strict=True):

@@ -310,7 +310,8 @@ class DuckDbViews:
             try:
                 self._connection.execute(f"INSERT INTO {table} FROM batch")
             finally:
-                self._connection.unregister("batch")
+                with suppress(duckdb.Error):  # refused in a transaction that failed: the first error says why
+                    self._connection.unregister("batch")
 
     def _merge(self) -> None:
         for statement in _MERGE:

@@ -6,7 +6,7 @@ Rules:
    gap and repeats nothing.
 2. Batches follow each other: the first block of one begins right behind the last sequence of the one before.
 3. Text is UTF-8 and values are canonical JSON, both as bytes: they come out of bytes that were verified.
-   `None` is the value of a deleted record.
+   `None` is the value of a deleted record, and the output of a request that failed.
 4. The current version of a record is its greatest.
 
 Rows are plain tuples in the order of their columns, because tens of thousands are made a second.
@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 from protocol.errors import CountersignError
 
-RequestRow = tuple[bytes, int, int, bytes, bytes, int, str, bytes, bytes, int, bytes, bytes]
+RequestRow = tuple[bytes, int, int, bytes, bytes, int, str, bytes, bytes, int, bytes, bytes | None]
 REQUEST_COLUMNS = (
     "request_id",
     "sequence",

@@ -72,14 +72,14 @@ def outcome(index: int, *writes: WritePin, **fields: Any) -> bytes:
     ).to_bytes()
 
 
-def update(outcomes: list[bytes], values: list[bytes]) -> Update:
+def update(outcomes: list[bytes], values: list[bytes], outputs: tuple[bytes, ...] | None = None) -> Update:
     return Update(
         statement=b"",
         header=b"",
         salt=ZERO_HASH,
         entries=tuple(entry(b'{"n":%d}' % n) for n in range(len(outcomes))),
         outcomes=tuple(outcomes),
-        outputs=tuple(b"%d" % n for n in range(len(outcomes))),
+        outputs=tuple(b"%d" % n for n in range(len(outcomes))) if outputs is None else outputs,
         values=tuple(values),
     )
 
@@ -101,7 +101,7 @@ def test_an_update_becomes_rows_and_a_message() -> None:
         outcome(0, PUT, DELETE),
         outcome(1, status="failed", code="contract.failed", fail_text="no money"),
     ]
-    message = gatherer.add(update(outcomes, [b'"x"', b""]), statement(5, 2), learned_at_ms=9)
+    message = gatherer.add(update(outcomes, [b'"x"', b""], (b"0", b"")), statement(5, 2), learned_at_ms=9)
     gatherer.end_block(block(5))
     rows = gatherer.take()
     assert [dict(zip(REQUEST_COLUMNS, row, strict=True)) for row in rows.requests] == [
@@ -117,11 +117,11 @@ def test_an_update_becomes_rows_and_a_message() -> None:
             "fail_text": fail_text,
             "ordered_at_ms": 1_790_000_000_000,
             "argument": b'{"n":%d}' % index,
-            "output": b"%d" % index,
+            "output": output,
         }
-        for index, status, code, fail_text in (
-            (0, "ok", b"", b""),
-            (1, "failed", b"contract.failed", b"no money"),
+        for index, status, code, fail_text, output in (
+            (0, "ok", b"", b"", b"0"),
+            (1, "failed", b"contract.failed", b"no money", None),
         )
     ]
     place = {"namespace": b"object", "sequence": 5, "index": 0, "request_id": bytes(32)}

@@ -19,6 +19,22 @@ from tests.reference.views import PlainViews
 
 ROOT = Path(__file__).parents[3]
 
+CRASHER = """
+import os, sys
+from pathlib import Path
+from storage.duckdb_views import DuckDbViews
+from tests.reference.view_batches import LEDGER_ID, Batches
+views = DuckDbViews(Path(sys.argv[1]), LEDGER_ID, merge_versions=2)
+batches = Batches()
+views.append(*batches.of([[[[("a", b"1")]]]]))
+inner = getattr(views, sys.argv[2])
+def crash(*arguments):
+    inner(*arguments)
+    os._exit(9)
+setattr(views, sys.argv[2], crash)
+views.append(*batches.of([[[[("a", b"2")], [("b", b"2")]]]]))
+"""
+
 APPENDER = """
 import sys
 from pathlib import Path
@@ -75,6 +91,7 @@ def test_a_batch_that_fails_leaves_nothing(views: DuckDbViews) -> None:
     with pytest.raises(ViewsError) as caught:
         views.append(broken, position)
     assert caught.value.code == "views.failed"
+    assert "Malformed JSON" in caught.value.detail  # the first error, not what came of it
     assert views.position() == before
     assert views.query("SELECT (SELECT count(*) FROM requests), (SELECT count(*) FROM blocks)").rows == (
         (1, 1),
@@ -152,6 +169,22 @@ def test_a_killed_learner_goes_on_without_gap_or_repetition(path: Path) -> None:
         )
         counts = views.query("SELECT (SELECT count(*) FROM history), (SELECT count(*) FROM requests)").rows
         assert counts == ((len(plain.history), len(plain.requests)),)
+    finally:
+        views.close()
+
+
+@pytest.mark.parametrize("step", ["_insert", "_merge"])
+def test_a_crash_inside_an_append_leaves_nothing_of_it(path: Path, step: str) -> None:
+    """Rows without their position, or the reverse, would be repeated or missing after the start."""
+    child = subprocess.run([sys.executable, "-c", CRASHER, str(path), step], cwd=ROOT, check=False)
+    assert child.returncode == 9
+    views = DuckDbViews(path, LEDGER_ID)
+    try:
+        assert views.position().sequence == 0
+        assert views.query("SELECT key, version FROM history").rows == (("a", 1),)
+        assert views.query("SELECT key, version FROM records").rows == (("a", 1),)
+        assert views.query("SELECT count(*) FROM requests").rows == ((1,),)
+        assert views.query("SELECT count(*) FROM blocks").rows == ((1,),)
     finally:
         views.close()
 
