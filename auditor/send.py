@@ -9,9 +9,9 @@ Rules:
 """
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from auditor.state import OrderState
 from protocol.configuration import Epochs
@@ -28,7 +28,7 @@ from schemas.order import Order, OrderHeader
 from schemas.receipt import Receipts
 from schemas.rejection import Rejections, RejectionsHeader
 from schemas.statement import Countersigned, Decision, Statement, Update
-from storage.effects import GuardRead, Note, Outbox, Outgoing, Publish, ReadGuard, ReadOutbox, Sign, Signed
+from storage.effects import Effect, GuardRead, Note, Outbox, Outgoing, Publish, ReadGuard, ReadOutbox, Sign, Signed
 from storage.machine import Steps
 from storage.ports import OutboxEntry, Place
 
@@ -60,15 +60,22 @@ class Unsigned(NamedTuple):
 
 def send(unsigned: Sequence[Unsigned]) -> Steps:
     """Note, sign and send, all at once."""
+    outgoing = yield from sign(unsigned)
+    if outgoing:
+        yield Publish(messages=outgoing)
+
+
+def sign(unsigned: Sequence[Unsigned]) -> Generator[Effect, Any, tuple[Outgoing, ...]]:
+    """Note and sign; what is to be sent."""
     if not unsigned:
-        return
+        return ()
     yield Note(places=tuple(message.place for message in unsigned))
     signed: Signed = yield Sign(messages=tuple(data for message in unsigned for data in message.inputs))
     signatures = iter(signed.signatures)
     outgoing: list[Outgoing] = []
     for message in unsigned:
         outgoing += message.build([next(signatures) for _ in message.inputs])
-    yield Publish(messages=tuple(outgoing))
+    return tuple(outgoing)
 
 
 def send_entries(entries: Sequence[OutboxEntry], epochs: Epochs) -> Steps:
@@ -195,17 +202,18 @@ def statement_place(statement_bytes: bytes) -> Place:
 def decisions(first: int, last: int, epochs: Epochs) -> Steps:
     """Send decisions and their receipts again, as far back as the outbox holds them."""
     for start in range(first, last + 1, _PORTION):
-        end = min(start + _PORTION - 1, last)
-        updates: Outbox = yield ReadOutbox(kind="order", first=start, last=end)
-        endorsements: Outbox = yield ReadOutbox(kind="decision", first=start, last=end)
-        endorsed = {entry.number: entry.message for entry in endorsements.entries}
-        yield from send(
-            [
-                decision(entry.message, endorsed[entry.number], epochs)
-                for entry in updates.entries
-                if entry.number in endorsed
-            ]
-        )
+        messages = yield from decision_messages(start, min(start + _PORTION - 1, last), epochs)
+        if messages:
+            yield Publish(messages=messages)
+
+
+def decision_messages(first: int, last: int, epochs: Epochs) -> Generator[Effect, Any, tuple[Outgoing, ...]]:
+    """Decisions and their receipts as they are sent, those that the outbox holds; few at once."""
+    updates: Outbox = yield ReadOutbox(kind="order", first=first, last=last)
+    endorsements: Outbox = yield ReadOutbox(kind="decision", first=first, last=last)
+    endorsed = {entry.number: entry.message for entry in endorsements.entries}
+    present = [entry for entry in updates.entries if entry.number in endorsed]
+    return (yield from sign([decision(entry.message, endorsed[entry.number], epochs) for entry in present]))
 
 
 class RepeatedReceipts:

@@ -17,12 +17,13 @@ from typing import Any, Self
 
 from auditor import send
 from auditor.accuse import Accuser
+from auditor.heal import DecisionHealer
 from auditor.state import read_sequence, write_sequence
 from protocol import merkle
 from protocol.configuration import Epochs
 from protocol.signatures import SignatureCheck, ledger_endorsement_input, order_input
 from schemas.errors import MalformedMessageError
-from schemas.statement import DecisionHead, Result, Statement, Update
+from schemas.statement import Result, Statement, Update
 from storage.effects import (
     FIRST_OFFSET,
     Applied,
@@ -35,7 +36,6 @@ from storage.effects import (
     Outbox,
     Position,
     ReadOutbox,
-    ReadTail,
     Receive,
     Received,
     Refused,
@@ -49,8 +49,6 @@ from storage.ports import OutboxEntry, OutboxTrim, StoreCall
 
 RESULTS = "results"
 _RECEIVED_AT_ONCE = 8
-_TAIL = 16
-"""Newest messages of `decisions` looked at to see whether the broker lost some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +118,7 @@ class ValidateMachine(Machine):
         self._configuration = epochs.latest
         self._limits = epochs.limits
         self._accuser = Accuser(epochs)
+        self._healer = DecisionHealer(epochs)
         self._held: dict[int, HeldResult] = {}
         self._silence_ms = self._limits.resend_first_ms
         self._moved_at_ms = 0
@@ -158,16 +157,17 @@ class ValidateMachine(Machine):
             validated = yield from self._validate(state)
             if validated is None:
                 return
+            yield from self._healer.answer(self.now_ms)
             if validated.decided != state.decided:
                 self._silence_ms, self._moved_at_ms = self._limits.resend_first_ms, self.now_ms
             elif self.now_ms - self._moved_at_ms >= self._silence_ms:
-                yield from self._heal_tail(validated)
+                yield from self._healer.look(validated.decided)
                 self._silence_ms = min(2 * self._silence_ms, self._limits.resend_longest_ms)
                 self._moved_at_ms = self.now_ms
             state = validated
 
     def _hold(self, state: ValidateState, message: Message) -> Steps:
-        """Keep a result that may be validated now or soon; drop the rest."""
+        """Keep a result that may be validated now or soon; one that is decided asks for its decision."""
         try:
             result = Result.from_message(message.value or b"")
             statement = Statement.from_bytes(result.statement)
@@ -175,13 +175,16 @@ class ValidateMachine(Machine):
             yield Report(metrics={"skipped": 1})
             return
         ahead = statement.sequence - state.decided
-        if statement.epoch != self._configuration.epoch or not 0 < ahead <= self._configuration.window:
+        window = self._configuration.window
+        if statement.epoch != self._configuration.epoch or not -2 * window < ahead <= window:
             return
         held = HeldResult(message=message, result=result, statement=statement)
-        if (yield from self._authentic(held)):
+        if not (yield from self._authentic(held)):
+            yield Report(metrics={"skipped": 1})
+        elif ahead > 0:
             self._held.setdefault(statement.sequence, held)
         else:
-            yield Report(metrics={"skipped": 1})
+            self._healer.ask(statement.sequence)
 
     def _authentic(self, held: HeldResult) -> Generator[Effect, Any, bool]:
         """Whether the Ledger endorsed this result."""
@@ -276,23 +279,3 @@ class ValidateMachine(Machine):
         if isinstance(answer, Applied):
             yield from send.evidence(accusation.evidence)
         yield Halt(code="evidence.raised", text=accusation.text)
-
-    def _heal_tail(self, state: ValidateState) -> Steps:
-        """Send decisions again that the broker had and lost."""
-        if state.decided < 0:
-            return
-        tail: Received = yield ReadTail(topic="decisions", count=_TAIL)
-        newest = max((_sequence_of(message) for message in tail.messages), default=-1)
-        if newest < state.decided:
-            yield Report(metrics={"alarm_tail_lost": 1})
-            first = max(newest + 1, state.decided - 2 * self._configuration.window, 0)
-            yield from send.decisions(first, state.decided, self._epochs)
-
-
-def _sequence_of(message: Message) -> int:
-    """The sequence that a message on `decisions` claims, -1 if it is none."""
-    try:
-        head = DecisionHead.of_decision(message.value or b"")
-        return Statement.from_bytes(head.signed.statement).sequence
-    except MalformedMessageError:
-        return -1
