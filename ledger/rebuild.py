@@ -92,14 +92,15 @@ class RebuildMachine(Machine):
         """The last sequence rebuilt, None if the store refused a call."""
         loaded: Loaded = yield Load()
         state = CommitState.from_cells(loaded.cells)
-        tail: Received = yield ReadTail(topic="decisions", count=1)
-        end = max((message.offset for message in tail.messages), default=-1)
+        end = yield from self._end_of_log()
         yield Seek(positions=(Position("decisions", 0, *state.decisions),))
         read = -1
         while read < end:
             received: Received = yield Receive(
                 topics=("decisions",), max_messages=_RECEIVED_AT_ONCE, wait_ms=self._limits.resend_first_ms
             )
+            if not received.messages:
+                end = yield from self._end_of_log()  # it may have lost its tail meanwhile
             for message in received.messages:
                 read = message.offset
                 after = yield from self._load_message(state, message)
@@ -108,6 +109,11 @@ class RebuildMachine(Machine):
                 state = after
             yield Report(metrics={"gauge_rebuilt": state.sequence})
         return state.sequence
+
+    def _end_of_log(self) -> Generator[Effect, Any, int]:
+        """Offset of the newest decision, -1 if there is none."""
+        tail: Received = yield ReadTail(topic="decisions", count=1)
+        return max((message.offset for message in tail.messages), default=-1)
 
     def _load_message(self, state: CommitState, message: Message) -> Generator[Effect, Any, CommitState | None]:
         """The state after a message; None if the store refused."""
