@@ -12,13 +12,21 @@ Rules:
    accuses nobody.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ledger import send
 from ledger.decisions import HeldDecision, hold_decision
-from ledger.orders import Contradiction, HeldOrder, OpenedOrder, check_header, hold_order, open_order
+from ledger.orders import (
+    Contradiction,
+    HeldOrder,
+    OpenedOrder,
+    check_header,
+    hold_decided_order,
+    hold_order,
+    open_order,
+)
 from ledger.refuse import Refuser
 from ledger.state import CommitState
 from protocol.batches import AssembledBatch, assemble
@@ -135,7 +143,7 @@ class CommitMachine(Machine):
 
     def _hold_authentic(self, state: CommitState, messages: Sequence[Message]) -> Steps:
         """Keep the orders and decisions that are for now or soon and bear the Auditor's signature."""
-        parsed = [held for held in (self._parse(state, message) for message in messages) if held]
+        parsed = [held for message in messages for held in self._parse(state, message)]
         if not parsed:
             return
         verified: Verified = yield Verify(checks=tuple(held.signature_check(self._epochs) for held in parsed))
@@ -149,18 +157,23 @@ class CommitMachine(Machine):
         if not all(verified.valid):
             yield Report(metrics={"skipped": verified.valid.count(False)})
 
-    def _parse(self, state: CommitState, message: Message) -> HeldOrder | HeldDecision | None:
-        """An order or a decision that may be needed; note when an order is sent again because its result
-        is missing.
-        """
+    def _parse(self, state: CommitState, message: Message) -> Iterator[HeldOrder | HeldDecision]:
+        """Orders and decisions that may be needed; note when an order is sent again because its result is missing."""
         window = self._configuration.window
         if message.topic == "decisions":
             decision = hold_decision(message, self._epochs)
-            return decision if decision and 0 < decision.statement.sequence - state.verified <= 2 * window else None
-        order = hold_order(message, self._epochs)
-        if order and state.verified < order.header.sequence <= state.sequence:
-            self._asked_again = True
-        return order if order and 0 < order.header.sequence - state.sequence <= window else None
+            if decision is None or not 0 < decision.statement.sequence - state.verified <= 2 * window:
+                return
+            yield decision
+            order = None
+            if decision.statement.sequence > state.sequence:
+                order = hold_decided_order(message, self._epochs)
+        else:
+            order = hold_order(message, self._epochs)
+            if order and state.verified < order.header.sequence <= state.sequence:
+                self._asked_again = True
+        if order and 0 < order.header.sequence - state.sequence <= window:
+            yield order
 
     def _may_commit(self, state: CommitState, held: HeldOrder) -> bool:
         in_time = held.header.ordered_at_ms <= self.now_ms + self._configuration.skew_ms
@@ -307,7 +320,7 @@ class CommitMachine(Machine):
             head=state.head.advance(statement),
             order_hash=order_hash(held.order.header),
             ordered_at_ms=header.ordered_at_ms,
-            orders=(held.message.offset + 1, held.message.leader_epoch),
+            orders=(held.message.offset + 1, held.message.leader_epoch) if held.message else state.orders,
         )
         outbox = OutboxEntry("result", header.sequence, result.to_bytes())
         ordered = OutboxEntry("order", header.sequence, held.order.to_bytes())

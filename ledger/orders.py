@@ -16,15 +16,20 @@ from protocol.signatures import SignatureCheck, order_input
 from schemas.errors import MalformedMessageError
 from schemas.leaves import envelope_of
 from schemas.order import Order, OrderHeader
+from schemas.statement import Decision
 from storage.effects import Message
 from storage.ports import RequestExpiry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOrder:
-    """An order that parses, with the message it came in."""
+    """An order that parses.
 
-    message: Message
+    Attributes:
+        message: of the topic `orders`; None if it was taken from a decision.
+    """
+
+    message: Message | None
     order: Order
     header: OrderHeader
 
@@ -74,6 +79,25 @@ def hold_order(message: Message, epochs: Epochs) -> HeldOrder | None:
     """
     try:
         order = Order.from_message(message.value or b"")
+    except MalformedMessageError:
+        return None
+    return _hold(order, message, epochs)
+
+
+def hold_decided_order(message: Message, epochs: Epochs) -> HeldOrder | None:
+    """The order in a message on `decisions`, for a Ledger that lost what it had made of it: nobody sends an order
+    again once it is decided. Nothing of it is authentic yet.
+    """
+    try:
+        decision = Decision.from_message(message.value or b"")
+    except MalformedMessageError:
+        return None
+    signed = decision.signed
+    return _hold(Order(header=signed.header, entries=decision.entries, signature=signed.order_signature), None, epochs)
+
+
+def _hold(order: Order, message: Message | None, epochs: Epochs) -> HeldOrder | None:
+    try:
         header = OrderHeader.from_bytes(order.header)
     except MalformedMessageError:
         return None
