@@ -1,0 +1,158 @@
+"""The command line on a real ledger: every command does what its help says, and says no with a code and an exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+
+class CommandLine:
+    """Runs `countersign` in one home, as a user would."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command; the result as it was."""
+        environment = {**os.environ, "COUNTERSIGN_HOME": str(self.home), "COLUMNS": "160", "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            [sys.executable, "-m", "deploy.cli", *arguments],
+            input=stdin,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def json(self, *arguments: str, code: int = 0, stdin: str = "") -> Any:
+        """Run a command with --json; the object on its last line."""
+        done = self.run(*arguments, "--json", stdin=stdin)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """A ledger that is up, made by the command itself."""
+    command = CommandLine(tmp_path_factory.mktemp("ledger"))
+    done = command.run("up", "--json")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield command
+    finally:
+        assert command.run("down").returncode == 0
+
+
+def test_a_write_is_read_back_and_its_receipt_holds(command: CommandLine) -> None:
+    """execute, get, history and receipt verify agree on what both parties signed."""
+    first = command.json("execute", "object.put", '{"key":"color","value":"blue"}')
+    second = command.json("execute", "object.put", "-", stdin='{"key":"color","value":"red"}')
+    assert second["sequence"] > first["sequence"]
+    assert command.json("get", "color")["output"] == "red"
+    assert len(command.json("history", "color", "--limit", "5")["output"]) == 2
+    verified = command.json("receipt", "verify", first["receipt"])
+    assert (verified["valid"], verified["request_id"]) == (True, first["request_id"])
+
+
+def test_a_receipt_of_another_ledger_or_with_a_changed_byte_is_refused(command: CommandLine) -> None:
+    """Exit code 5, with the code of the step that failed."""
+    receipt = Path(command.json("execute", "object.put", '{"key":"k","value":1}')["receipt"])
+    other = command.json("receipt", "verify", str(receipt), "--ledger-id", "00" * 32, code=5)
+    assert other["error"] == "genesis.untrusted"
+    data = bytearray(receipt.read_bytes())
+    data[len(data) // 2] ^= 1
+    receipt.write_bytes(data)
+    assert command.json("receipt", "verify", str(receipt), code=5)["error"]
+
+
+def test_entities_register_rotate_and_lose_keys(command: CommandLine) -> None:
+    """A new entity signs with its key; after a rotation with the next; a revoked one is turned away."""
+    command.json("entity", "register", "alice")
+    assert command.json("execute", "object.put", '{"key":"a","value":1}', "--as", "alice")["status"] == "ok"
+    assert command.json("entity", "rotate", "alice")["key_version"] == 2
+    assert command.json("execute", "object.put", '{"key":"a","value":2}', "--as", "alice")["status"] == "ok"
+    command.json("entity", "revoke", "alice", "2")
+    refused = command.json("execute", "object.put", '{"key":"a","value":3}', "--as", "alice", code=3)
+    assert refused["error"] == "entity.key_revoked"
+
+
+def test_a_contract_is_registered_and_called(command: CommandLine, tmp_path: Path) -> None:
+    """Its own namespace, its source through the pipeline, a failure with its text."""
+    source = tmp_path / "count.star"
+    source.write_text(
+        "def execute(argument):\n"
+        '    n = (get("counters", argument) or 0) + 1\n'
+        "    if n > 2:\n"
+        '        fail("enough")\n'
+        '    put("counters", argument, n)\n'
+        "    return n\n"
+    )
+    command.json("contract", "namespace", "counters")
+    command.json("contract", "register", "count", str(source))
+    assert [command.json("execute", "count", '"x"')["output"] for _ in range(2)] == [1, 2]
+    failed = command.json("execute", "count", '"x"', code=3)
+    assert (failed["status"], failed["code"], failed["text"]) == ("failed", "contract.failed", "enough")
+
+
+def test_the_learner_is_asked_and_only_asked(command: CommandLine) -> None:
+    """A SELECT is answered up to the sequence it is to wait for; anything else is refused."""
+    written = command.json("execute", "object.put", '{"key":"sql","value":7}')
+    query = "SELECT value FROM records WHERE namespace = 'object' AND key = 'sql'"
+    answer = command.json("sql", query, "--wait-for", str(written["sequence"]))
+    assert answer["rows"] == [["7"]]
+    assert command.json("sql", "DROP TABLE records", code=4)["error"] == "sql.not_select"
+    assert command.json("sql", "SELECT * FROM read_csv('/etc/passwd')", code=4)["error"].startswith("sql.")
+
+
+def test_status_shows_every_process_and_a_second_up_says_so(command: CommandLine) -> None:
+    """All processes run, nothing is found, and `up` does not start anything twice."""
+    status = command.json("status")
+    names = {process["name"] for process in status["processes"] if process["pid"]}
+    assert {"kafka", "auditor", "ledger", "replica-0", "replica-3", "learner"} <= names
+    assert status["halted"] == []
+    assert command.json("evidence", "list")["evidence"] == []
+    assert command.json("up", code=4)["error"] == "stack.running"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [
+        (("execute", "nosuch", "{}"), 3, "contract.unknown"),
+        (("execute", "object.put", '{"key":1.5}'), 4, "argument.not_canonical"),
+        (("execute", "object.put", "{nonsense"), 4, "argument.not_canonical"),
+        (("execute", "object.put", "{}", "--as", "nobody"), 4, "config.invalid"),
+        (("receipt", "verify", "/no/such/file"), 4, "config.invalid"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    command: CommandLine, arguments: tuple[str, ...], code: int, error: str
+) -> None:
+    """Each with its stable code and its exit code."""
+    assert command.json(*arguments, code=code)["error"] == error
+
+
+def test_without_a_ledger_commands_say_how_to_make_one(tmp_path: Path) -> None:
+    """In an empty home."""
+    empty = CommandLine(tmp_path / "empty")
+    assert empty.json("status", code=4)["error"] == "config.missing"
+    assert "countersign init" in empty.run("status").stdout
+
+
+def test_every_command_has_an_example() -> None:
+    """`--help` of each command shows one."""
+    command = CommandLine(Path("/nonexistent"))
+    names = ["init", "up", "down", "status", "execute", "get", "history", "sql", "demo", "bench", "simulate"]
+    groups = [["entity", "register"], ["entity", "rotate"], ["entity", "revoke"], ["contract", "register"]]
+    groups += [["contract", "namespace"], ["receipt", "verify"], ["evidence", "list"], ["evidence", "verify"]]
+    for words in [[name] for name in names] + groups:
+        assert "Example:" in command.run(*words, "--help").stdout, words
