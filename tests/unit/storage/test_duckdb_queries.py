@@ -250,6 +250,14 @@ def test_a_select_reaches_nothing_but_the_views(views: DuckDbViews, sql: str, as
     assert_unharmed(views)
 
 
+@pytest.mark.parametrize("kind", ["DELETE FROM", "INSERT INTO", "UPDATE"])
+def test_a_write_inside_a_select_is_seen_before_it_runs(views: DuckDbViews, kind: str) -> None:
+    """Not only at the read-only transaction."""
+    rest = {"DELETE FROM": "", "INSERT INTO": "SELECT 1, '', 1", "UPDATE": "SET sequence = 0"}[kind]
+    with pytest.raises(QueryError, match="inside a query"):
+        views.query(f"WITH c AS ({kind} store.position {rest} RETURNING 1) FROM c")
+
+
 @pytest.mark.parametrize("sql", SECOND_LINE)
 def test_the_engine_refuses_what_a_guard_let_pass(
     views: DuckDbViews, monkeypatch: pytest.MonkeyPatch, sql: str

@@ -27,6 +27,7 @@ class SlowViews:
     def __init__(self) -> None:
         self.sequence = 0
         self.entered = threading.Event()
+        self.looked = threading.Event()
         self.let_go = threading.Event()
         self.stuck = False
         self.listeners: list[Callable[[int], None]] = []
@@ -43,6 +44,7 @@ class SlowViews:
         )
 
     def position(self) -> ViewPosition:
+        self.looked.set()
         return ViewPosition(self.sequence, b"")
 
     def on_append(self, listener: Callable[[int], None]) -> None:
@@ -192,6 +194,7 @@ def test_a_sequence_that_comes_meanwhile(slow: tuple[SlowViews, QueryServer]) ->
     answers: list[QueryResult] = []
     waiting = threading.Thread(target=lambda: answers.append(client.query("x", wait_for=5)))
     waiting.start()
+    assert views.looked.wait(10), "it waits from before it looks how far the views are"
     assert client.query("y").rows[0][0] == "y"
     views.append(5)
     waiting.join()
