@@ -295,7 +295,8 @@ class CommitMachine(Machine):
         executions: list[Execution] = []
         for index, result in enumerate(executed.results):
             if isinstance(result, Rejected):
-                return Contradiction(code="order.client", entry_index=index, text=result.code)
+                code = "order.client" if result.code.startswith("entity.") else "order.versions"
+                return Contradiction(code=code, entry_index=index, text=result.code, reads=result.reads)
             executions.append(result)
         if len(executions) < len(opened.requests):
             text = "the batch goes on behind its limit"

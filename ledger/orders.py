@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ledger.state import CommitState
 from protocol import merkle
 from protocol.configuration import Epochs
-from protocol.contracts.calls import Call
+from protocol.contracts.calls import Call, Read
 from protocol.limits import Limits
 from protocol.records import RecordKey
 from protocol.requests import OpenedRequest, RequestError, call_of, check_times, open_request, records_of
@@ -48,12 +48,14 @@ class Contradiction:
         code: one of the `order.*` codes.
         entry_index: the entry at fault, -1 for the header.
         earlier: of "order.repeated": the sequence, or the place in the same order, where the request stood before.
+        reads: what the Ledger had read when it had to reject the request.
     """
 
     code: str
     entry_index: int
     text: str
     earlier: int | tuple[int, int] | None = None
+    reads: tuple[Read, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,14 +93,17 @@ class Refuser:
         objector, index = Objector(self._epochs, held.order), contradiction.entry_index
         if index < 0:
             return objector.object_to_header(contradiction.code)
+        malformed = objector.object_to_form(index)
+        if malformed:
+            return malformed
         if contradiction.code == "order.repeated":
             assert contradiction.earlier is not None
             return objector.object_to_repetition(index, contradiction.earlier)
         if contradiction.code == "order.client":
-            return objector.object_to_client(index)
-        if contradiction.code == "order.stale_read":
+            return objector.object_to_client(index, contradiction.reads)
+        if contradiction.code in ("order.stale_read", "order.versions"):
             own = Entry.from_bytes(own_entry) if own_entry is not None else None
-            return objector.object_to_versions(index, own)
+            return objector.object_to_versions(index, own, contradiction.reads)
         return objector.object_to_entry(index)
 
     def _prove(self, state: CommitState, objection: Objection) -> Generator[Effect, Any, Evidence]:

@@ -4,7 +4,8 @@
 How it is used:
 
 1. Having looked for damage in its own records first, the Ledger calls the function that fits what it found:
-   `object_to_header`, `object_to_entry`, `object_to_repetition`, `object_to_client`, `object_to_versions`.
+   `object_to_header`, `object_to_form`, `object_to_entry`, `object_to_repetition`, `object_to_client`,
+   `object_to_versions`.
 2. The objection says which earlier orders and decisions it takes. Undecided orders are the Ledger's own to
    keep.
 3. `build` makes the evidence. The Ledger has `verify_evidence` judge it, and refuses only if that convicts
@@ -12,10 +13,11 @@ How it is used:
    (`build.refusal`). Otherwise it halts and accuses nobody.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from protocol.configuration import Epochs, limits_of
+from protocol.contracts.calls import Read
 from protocol.contracts.names import public_key_key
 from protocol.evidence import build
 from protocol.evidence.contradictions import VersionRead, covers, versions_read
@@ -88,6 +90,16 @@ class Objector:
 
         return self._objection(code, -1, parts, needed_orders={sequence - 1})
 
+    def object_to_form(self, index: int) -> Objection | None:
+        """`order.malformed`: an entry that does not parse or has another index, so that nothing else can be said of
+        it; None if it is well formed.
+        """
+        try:
+            formed = Entry.from_bytes(self._order.entries[index]).index == index
+        except MalformedMessageError:
+            formed = False
+        return None if formed else self._entry_alone("order.malformed", index)
+
     def object_to_entry(self, index: int) -> Objection:
         """What an entry does wrong all by itself: `order.malformed`, `order.not_after` or `order.time`.
 
@@ -131,20 +143,27 @@ class Objector:
     def _request_id(self, entry: Entry) -> bytes:
         return open_request(entry.envelope, self._header.ledger_id, self._limits).request_id
 
-    def object_to_client(self, index: int) -> Objection:
+    def object_to_client(self, index: int, reads: Sequence[Read] = ()) -> Objection:
         """`order.client`: a request that its client did not sign, or with a revoked key, or one that is not
-        there.
+        there. If the order shows another version of the key than there is, that is what it is refused for.
+
+        Args:
+            index: of the entry.
+            reads: what the Ledger had read when it had to reject the request.
 
         Raises:
             NothingProvenError: the key was registered in this very batch, so no decision shows it.
         """
         entry = Entry.from_bytes(self._order.entries[index])
+        differing = self._differing_read(index, entry, _versions(reads))
+        if differing:
+            return differing
         body = open_request(entry.envelope, self._header.ledger_id, self._limits).body
         where = public_key_key(body.entity, body.key_version)
-        reads = [read for read in versions_read(entry) if read.key == where and read.version > 0]
-        if not reads or reads[0].writer[0] < 0:
+        shown = [read for read in versions_read(entry) if read.key == where and read.version > 0]
+        if not shown or shown[0].writer[0] < 0:
             return self._entry_alone("order.client", index)
-        read = reads[0]
+        read = shown[0]
         sequence = read.writer[0]
         if sequence >= self._header.sequence:
             raise NothingProvenError("no decision shows the key")
@@ -155,23 +174,23 @@ class Objector:
 
         return self._objection("order.client", index, parts, needed_decisions={sequence})
 
-    def object_to_versions(self, index: int, own: Entry | None) -> Objection:
+    def object_to_versions(self, index: int, own: Entry | None, reads: Sequence[Read] = ()) -> Objection:
         """`order.stale_read`, `.second_writer`, `.false_writer`, or `.versions` where only execution tells.
 
         Args:
             index: of the entry.
             own: the entry that the Ledger made of the same request; None if it had to reject the request.
+            reads: what the Ledger had read then.
         """
         entry = Entry.from_bytes(self._order.entries[index])
-        if own is not None:
-            found = self._differing_read(index, entry, own) or self._differing_write(index, entry, own)
-            if found:
-                return found
-        return self._object_by_execution(index, entry)
+        found = self._differing_read(index, entry, _versions(reads) if own is None else versions_read(own))
+        if own is not None and not found:
+            found = self._differing_write(index, entry, own)
+        return found or self._object_by_execution(index, entry)
 
-    def _differing_read(self, index: int, entry: Entry, own: Entry) -> Objection | None:
+    def _differing_read(self, index: int, entry: Entry, own: Iterable[VersionRead]) -> Objection | None:
         """The first read or scan that the Ledger's own records refute."""
-        current = {read.key: read for read in versions_read(own)}
+        current = {read.key: read for read in own}
         for read in versions_read(entry):
             mine = current.get(read.key)
             if mine is None or (mine.version, mine.writer) == (read.version, read.writer):
@@ -278,6 +297,11 @@ class Objector:
             needed_orders=frozenset(needed_orders),
             needed_decisions=frozenset(needed_decisions),
         )
+
+
+def _versions(reads: Iterable[Read]) -> Iterator[VersionRead]:
+    for read in reads:
+        yield VersionRead(RecordKey(read.namespace, read.key), read.version, (read.writer_sequence, read.writer_index))
 
 
 def _order_at(orders: Orders, sequence: int) -> Order:

@@ -104,7 +104,7 @@ class Line:
 
     def turn(self) -> bool:
         """Let everybody do what there is to do now."""
-        return any([stage.move() for stage in self.stages.values()])
+        return sum(stage.move() for stage in self.stages.values()) > 0
 
     # --- What goes in ---
 
