@@ -1,6 +1,7 @@
 """Slices of outcomes and entries say what the schemas' own codec says."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,11 +56,34 @@ def test_an_outcomes_slices_are_its_fields(outcome: Outcome) -> None:
         outcome.status,
         outcome.code.encode(),
         outcome.fail_text.encode(),
+        outcome.output_hash,
     )
+    read = {(pin.namespace, pin.key): pin.record_hash for pin in outcome.reads}
     assert [write[:-1] for write in slices.writes] == [
-        (pin.namespace.encode(), pin.key.encode(), pin.version, pin.deleted, pin.record_hash)
+        (
+            pin.namespace.encode(),
+            pin.key.encode(),
+            pin.version,
+            pin.deleted,
+            pin.record_hash,
+            read.get((pin.namespace, pin.key), b""),
+        )
         for pin in outcome.writes
     ]
+
+
+@given(OUTCOMES, st.data())
+def test_a_write_knows_the_version_before_it(outcome: Outcome, data: st.DataObject) -> None:
+    """By the hash its request read, wherever among the reads that stands."""
+    if not outcome.reads:
+        return
+    pin = data.draw(st.sampled_from(outcome.reads))
+    others = tuple(other for other in outcome.reads if other[:2] != pin[:2])
+    write = WritePin(
+        pin.namespace, pin.key, pin.version + 1 if pin.version < 2**63 - 1 else 1, False, b"w" * 32
+    )
+    written = replace(outcome, reads=(*others, pin), writes=(*outcome.writes, write))
+    assert slice_outcome(written.to_bytes()).writes[-1][5] == pin.record_hash
 
 
 @given(st.lists(OUTCOMES, max_size=3), st.data(), HASHES, NUMBERS, NUMBERS, NUMBERS)
