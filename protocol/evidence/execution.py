@@ -144,8 +144,6 @@ def _execute(case: Case, entry: ShownEntry, request: OpenedRequest, prestate: Pr
         raise NothingProvenError(f"the records shown do not do: {error}") from error
     except Exception as error:  # an engine is somebody else's code, and what it runs is a stranger's
         raise CannotJudgeError(f"the engine broke down: {type(error).__name__}") from error
-    if prestate.incomplete:
-        raise NothingProvenError("an older version that the contract read is not shown")
     if len(results) != 1:
         raise CannotJudgeError("the request was not executed to its end")
     return results[0]

@@ -12,7 +12,7 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from protocol.evidence.case import Case
 from protocol.evidence.contradictions import VersionRead, genesis_of, name_of, versions_read
@@ -23,19 +23,17 @@ from protocol.records import ABSENT, Record, RecordKey
 from schemas.order import Entry
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Prestate:
     """A `Fetch` over the records of a file.
 
     Attributes:
         current: by key, as they were before the entry's batch or what an earlier entry of it left.
-        older: versions before the current one, from new to old.
-        incomplete: the contract asked for an older version that is not shown.
+        older: versions before the current one, from new to old, as far as they are shown.
     """
 
     current: Mapping[RecordKey, Record]
     older: Mapping[RecordKey, Sequence[Record]]
-    incomplete: bool = field(default=False, init=False)
 
     def record(self, key: RecordKey) -> Record:
         """The record of a key, `ABSENT` if the entry names none."""
@@ -51,11 +49,8 @@ class Prestate:
         return [(name, self.current[RecordKey(namespace, name)]) for name in names[:limit]]
 
     def versions(self, key: RecordKey, newest: int, count: int) -> Sequence[Record]:
-        """Older versions of a record that are shown."""
-        found = [record for record in self.older.get(key, ()) if record.version <= newest][:count]
-        if len(found) < count:
-            self.incomplete = True
-        return found
+        """Older versions of a record that are shown; too few make the execution find the record damaged."""
+        return [record for record in self.older.get(key, ()) if record.version <= newest][:count]
 
 
 def show_prestate(

@@ -142,6 +142,7 @@ REQUESTS: dict[str, str] = {
     "an absent record": "absent",
     "a scan": "scan",
     "a history": "history",
+    "a history of the batch": "own history",
     "a failure": "failure",
 }
 
@@ -157,6 +158,11 @@ def test_whatever_was_read_is_pinned(what: str) -> None:
         "absent": [world.get("z")],
         "scan": [scan(world, limit=2)],
         "history": [world.request("object.history", {"key": "a", "limit": 9})],
+        "own history": [
+            world.put("a", 4),
+            world.put("a", 5),
+            world.request("object.history", {"key": "a", "limit": 9}),
+        ],
         "failure": [world.request("object.get", {})],
     }[what]
     assert_convicts_ledger(Accuser(world, *lie(world, *requests)))

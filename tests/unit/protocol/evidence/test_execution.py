@@ -184,6 +184,8 @@ class OtherEngine:
     def execute(self, batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
         if self._fails:
             raise self._fails
+        if self.version != engine().version or self.answers != engine().answers:
+            return engine().execute(batch, fetch, limits)
         return (Rejected(code="contract.resources", final=True),)
 
 
