@@ -50,8 +50,10 @@ class Batches:
         sequence = self._sequence
         at_ms = 1_790_000_000_000 + sequence
         argument = b'{"n":%d}' % index
-        request_id = _request_id(sequence, index)
-        return (request_id, sequence, index, b"alice", b"put", 1, "ok", b"", b"", at_ms, argument, b"null")
+        caller = (_request_id(sequence, index), sequence, index, b"alice", b"put", 1)
+        if index == 2:
+            return (*caller, "failed", b"contract.failed", "zu früh".encode(), at_ms, argument, None)
+        return (*caller, "ok", b"", b"", at_ms, argument, b"null")
 
     def _write(self, index: int, write: Write) -> VersionRow:
         key, value = write
