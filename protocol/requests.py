@@ -15,7 +15,7 @@ from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
 from protocol.limits import Limits
-from protocol.records import Record, RecordKey
+from protocol.records import DamagedRecordError, Record, RecordKey
 from protocol.signatures import SignatureCheck, request_batch_input, request_id
 from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
@@ -158,12 +158,18 @@ def call_of(request: OpenedRequest) -> Call:
 def public_key_of(record: Record) -> PublicKey | None:
     """The key in a registry record of our own store, whatever its status; None if there is none.
 
-    Whether it was revoked is judged by the execution, which reads the record too.
+    Whether it was revoked is judged by the execution, which reads the record too, and looks at its hash first.
+
+    Raises:
+        DamagedRecordError: it holds no key.
     """
     if record.version == 0 or record.deleted:
         return None
-    value: Any = loads(record.value)
-    return PublicKey(value["algorithm"], bytes.fromhex(value["public_key"]))
+    try:
+        value: Any = loads(record.value)
+        return PublicKey(str(value["algorithm"]), bytes.fromhex(value["public_key"]))
+    except (NotCanonicalError, KeyError, TypeError, ValueError) as error:
+        raise DamagedRecordError(f"a key's record is none: {error!r}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

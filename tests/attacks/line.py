@@ -141,6 +141,11 @@ class Line:
             new = new._replace(record_hash=hashed)
         party.store.overwrite(key, new)
 
+    def restore_ledger(self, store: MemoryStore) -> None:
+        """Put another store, and an empty guard, under a Ledger that starts again."""
+        self.ledger.store, self.ledger.guard = store, MemoryGuard()
+        self.stages["commit"].crash()
+
     # --- What comes out ---
 
     def values(self, topic: str, partition: int = 0) -> list[bytes]:
@@ -199,6 +204,10 @@ class Line:
                 refused = Refused.from_message(value)
                 evidence = build.false_accusation(self.epochs, refused).to_bytes()
             yield verify_evidence(evidence, self.epochs.ledger_id, engine(), dispersal=encoder)
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        """The verdict on evidence that a test has gathered from the topics."""
+        return verify_evidence(evidence.to_bytes(), self.epochs.ledger_id, engine())
 
     def named(self) -> set[Culprit | None]:
         """Everybody whom the evidence convicts."""
