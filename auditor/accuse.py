@@ -25,6 +25,9 @@ from storage.ports import Place, Version
 
 Older = dict[RecordKey, list[Record]]
 
+_SEARCHED_TOGETHER = 64
+"""Decisions searched for at once: each search reads the whole topic."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accusation:
@@ -78,11 +81,13 @@ class Accuser:
     def _journal_before(self, dispute: Dispute) -> Generator[Effect, Any, Frontier]:
         """The journal as it was before the statement before the disputed one."""
         frontier = Frontier()
-        for sequence in range(dispute.statement.sequence - 1):
-            decisions = yield from self._find(frozenset({sequence}))
-            if sequence not in decisions:
-                raise NothingProvenError(f"decision {sequence} is missing")
-            frontier = frontier.append(statement_hash(decisions[sequence].signed.statement))
+        for first in range(0, dispute.statement.sequence - 1, _SEARCHED_TOGETHER):
+            last = min(first + _SEARCHED_TOGETHER, dispute.statement.sequence - 1)
+            decisions = yield from self._find(frozenset(range(first, last)))
+            for sequence in range(first, last):
+                if sequence not in decisions:
+                    raise NothingProvenError(f"decision {sequence} is missing")
+                frontier = frontier.append(statement_hash(decisions[sequence].signed.statement))
         return frontier
 
     def _fetch(self, dispute: Dispute, decisions: dict[int, Decision]) -> Generator[Effect, Any, Older]:
