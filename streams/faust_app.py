@@ -43,7 +43,7 @@ from streams.loopback_web import (
 )
 from streams.metrics import INTERVAL_S, ProcessMetrics
 from streams.role_directory import RoleConfiguration
-from streams.stage import StopSignal
+from streams.stop_signal import StopSignal
 from streams.views_pages import (
     KEPT_S,
     WINDOW_S,
