@@ -94,7 +94,7 @@ class RebuildMachine(Machine):
         state = CommitState.from_cells(loaded.cells)
         end = yield from self._end_of_log()
         yield Seek(positions=(Position("decisions", 0, *state.decisions),))
-        read = state.decisions[0] - 1
+        read = max(-1, state.decisions[0] - 1)
         while read < end:
             received: Received = yield Receive(
                 topics=("decisions",), max_messages=_RECEIVED_AT_ONCE, wait_ms=self._limits.resend_first_ms
