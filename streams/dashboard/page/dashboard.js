@@ -207,8 +207,8 @@ function drawStage(name, stage, exposed) {
 /** Show how long something takes from its order: half of it, and nearly all of it. */
 function drawQuantiles(name, done, p50, p99) {
   const fact = view.stages[name].waited;
-  say(fact.label, `${done}, p50 / p99`);
-  say(fact.value, isNumber(p50) ? `${inMs(p50)} / ${inMs(p99)} ms` : NONE);
+  say(fact.label, `${done} p50/p99`);
+  say(fact.value, isNumber(p50) ? `${inMs(p50)}/${inMs(p99)} ms` : NONE);
   fact.row.title = `from its order until it is ${done}: half within the first time, 99 of 100 within the second`;
 }
 
