@@ -7,7 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.home import Home
-from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger, initialize, replica_role
+from deploy.initialize import (
+    AUDITOR,
+    CLIENT,
+    DASHBOARD,
+    LEARNER,
+    LEDGER,
+    VIEWS,
+    NewLedger,
+    initialize,
+    replica_role,
+)
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from deploy.local.supervisor import Service
 from deploy.roles.entry import RoleStatus
@@ -23,11 +33,11 @@ from streams.log import publish
 
 Progress = Callable[[str], None]
 
-DASHBOARD, VIEWS = "dashboard", "views"
 _CREATED = "store.created"
 """A file in a party's directory: its store was made, so an empty one is a lost one."""
 
-_ACTIVE_DEADLINE_S = 60.0
+_ACTIVE_DEADLINE_S = 90.0
+_LOOK_S = 0.02
 
 
 class Deployment:
@@ -80,7 +90,7 @@ class Deployment:
     def roles(self) -> tuple[str, ...]:
         """The processes of a deployment, in the order they are started."""
         replicas = self.epochs().latest.n
-        return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER)
+        return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER, VIEWS, DASHBOARD)
 
     def start_role(self, role: str, *, name: str = "", module: str = "") -> None:
         """Start a role's process.
@@ -143,19 +153,25 @@ class Deployment:
         writer.close()
 
     def _await_active(self, progress: Progress) -> None:
-        """Wait until both parties are active.
+        """Wait until every role does its work.
 
         Raises:
             CountersignError: `service.failed`, one halted or takes too long; its log says more.
         """
-        progress("waiting for the Auditor and the Ledger")
         deadline = time.monotonic() + _ACTIVE_DEADLINE_S
-        for role in (AUDITOR, LEDGER):
-            while (state := self.status_of(role).get("state")) != "active":
+        for role in self.roles():
+            progress(f"waiting for {role}")
+            while not self._is_active(role):
                 if not self.stack.supervisor.is_running(role) or time.monotonic() > deadline:
-                    log = self.stack.log_file(role)
-                    raise CountersignError("service.failed", f"{role} is {state}: {last_lines(log)}")
-                time.sleep(0.02)
+                    said = self.status_of(role)
+                    reason = said.get("text") or last_lines(self.stack.log_file(role))
+                    raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
+                time.sleep(_LOOK_S)
+
+    def _is_active(self, role: str) -> bool:
+        """Whether this very process, not one before it, says that it works."""
+        said = self.status_of(role)
+        return said.get("state") == "active" and said.get("pid") == self.stack.supervisor.pid(role)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -5,7 +5,8 @@ stand side by side; in earnest each directory lives with its own party, and only
 
     public/     genesis and configurations        client/      entities' keys
     auditor/    key, salt, signing guard          ledger/      key, signing guard
-    replica-0/  key                               learner/     views
+    replica-0/  key                               learner/     its views
+    views/, dashboard/  for eyes only
     stack/      the local Kafka and Valkeys, logs and pid files
 """
 

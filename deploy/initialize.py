@@ -27,6 +27,7 @@ from streams.role_directory import RoleConfiguration
 
 ADMINISTRATOR = "admin"
 AUDITOR, LEDGER, LEARNER, CLIENT = "auditor", "ledger", "learner", "client"
+VIEWS, DASHBOARD = "views", "dashboard"
 KEY_FILE = "key.pem"
 SALT_FILE = "salt.secret"
 
@@ -78,7 +79,7 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     epochs = check_epochs(ledger_id(genesis), genesis, (signed,))
     home.public.mkdir(parents=True, exist_ok=True)
     (home.public / "configuration-0.avro").write_bytes(signed)
-    for name in (AUDITOR, LEDGER, LEARNER, CLIENT, *(replica_role(i) for i in range(new.replicas))):
+    for name in (AUDITOR, LEDGER, LEARNER, VIEWS, DASHBOARD, CLIENT, *(replica_role(i) for i in range(new.replicas))):
         RoleConfiguration(
             directory=home.role(name),
             ledger_id=epochs.ledger_id.hex(),

@@ -83,8 +83,9 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 
 def _schemas() -> str:
-    lines = ["# Schemas", "", _GENERATED.strip(), "", "The fingerprint frames a message on a topic; the hash is in what is"]
-    lines += ["signed. Fields are listed in the order they are encoded.", ""]
+    lines = ["# Schemas", "", _GENERATED.strip(), ""]
+    lines += ["The fingerprint frames a message on a topic; the hash is in what is signed. Fields stand in the order in"]
+    lines += ["which they are encoded.", ""]
     for message in _messages():
         codec = message.avro
         lines += [f"## {codec.definition['name']}", "", str(codec.definition.get("doc", "")), ""]

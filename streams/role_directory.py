@@ -30,7 +30,7 @@ class RoleConfiguration:
         partitions: of the topic `requests`.
         store_url: of the party's Redis or Valkey, password included.
         guard_file: the signing guard, on another disk than the store in earnest.
-        query_port: of a learner's query endpoint, on loopback.
+        port: on loopback, of a role that serves pages or queries; 0 takes a free one.
         kafka: further settings of librdkafka (TLS, SASL).
     """
 
@@ -42,7 +42,7 @@ class RoleConfiguration:
     partitions: int = 4
     store_url: str = ""
     guard_file: str = "guard/signing.guard"
-    query_port: int = 0
+    port: int = 0
     kafka: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod

@@ -14,8 +14,9 @@ from deploy.demonstration.comparison import compare_views
 from deploy.demonstration.inventory import NAMESPACE, Item, environment_items
 from deploy.demonstration.recording import Recording, record, register_recorder
 from deploy.demonstration.tampering import Tampering, tamper
-from deploy.deployment import DASHBOARD, Deployment
+from deploy.deployment import Deployment
 from deploy.home import Home
+from deploy.initialize import DASHBOARD
 from deploy.local.cache import cache_directory
 from deploy.output import JsonOption, Output, run
 from deploy.session import receipt_file
@@ -35,7 +36,7 @@ _SHOWN = 12
 
 def demo(
     home: Annotated[
-        Path | None, typer.Option("--home", help="Where to run; by default a place in the user's cache that each run makes anew.")
+        Path | None, typer.Option("--home", help="Where to run; by default a place in the user's cache, made anew.")
     ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running.")

@@ -9,7 +9,7 @@ from typing import Any
 
 NAMESPACE = "provenance"
 CONTRACT = "provenance.record"
-SOURCE = '''"""Records where a file or a distribution came from; what is recorded never changes. Argument: {"key", "value"}."""
+SOURCE = '''"""Records where something came from; what is recorded never changes. Argument: {"key", "value"}."""
 
 def execute(argument):
     if get("provenance", argument["key"]) != None:

@@ -91,9 +91,13 @@ def register_recorder(home: Home, output: Output) -> None:
 
 def record(home: Home, output: Output, items: Sequence[Item]) -> Recording:
     """Send one request per item and await every verified receipt."""
-    with open_client(home, RECORDER, ClientOptions(in_flight=2000)) as client, output.progress() as bars:
-        with StageBars(home, bars, len(items)):
-            return _send(client, bars, items)
+    options = ClientOptions(in_flight=2000)
+    with (
+        open_client(home, RECORDER, options) as client,
+        output.progress() as bars,
+        StageBars(home, bars, len(items)),
+    ):
+        return _send(client, bars, items)
 
 
 def _send(client: Client, bars: Progress, items: Sequence[Item]) -> Recording:

@@ -58,9 +58,8 @@ def open_accounts(client: Client, count: int, progress: Callable[[int], None]) -
     Raises:
         CountersignError: a request was rejected, or failed.
     """
-    client.execute(
-        "sys.contract.register", {"contract": OPEN_CONTRACT, "version": 1, "source": OPEN_SOURCE}
-    ).output
+    contract = {"contract": OPEN_CONTRACT, "version": 1, "source": OPEN_SOURCE}
+    _ = client.execute("sys.contract.register", contract).output
     futures = []
     for first in range(0, count, _OPENED_TOGETHER):
         names = [account_name(number) for number in range(first, min(count, first + _OPENED_TOGETHER))]

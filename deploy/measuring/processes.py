@@ -1,4 +1,4 @@
-"""CPU time and memory of a deployment's processes, from the operating system and from what they publish of themselves."""
+"""CPU time and memory of a deployment's processes, as the system and the processes themselves tell."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -34,9 +34,7 @@ class RoleStatus:
     def write(self, state: str, code: str = "", text: str = "", **more: object) -> None:
         """Replace the state, atomically."""
         beside = self._file.with_suffix(f".{os.getpid()}")
-        beside.write_text(
-            json.dumps({"state": state, "pid": os.getpid(), "code": code, "text": text, **more})
-        )
+        beside.write_text(json.dumps({"state": state, "pid": os.getpid(), "code": code, "text": text, **more}))
         beside.replace(self._file)
 
     def read(self) -> dict[str, object]:
@@ -59,9 +57,7 @@ Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
 
 def run_role(run: Run) -> int:
     """Run a role whose directory is the only argument of the command line; give the exit code."""
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settle_garbage_collection()
     directory = Path(sys.argv[1])
     status = RoleStatus(directory)

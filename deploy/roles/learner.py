@@ -20,7 +20,7 @@ def run(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) 
     with open_follower("learner", configuration, stop) as process:
         epochs = process.epochs
         views = DuckDbViews(configuration.path(VIEWS_FILE), epochs.ledger_id)
-        server = QueryServer(views, port=configuration.query_port)
+        server = QueryServer(views, port=configuration.port)
         server.start()
         limit_growth()
         status.write("active", address=server.url)
