@@ -191,14 +191,18 @@ class CommitMachine(Machine):
         return state
 
     def _send_when_silent(self, before: CommitState, state: CommitState) -> Steps:
-        """Send unverified results again when asked to, or when nothing moved for a while."""
+        """Send unverified results again when nothing moved for a while; sooner when asked to, but never more often than
+        anything is sent again: an answer to each of many old orders would bury the Auditor.
+        """
         if (state.sequence, state.verified) != (
             before.sequence,
             before.verified,
         ) or state.verified == state.sequence:
             self._silence_ms, self._moved_at_ms = self._limits.resend_first_ms, self.now_ms
             self._asked_again = False
-        elif self._asked_again or self.now_ms - self._moved_at_ms >= self._silence_ms:
+            return
+        patience_ms = self._limits.resend_first_ms if self._asked_again else self._silence_ms
+        if self.now_ms - self._moved_at_ms >= patience_ms:
             yield from send.results(state.verified + 1, state.sequence, self._epochs)
             self._silence_ms = min(2 * self._silence_ms, self._limits.resend_longest_ms)
             self._moved_at_ms = self.now_ms
