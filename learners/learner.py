@@ -190,7 +190,7 @@ class LearnerMachine(Machine):
                 if piece.header.block < self._at.block:
                     yield from self._judge_late(piece)
                 else:
-                    self._hold(piece)
+                    yield from self._hold(piece)
 
     def _open(self, message: Message) -> OpenedPiece | None:
         replica = self._topics.index(message.topic)
@@ -204,13 +204,18 @@ class LearnerMachine(Machine):
             self._count("skipped")
             return None
 
-    def _hold(self, piece: OpenedPiece) -> None:
-        """Keep an authentic piece, to count for its block or to be judged with it."""
+    def _hold(self, piece: OpenedPiece) -> Steps:
+        """Keep an authentic piece, to count for its block or to be judged with it.
+
+        The broker may have altered the statement beside the one that is held: a repetition's is taken if it is good.
+        """
         consistent = self._is_consistent(piece)
         if consistent and not piece.slice_is_whole:
             self._count("skipped")
         elif not self._window.add(piece, consistent):
             self._count("repeated")
+            if self._window.lacks(piece) and (yield from self._is_last_statement(piece.last, piece.header.block)):
+                self._window.amend(piece)
 
     def _is_consistent(self, piece: OpenedPiece) -> bool:
         """Whether a header neither contradicts itself nor names another place than its block has."""

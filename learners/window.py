@@ -11,6 +11,7 @@ Rules:
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from learners.pieces import OpenedPiece
 from storage.effects import Position
@@ -54,6 +55,21 @@ class PieceWindow:
         self._held_bytes[piece.replica] += piece.message_bytes
         self._blocks[piece.header.block].add(piece.replica)
         return True
+
+    def lacks(self, piece: OpenedPiece) -> bool:
+        """Whether a repetition of the piece that counts has another statement beside it, which may be the true one."""
+        vote = self._votes.get((piece.header.block, piece.replica))
+        return (
+            vote is not None
+            and vote.header_bytes == piece.header_bytes
+            and vote.last != piece.last
+            and piece.last_is_whole
+        )
+
+    def amend(self, piece: OpenedPiece) -> None:
+        """Let the piece that counts have the statement of its repetition."""
+        key = (piece.header.block, piece.replica)
+        self._votes[key] = replace(self._votes[key], last=piece.last)
 
     def votes(self, block: int) -> list[OpenedPiece]:
         """The pieces that count for a block, at most one of each replica."""

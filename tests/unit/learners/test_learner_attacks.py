@@ -156,6 +156,27 @@ def test_altered_statements_beside_good_pieces_only_cost_their_own() -> None:
     assert cluster.evidence() == []
 
 
+def test_an_altered_statement_before_every_piece_costs_nothing() -> None:
+    """The broker shows every piece with an altered statement first: that of the true piece behind it is taken."""
+    cluster = decided(blocks=2)
+    cluster.disperse()
+    published = [cluster.pieces(index) for index in range(4)]
+    for index, pieces in enumerate(published):
+        cluster.log.lose_tail(pieces_topic(index), 0, len(pieces))
+        for piece in pieces:
+            for bad in (
+                piece.last._replace(auditor_signature=bytes(64)),
+                piece.last._replace(salt=bytes(32)),
+                piece.last._replace(statement=cluster.world.updates[0].statement),
+            ):
+                cluster.publish(replace(piece, last=bad).to_message(), pieces_topic(index))
+            cluster.publish(piece.to_message(), pieces_topic(index))
+            cluster.publish(replace(piece, last=bad).to_message(), pieces_topic(index))
+    actor = cluster.learner().settle()
+    learned_all(cluster, actor)
+    assert cluster.evidence() == []
+
+
 def test_a_replica_that_is_configured_otherwise_is_reported_and_not_accused() -> None:
     """A24: another k, n, codec, checksum or format, in perfect order by itself."""
     cluster = decided(blocks=1)
