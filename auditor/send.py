@@ -235,7 +235,10 @@ class RepeatedReceipts:
         for sequence in sorted(sequences):
             if sequence <= min(state.decided, signed) and sequence not in self._sent_at_ms:
                 self._sent_at_ms[sequence] = now_ms
-                yield from decisions(sequence, sequence, epochs)
+                messages = yield from decision_messages(sequence, sequence, epochs)
+                receipts = tuple(message for message in messages if message.topic == "receipts")
+                if receipts:  # not the decision: it is kept for ever
+                    yield Publish(messages=receipts)
 
 
 def evidence(message: bytes) -> Steps:

@@ -40,7 +40,7 @@ from streams.role_directory import RoleConfiguration, key_file, load_key
 FORMAT = 1
 _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
-_RESEND_FIRST_S = 2.0
+_RESEND_FIRST_S = 5.0
 _RESEND_LONGEST_S = 30.0
 
 
