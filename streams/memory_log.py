@@ -77,6 +77,7 @@ class MemoryLog:
     Attributes:
         away: as long as it is set, nothing lands and nothing is read.
         now_ms: as `advance` said last; the messages' timestamps.
+        changes: how often a partition has changed, so that a reader who found nothing need not look again.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class MemoryLog:
     ) -> None:
         self.away = False
         self.now_ms = 0
+        self.changes = 0
         self.message_bytes_max = message_bytes_max
         self._faults = faults
         self._partitions = {
@@ -142,6 +144,7 @@ class MemoryLog:
 
     def _append(self, message: Outgoing) -> None:
         partition = self._partition(message.topic, message.partition)
+        self.changes += 1
         value = message.value if len(message.value) <= self.message_bytes_max else None
         partition.messages.append(
             Message(
@@ -161,6 +164,7 @@ class MemoryLog:
         """Forget the newest `count` messages, acknowledged as they were; their offsets are used again."""
         with self._changed:
             log = self._partition(topic, partition)
+            self.changes += 1
             kept = max(0, len(log.messages) - count)
             del log.messages[kept:]
             log.epoch += 1
@@ -177,6 +181,7 @@ class MemoryLog:
         """Let retention remove every message whose offset is below `before`."""
         with self._changed:
             log = self._partition(topic, partition)
+            self.changes += 1
             gone = min(max(0, before - log.first), len(log.messages))
             del log.messages[:gone]
             log.first += gone
