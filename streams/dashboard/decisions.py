@@ -1,5 +1,6 @@
 """Decisions that were seen, each signed by both parties: the last ones, their rate, how long they took."""
 
+import heapq
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -49,24 +50,22 @@ class DecisionLog:
         self.sequence = -1
         self.skipped = 0
         self.conflicts = 0
-        self._newest: deque[SeenDecision] = deque(maxlen=LISTED)
-        self._hashes: dict[int, bytes] = {}
+        self._known: dict[int, SeenDecision] = {}
         self._samples: deque[tuple[int, int]] = deque(maxlen=_SAMPLES_MAX)
         self._seconds: dict[int, list[int]] = {}
 
     def take(self, seen: SeenDecision, at_ms: int) -> None:
         """Take in a verified decision, seen at our time `at_ms`; one that is sent again counts once."""
-        known = self._hashes.get(seen.sequence)
+        known = self._known.get(seen.sequence)
         if known is not None:
-            self.conflicts += known != seen.statement_hash
+            self.conflicts += known.statement_hash != seen.statement_hash
             return
-        self._hashes[seen.sequence] = seen.statement_hash
-        if len(self._hashes) > _REMEMBERED:
-            del self._hashes[min(self._hashes)]
-        if seen.sequence <= self.sequence:
+        if seen.sequence <= self.sequence - _REMEMBERED:
             return
-        self.sequence = seen.sequence
-        self._newest.appendleft(seen)
+        self._known[seen.sequence] = seen
+        if len(self._known) > _REMEMBERED:
+            del self._known[min(self._known)]
+        self.sequence = max(self.sequence, seen.sequence)
         self._samples.append((at_ms, seen.took_ms))
         counted = self._seconds.setdefault(at_ms // 1000, [0, 0])
         counted[0] += seen.count
@@ -97,6 +96,6 @@ class DecisionLog:
                     "took_ms": each.took_ms,
                     "statement": each.statement_hash.hex(),
                 }
-                for each in self._newest
+                for each in heapq.nlargest(LISTED, self._known.values(), key=lambda each: each.sequence)
             ],
         }

@@ -88,7 +88,7 @@ def _silence(stages: Mapping[str, StageView], listening_ms: int, now_ms: int) ->
         if view.history is None:
             if listening_ms > _PATIENCE_MS and role != "views":
                 yield Suspicion(role, "silence", f"not heard of for {seconds(listening_ms)}")
-        elif view.state == "silent":
+        elif view.state == "silent" and not halts_of(view.history):
             silent_ms = now_ms - view.history.seen_ms
             yield Suspicion(role, "silence", f"has said nothing for {seconds(silent_ms)}")
 

@@ -62,13 +62,13 @@ class LogWatch:
                 self._stop.wait(_PAUSE_S)
 
     def begin(self) -> None:
-        """Go to the end of the log, and look at the last decisions before it.
+        """Go to the end of the log, and look at the last decisions before it, some of which were sent twice.
 
         Raises:
             LogUnavailableError: do it again later.
         """
         self._reader.seek([Position(topic, 0, END_OFFSET) for topic in _TOPICS])
-        for message in self._reader.read_tail(DECISIONS, LISTED):
+        for message in self._reader.read_tail(DECISIONS, 2 * LISTED):
             seen = self._decision(message)
             if seen is not None:
                 self._board.take_decision(seen, seen.decided_at_ms)

@@ -24,7 +24,10 @@ const NONE = "–";
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 const whole = (value) => (isNumber(value) ? WHOLE.format(value) : NONE);
 const perSecond = (value) => (isNumber(value) ? (value < 10 ? TENTH : WHOLE).format(value) : NONE);
-const inMs = (value) => perSecond(value);
+/** A time: its figure and its unit, in seconds from one second on. */
+const time = (ms) => (!isNumber(ms) ? [NONE, "ms"] : ms < 1000 ? [(ms < 10 ? TENTH : WHOLE).format(ms), "ms"] : [(ms / 1000).toFixed(2), "s"]);
+const inTime = (ms) => time(ms).join(" ");
+const inTimes = (one, other) => (other < 1000 ? `${time(one)[0]}/${inTime(other)}` : `${(one / 1000).toFixed(2)}/${inTime(other)}`);
 const inMib = (value) => (isNumber(value) ? `${WHOLE.format(value / 1048576)} MiB` : NONE);
 const inPercent = (value) => (isNumber(value) ? `${WHOLE.format(value * 100)} %` : NONE);
 const short = (hash) => hash.slice(0, 12);
@@ -199,7 +202,7 @@ function drawStage(name, stage, exposed) {
   say(parts.lag.value, `${whole(stage.lag)} ${stage.lag === 1 ? "batch" : "batches"}`);
   if (stage.waited) {
     say(parts.waited.label, stage.waited.label);
-    say(parts.waited.value, isNumber(stage.waited.mean_ms) ? `${inMs(stage.waited.mean_ms)} ms mean` : NONE);
+    say(parts.waited.value, isNumber(stage.waited.mean_ms) ? `${inTime(stage.waited.mean_ms)} mean` : NONE);
   }
   drawBusy(parts.busy, stage.busy);
 }
@@ -208,7 +211,7 @@ function drawStage(name, stage, exposed) {
 function drawQuantiles(name, done, p50, p99) {
   const fact = view.stages[name].waited;
   say(fact.label, `${done} p50/p99`);
-  say(fact.value, isNumber(p50) ? `${inMs(p50)}/${inMs(p99)} ms` : NONE);
+  say(fact.value, isNumber(p50) ? inTimes(p50, p99) : NONE);
   fact.row.title = `from its order until it is ${done}: half within the first time, 99 of 100 within the second`;
 }
 
@@ -262,7 +265,8 @@ const named = (who) => NAMED[who] || who.replace(/^replica[ -]/, "Replica ");
 let exposedDrawn = "";
 
 function drawExposed(evidence) {
-  const exposed = evidence.exposed;
+  // A party's misdeed is graver than a replica's, of which some are expected to lie.
+  const exposed = [...evidence.exposed].sort((one, other) => (one.role === "replica") - (other.role === "replica"));
   const box = $("exposed-box");
   box.classList.toggle("exposed", exposed.length > 0);
   const who = [...new Set(exposed.map((each) => named(each.culprit)))];
@@ -292,14 +296,19 @@ function makeBanner(exposure) {
   return banner;
 }
 
+/** A process that halted says why by itself: that is told, and makes nobody suspected. */
 function drawSuspected(suspected) {
-  const who = [...new Set(suspected.map((each) => named(each.who)))];
-  $("suspected-box").classList.toggle("suspected", suspected.length > 0);
+  const who = [...new Set(suspected.filter((each) => each.kind !== "halt").map((each) => named(each.who)))];
+  $("suspected-box").classList.toggle("suspected", who.length > 0);
   say($("suspected-text"), who.length ? (who.length > 3 ? `${who.length} of them` : who.join(", ")) : "nobody");
   const list = $("suspicions");
   while (list.children.length > suspected.length) list.lastChild.remove();
   while (list.children.length < suspected.length) list.append(make("li", ""));
-  suspected.forEach((each, index) => say(list.children[index], `${named(each.who)} · ${each.kind}: ${each.text}`));
+  suspected.forEach((each, index) => {
+    const item = list.children[index];
+    item.className = each.kind === "halt" ? "told" : "";
+    say(item, each.kind === "halt" ? `${named(each.who)} ${each.text}` : `${named(each.who)} · ${each.kind}: ${each.text}`);
+  });
 }
 
 // --- Tables ---
@@ -331,7 +340,7 @@ let newestDrawn = -1;
 function drawDecisions(decisions) {
   drawRows($("decisions"), decisions.newest.map((each) => [
     number(whole(each.sequence)), number(each.count ? whole(each.count) : "filling"), clock(each.ordered_at_ms),
-    number(`${inMs(each.took_ms)} ms`), hash(each.statement),
+    number(inTime(each.took_ms)), hash(each.statement),
   ]));
   if (decisions.sequence !== newestDrawn && newestDrawn >= 0) {
     const row = $("decisions").tBodies[0].rows[0];
@@ -425,8 +434,10 @@ function draw(now) {
   drawCurve($("rate-curve"), decisions.curve);
   say($("sequence"), decisions.sequence < 0 ? NONE : whole(decisions.sequence));
   say($("decisions-rate"), `${perSecond(decisions.per_s)} batches/s`);
-  say($("p50"), inMs(decisions.p50_ms));
-  say($("p99"), inMs(decisions.p99_ms));
+  const [p50, unit] = time(decisions.p50_ms);
+  say($("p50"), p50);
+  say($("p50-unit"), `${unit} p50`);
+  say($("p99"), `${inTime(decisions.p99_ms)} p99`);
   say($("undecided"), whole(now.requests.undecided));
   say($("window"), `of ${now.requests.window} batches`);
   $("undecided-bar").style.width = `${Math.min(100, ((now.requests.undecided || 0) / now.requests.window) * 100)}%`;

@@ -155,6 +155,16 @@ def test_alarms_and_halts_are_shown_with_their_meaning(watched: Watched) -> None
     assert ("ledger", "alarm") not in suspected(watched.run(61)), "the counter stands still: it is over"
 
 
+def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> None:
+    """The Ledger's rebuilding machine ends at every start; a process that halted is not missed as well."""
+    watched.line.more["ledger"] = {"rebuild.halted.store.rebuilt": 1}
+    assert suspected(watched.run(3)) == []
+    watched.line.more["auditor"] = {"validate.halted.evidence.raised": 1}
+    watched.run(1)
+    watched.line.silent.add("auditor")
+    assert suspected(watched.run(9)) == [("auditor", "halt")]
+
+
 def test_a_replica_is_blamed_until_it_is_exposed(watched: Watched) -> None:
     """The learner's word makes it suspected; evidence makes it exposed, and no longer suspected."""
     watched.run(5)

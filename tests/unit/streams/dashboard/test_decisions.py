@@ -44,6 +44,17 @@ def test_what_is_sent_again_counts_once() -> None:
     assert shown["conflicts"] == 0
 
 
+def test_what_was_sent_in_another_order_is_listed_in_its_own() -> None:
+    """A resent decision may stand in the log behind later ones; one from long ago changes nothing."""
+    log = DecisionLog()
+    for sequence in (3, 4, 1, 2, 5, 0):
+        log.take(seen(sequence), 500)
+    assert [each["sequence"] for each in log.snapshot(0)["newest"]] == [5, 4, 3, 2, 1, 0]
+    log.take(seen(5_000), 500)
+    log.take(seen(6), 500)
+    assert [each["sequence"] for each in log.snapshot(0)["newest"]] == [5_000, 5, 4, 3, 2, 1, 0]
+
+
 def test_another_statement_of_a_sequence_is_a_conflict() -> None:
     """Doubly signed, and not the one we know: counted, and the first one stays."""
     log = DecisionLog()
