@@ -320,6 +320,7 @@ class LearnerMachine(Machine):
         place, known, root = decoded.place, decoded.known, decoded.known.dispersal.root
         for update, statement, outcomes in decoded.followed:
             message = self._rows.add(update, statement, self.now_ms, outcomes)
+            self._count("requests", statement.count)
             if self._feed:
                 self._learned.append(message)
         self._rows.end_block(
