@@ -23,7 +23,7 @@ class LedgerStatus:
     Attributes:
         processes: name, pid, state and address of each.
         topics: messages per topic.
-        halted: role, code and text of those that stopped by themselves.
+        halted: role, code, text and remedy of those that stopped by themselves.
     """
 
     processes: Sequence[Mapping[str, Any]]
@@ -40,7 +40,9 @@ class LedgerStatus:
 
     def findings(self) -> list[str]:
         """What a person should look at."""
-        lines = [f"[red]halted[/red] {each['role']}: {each['code']}: {each['text']}" for each in self.halted]
+        lines = [
+            f"[red]halted[/red] {each['role']}: {each['code']}: {each['text']} {each['remedy']}" for each in self.halted
+        ]
         dead = [p["name"] for p in self.processes if p["pid"] is None]
         lines += [f"[yellow]not running[/yellow] {name}" for name in dead]
         if self.topics.get("evidence"):
@@ -67,7 +69,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         {
             "name": service.name,
             "pid": service.pid,
-            "state": said.get(service.name, {}).get("state", "running" if service.pid else "gone"),
+            "state": _state(service.pid, said.get(service.name, {})),
             "address": service.address or said.get(service.name, {}).get("address", ""),
         }
         for service in services
@@ -78,8 +80,15 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
             topics[name] = topics.get(name, 0) + extent.end - extent.first
     halted = [
-        {"role": role, "code": values.get("code"), "text": values.get("text")}
+        {"role": role, "code": values.get("code"), "text": values.get("text"), "remedy": values.get("remedy", "")}
         for role, values in said.items()
         if values.get("state") == _HALTED
     ]
     return LedgerStatus(processes=processes, topics=topics, halted=halted)
+
+
+def _state(pid: int | None, said: Mapping[str, object]) -> object:
+    """What a process last said of itself, unless it was another one, or ended without a word."""
+    if pid is None:
+        return said["state"] if said.get("state") in (_HALTED, "stopped") else "gone"
+    return said["state"] if said.get("pid") == pid else "running"

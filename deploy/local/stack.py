@@ -126,7 +126,7 @@ class LocalStack:
                 self.supervisor.stop(name)
 
     def restart(self, name: str) -> None:
-        """Start Kafka or a store again, at the same address and with the same data.
+        """Start Kafka or a store again, at the same address and with the data that is left.
 
         Raises:
             CountersignError: as `start`.
@@ -134,6 +134,7 @@ class LocalStack:
         settings = self._settings()
         self.supervisor.stop(name)
         node = self._kafka(settings, _say_nothing) if name == KAFKA else self._valkey(name, settings)
+        node.prepare()  # its directory may be gone
         self.supervisor.start(node.service())
 
     def status(self) -> tuple[ServiceStatus, ...]:

@@ -1,8 +1,9 @@
 """What every role's process does at its start and its end.
 
 Its state stands in `status.json` in the role's directory: `standby`, `active`, `stopped` or `halted`, with
-the code and what was seen. Exit codes: 0 stopped as asked, 3 halted by its machine, 4 wrong configuration or
-a world that is not there.
+the code, what was seen and what to do. Where several processes share a directory it is the active one's, as
+long as that lives. Exit codes: 0 stopped as asked, 3 halted by its machine, 4 wrong configuration or a world
+that is not there.
 """
 
 import gc
@@ -13,7 +14,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from protocol.errors import CountersignError
+from deploy.local.processes import identify
+from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
 from streams.role_directory import RoleConfiguration
 from streams.stage import StopSignal
@@ -32,7 +34,9 @@ class RoleStatus:
         self._file = directory / STATUS_FILE
 
     def write(self, state: str, code: str = "", text: str = "", **more: object) -> None:
-        """Replace the state, atomically."""
+        """Replace the state, atomically; only a process that became active replaces another active one's."""
+        if state != "active" and self._is_of_another():
+            return
         beside = self._file.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps({"state": state, "pid": os.getpid(), "code": code, "text": text, **more}))
         beside.replace(self._file)
@@ -44,6 +48,13 @@ class RoleStatus:
         except (OSError, ValueError):
             return {}
         return values
+
+    def _is_of_another(self) -> bool:
+        """Whether another process, which still runs, has said here that it is active."""
+        said = self.read()
+        pid = said.get("pid")
+        is_another = said.get("state") == "active" and isinstance(pid, int) and pid != os.getpid()
+        return is_another and identify(int(str(pid))) is not None
 
 
 def settle_garbage_collection() -> None:
@@ -66,11 +77,17 @@ def run_role(run: Run) -> int:
     try:
         halt = run(RoleConfiguration.load(directory), stop, status)
     except CountersignError as error:
-        _log.error("%s; %s", error, error.explained.remedy)
-        status.write("halted", error.code, str(error))
+        _halted(status, error.code, str(error))
         return EXIT_FAILED
     if halt is None:
         status.write("stopped")
         return 0
-    status.write("halted", halt.code, halt.text)
+    _halted(status, halt.code, halt.text)
     return EXIT_HALTED
+
+
+def _halted(status: RoleStatus, code: str, text: str) -> None:
+    """Say why this process ends, and what to do."""
+    remedy = ERRORS[code].remedy if code in ERRORS else ""
+    _log.error("halted: %s: %s: %s", code, text, remedy)
+    status.write("halted", code, text, remedy=remedy)
