@@ -1,0 +1,212 @@
+"""A whole ledger of real processes, for tests that break parts of it.
+
+Parts go by their names: the roles (`auditor`, `ledger`, `replica-0` ..., `learner`), the stores
+(`auditor-store`, `ledger-store`) and `kafka`. Only processes that this ledger started are ever signalled.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from auditor.state import OrderState
+from deploy.deployment import Deployment
+from deploy.home import Home
+from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger
+from deploy.judge import collect_evidence
+from deploy.local.kafka import NAME as KAFKA
+from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE
+from deploy.session import open_client
+from ledger.state import CommitState
+from protocol.records import Record, RecordKey
+from schemas.topics import EVIDENCE, topic_table
+from storage.ports import Version
+from storage.redis_store import RedisStore
+from streams.client import Client, ClientOptions
+from streams.kafka_admin import KafkaAdmin
+from streams.query_client import QueryClient
+
+NAMESPACES = ("bank", "object", "sys")
+STORES = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
+SERVICES = (*STORES.values(), KAFKA)
+DEADLINE_S = 60.0
+_LOOK_S = 0.05
+_PAGE = 5_000
+
+
+def await_that(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+    """Wait until something is so.
+
+    Raises:
+        AssertionError: it does not come, with `what` was awaited.
+    """
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {deadline_s:.0f} s: {what}"
+        time.sleep(_LOOK_S)
+
+
+class Pipeline:
+    """One ledger in a directory of its own.
+
+    Args:
+        directory: for everything it writes.
+        broker, prefix: of a Kafka that is there already, and of its topics; by default one is started.
+    """
+
+    def __init__(self, directory: Path, *, broker: str = "", prefix: str = "") -> None:
+        self.home = Home(directory)
+        self.deployment = Deployment(self.home, broker=broker)
+        self.stack = self.deployment.stack
+        self._new = NewLedger(topic_prefix=prefix)
+
+    def up(self) -> None:
+        """Start everything."""
+        self.deployment.up(lambda _: None, self._new)
+
+    def down(self) -> None:
+        """Stop everything, what was stopped by a signal too."""
+        for name in self.stack.supervisor.names():
+            self.resume(name)
+        self.deployment.down(lambda _: None)
+
+    # --- Faults ---
+
+    def kill(self, name: str) -> None:
+        """End one process at once, and only that one: its children are left to themselves."""
+        pid = self.stack.supervisor.pid(name)
+        assert pid is not None, f"{name} does not run"
+        os.kill(pid, signal.SIGKILL)
+        await_that(f"the end of {name}", lambda: not self.runs(name))
+
+    def start(self, name: str) -> None:
+        """Start a part again that was killed or ended, as an operator would."""
+        if name in SERVICES:
+            self.stack.restart(name)
+        else:
+            self.deployment.start_role(name)
+
+    def pause(self, name: str) -> None:
+        """Stop a process where it is."""
+        self._signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a process go on that was stopped."""
+        self._signal(name, signal.SIGCONT)
+
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Stop a process for a while."""
+        self.pause(name)
+        try:
+            yield
+        finally:
+            self.resume(name)
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        pid = self.stack.supervisor.pid(name)
+        if pid is not None:
+            os.kill(pid, number)
+
+    def runs(self, name: str) -> bool:
+        """Whether a part's process runs."""
+        return self.stack.supervisor.is_running(name)
+
+    # --- What a part says ---
+
+    def said(self, role: str) -> Mapping[str, object]:
+        """What a role's process said of itself; nothing if it was another process."""
+        said = self.deployment.status_of(role)
+        return said if said.get("pid") == self.stack.supervisor.pid(role) else {}
+
+    def log(self, name: str) -> str:
+        """All a process has written."""
+        return self.stack.log_file(name).read_text(errors="replace")
+
+    @contextmanager
+    def store(self, party: str) -> Iterator[RedisStore]:
+        """A party's store, while it is looked at."""
+        store = RedisStore(self.home.load(party).store_url)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    def cells(self, party: str) -> Mapping[str, bytes]:
+        """The cells of a party's store."""
+        with self.store(party) as store:
+            return store.load().cells
+
+    def ordered(self) -> OrderState:
+        """Where the Auditor stands."""
+        return OrderState.from_cells(self.cells(AUDITOR), 0)
+
+    def committed(self) -> CommitState:
+        """Where the Ledger stands."""
+        return CommitState.from_cells(self.cells(LEDGER))
+
+    def versions(self, party: str) -> dict[Version, Record]:
+        """Every version of every record of a party."""
+        found: dict[Version, Record] = {}
+        with self.store(party) as store:
+            for namespace in NAMESPACES:
+                wanted = [
+                    Version(RecordKey(namespace, key), version)
+                    for key, record in store.records(namespace)
+                    for version in range(1, record.version + 1)
+                ]
+                found |= store.fetch(versions=wanted).versions
+                assert len(found) >= len(wanted), f"versions are missing in {namespace}"
+        return found
+
+    def views(self) -> QueryClient:
+        """The learner's query endpoint, wherever it is now."""
+        await_that("the learner's address", lambda: "address" in self.said(LEARNER))
+        return QueryClient(str(self.said(LEARNER)["address"]))
+
+    def pages(self, select: str, order: tuple[str, ...]) -> list[tuple[object, ...]]:
+        """All rows of a query, a page at a time; `order` names columns that tell rows apart."""
+        rows: list[tuple[object, ...]] = []
+        by = ", ".join(f'"{name}"' for name in order)
+        while True:
+            page = self.views().query(f"SELECT * FROM ({select}) ORDER BY {by} LIMIT {_PAGE} OFFSET {len(rows)}").rows
+            rows += page
+            if len(page) < _PAGE:
+                return rows
+
+    def evidence(self) -> list[str]:
+        """What the topic `evidence` proves, against whom."""
+        judged = collect_evidence(self.home)
+        return [f"{each.kind}: {each.verdict}" for each in judged if each.verdict.convicts]
+
+    def messages(self) -> dict[str, int]:
+        """How many messages each topic has had."""
+        configuration = self.home.load(CLIENT)
+        table = topic_table(configuration.partitions, self.deployment.epochs().latest.n)
+        ends: dict[str, int] = {}
+        for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
+            ends[name] = ends.get(name, 0) + extent.end
+        return ends
+
+    # --- Use ---
+
+    def client(self, entity: str = "admin", options: ClientOptions | None = None) -> Client:
+        """A client that signs as an entity whose key is in the home."""
+        return open_client(self.home, entity, options)
+
+    def serve(self) -> None:
+        """Have one ordinary request served, which proves that nothing is stuck."""
+        with self.client() as client:
+            key = f"probe/{time.monotonic_ns()}"
+            assert client.execute("object.put", {"key": key, "value": key}).ok
+            assert client.execute("object.get", {"key": key}).output == key
+
+    def configure(self, role: str, **settings: str | int) -> None:
+        """Change settings in a role's file."""
+        replace(self.home.load(role), **settings).save()  # type: ignore[arg-type]  # as the file has them
+
+
+__all__ = ["DEADLINE_S", "EVIDENCE", "KAFKA", "NAMESPACES", "SERVICES", "STORES", "Pipeline", "await_that"]
