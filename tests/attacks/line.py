@@ -15,6 +15,7 @@ from learners.blame import BlockEncoder
 from learners.learner import LearnerMachine
 from learners.replica import ReplicaMachine
 from ledger.commit import CommitMachine
+from ledger.rebuild import REBUILT, RebuildMachine
 from ledger.state import initial_cells as ledger_cells
 from protocol.canonical_json import dumps
 from protocol.contracts.genesis import genesis_versions
@@ -146,6 +147,18 @@ class Line:
         self.ledger.store, self.ledger.guard = store, MemoryGuard()
         self.stages["commit"].crash()
 
+    def lose_ledger_store(self) -> None:
+        """Have the Ledger's disk replaced by an empty one, and the store rebuilt from the log."""
+        lost = self.ledger
+        self.ledger = self._disks("ledger", b"m" * 32, ledger_cells(self.epochs, b"m" * 32))
+        self.ledger.guard = lost.guard
+        rebuild = Stage(partial(RebuildMachine, epochs=self.epochs), self.log, disks=self.ledger)
+        while rebuild.halt is None:
+            rebuild.move()
+            self.log.advance(self.log.now_ms + 1)
+        assert rebuild.halt.code == REBUILT
+        self.stages["commit"] = Stage(partial(CommitMachine, epochs=self.epochs), self.log, disks=self.ledger)
+
     # --- What comes out ---
 
     def values(self, topic: str, partition: int = 0) -> list[bytes]:
@@ -181,9 +194,14 @@ class Line:
         return found
 
     def rejections(self) -> list[RejectionEntry]:
-        """Everything that was turned away, in order; each batch once."""
-        batches = dict.fromkeys(self.values("rejections"))
-        return [entry for value in batches for entry in check_rejections(value, self.epochs)]
+        """Everything that the Auditor turned away, in order; each batch once."""
+        found: list[RejectionEntry] = []
+        for value in dict.fromkeys(self.values("rejections")):
+            try:
+                found += check_rejections(value, self.epochs)
+            except (MalformedMessageError, CountersignError):
+                continue
+        return found
 
     def code_of(self, request: OpenedRequest) -> str:
         """The code with which a request was turned away, empty if it was not."""

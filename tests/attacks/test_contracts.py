@@ -1,0 +1,119 @@
+"""Contracts that want too much, or what is not theirs: an outcome or a rejection that both parties agree on, the next
+request is served, and nobody is accused. What would take a process down is tried on the real executor, whose child
+processes are bounded: `tests/unit/streams/test_executor_traps.py`.
+"""
+
+import pytest
+
+from protocol.canonical_json import loads
+from protocol.requests import OpenedRequest
+from tests.attacks.line import Line
+
+WRITER = """
+def execute(argument):
+    put(argument["namespace"], "mine", 1)
+"""
+THIEF = """
+def execute(argument):
+    invoke("writer/1", {"namespace": argument["namespace"]})
+"""
+FOREVER = """
+def execute(argument):
+    for i in range(1000000000):
+        pass
+"""
+GREEDY = """
+def execute(argument):
+    for i in range(1000000):
+        put("object", str(i), i)
+"""
+RECURSIVE = """
+def execute(argument):
+    return invoke("recursive/1", argument)
+"""
+
+
+def enrol(line: Line, entity: str, rights: list[str]) -> OpenedRequest:
+    """A request that registers an entity which may do more than ask."""
+    plain = line.clients.enrol(entity)
+    argument = {**loads(plain.body.argument), "rights": rights}  # type: ignore[dict-item]
+    return line.clients.request("sys.entity.register", argument)
+
+
+def started() -> Line:
+    """A line where eve has registered contracts, beside those of the administrator."""
+    line = Line()
+    line.ask(enrol(line, "eve", ["contract.register"]))
+    line.put("victim", 1)
+    for name, source in {
+        "writer": WRITER,
+        "thief": THIEF,
+        "forever": FOREVER,
+        "greedy": GREEDY,
+        "recursive": RECURSIVE,
+    }.items():
+        argument = {"contract": name, "source": source, "version": 1}
+        line.ask(line.clients.request("sys.contract.register", argument, "eve" if name != "greedy" else "admin"))
+    line.run()
+    line.check_honest()
+    return line
+
+
+@pytest.fixture(scope="module")
+def line() -> Line:
+    return started()
+
+
+@pytest.mark.parametrize("contract", ["writer", "thief"])
+@pytest.mark.parametrize("namespace", ["object", "bank", "sys"])
+def test_a_foreign_namespace_is_not_written(line: Line, contract: str, namespace: str) -> None:
+    """Directly or through `invoke`; `sys` is written by built-ins only. Both parties sign that it failed."""
+    before = line.records(line.auditor).keys()
+    request = line.clients.request(contract, {"namespace": namespace}, "eve")
+    line.ask(request)
+    line.run()
+    line.check_honest()
+    receipt = line.receipts()[request.request_id]
+    assert (receipt.status, receipt.code) == ("failed", "namespace.foreign")
+    assert line.records(line.auditor).keys() == before
+
+
+def test_a_built_in_is_not_invoked_for_another(line: Line) -> None:
+    """A contract cannot register a key through the registry in its caller's name."""
+    source = 'def execute(argument):\n    invoke("sys.key.revoke/1", {"entity": "admin", "key_version": 1})\n'
+    register = line.clients.request("sys.contract.register", {"contract": "revoker", "source": source, "version": 1})
+    line.ask(register)
+    line.run()
+    request = line.clients.request("revoker", {})
+    line.ask(request)
+    line.run()
+    line.check_honest()
+    assert line.receipts()[request.request_id].status == "failed"
+    asked = line.get("victim")
+    line.run()
+    assert line.receipts()[asked.request_id].ok, "the key was not revoked"
+
+
+@pytest.mark.parametrize(
+    ("contract", "code"),
+    [("greedy", "contract.records"), ("recursive", "contract.value")],
+)
+def test_a_contract_that_wants_too_much_fails_alike(line: Line, contract: str, code: str) -> None:
+    request = line.clients.request(contract, {})
+    line.ask(request)
+    asked = line.get("victim")
+    line.run()
+    line.check_honest()
+    receipt = line.receipts()[request.request_id]
+    assert (receipt.status, receipt.code) == ("failed", code)
+    assert line.receipts()[asked.request_id].ok
+
+
+def test_a_contract_without_end_is_rejected_and_the_next_request_served(line: Line) -> None:
+    """Exhaustion is never an outcome: it is turned away before anything is ordered."""
+    request, asked = line.clients.request("forever", {}), line.clients.get("victim")
+    line.ask(request, asked)
+    line.run()
+    line.check_honest()
+    assert line.code_of(request) == "contract.resources"
+    assert line.receipts()[asked.request_id].ok
