@@ -84,8 +84,8 @@ def _attributes(docstring: str) -> dict[str, str]:
 
 def _schemas() -> str:
     lines = ["# Schemas", "", _GENERATED.strip(), ""]
-    lines += ["The fingerprint frames a message on a topic; the hash is in what is signed. Fields stand in the order in"]
-    lines += ["which they are encoded.", ""]
+    lines += ["The fingerprint frames a message on a topic; the hash is in what is signed. Fields stand in the"]
+    lines += ["order in which they are encoded.", ""]
     for message in _messages():
         codec = message.avro
         lines += [f"## {codec.definition['name']}", "", str(codec.definition.get("doc", "")), ""]

@@ -25,6 +25,7 @@ from protocol.contracts.execution import Runner
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from streams.executor_wire import LENGTH_BYTES, Numbers, frame, parse_batch, parse_rows
+from streams.garbage_collection import collect_rarely
 
 EXHAUSTED_EXIT = 70
 INTEGER_DIGITS_MAX = 4300
@@ -113,6 +114,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's: the parent says when to end
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     quicken_conversions()
+    collect_rarely()
     parent = _Parent(socket.socket(fileno=int(sys.argv[1])))
     limits, stack_bytes = parent.receive()
     threading.stack_size(stack_bytes)

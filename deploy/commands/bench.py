@@ -20,6 +20,7 @@ from deploy.measuring.processes import effect_times, measure_usage, per_request,
 from deploy.output import JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, open_client
 from streams.client import Client, ClientOptions
+from streams.garbage_collection import collect_rarely
 
 _ROWS = 24
 
@@ -84,6 +85,7 @@ def bench(
     )
 
     def work(output: Output) -> None:
+        collect_rarely()
         if home is not None:
             _run(output, plan, Home(home))
             return

@@ -6,7 +6,6 @@ long as that lives. Exit codes: 0 stopped as asked, 3 halted by its machine, 4 w
 that is not there.
 """
 
-import gc
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 from deploy.local.processes import identify
 from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
+from streams.garbage_collection import collect_rarely
 from streams.role_directory import RoleConfiguration
 from streams.stage import StopSignal
 
@@ -57,19 +57,13 @@ class RoleStatus:
         return is_another and identify(int(str(pid))) is not None
 
 
-def settle_garbage_collection() -> None:
-    """Collect cycles more rarely: a batch makes tens of thousands of objects, and hardly ever a cycle."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
-
-
 Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
 
 
 def run_role(run: Run) -> int:
     """Run a role whose directory is the only argument of the command line; give the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settle_garbage_collection()
+    collect_rarely()
     directory = Path(sys.argv[1])
     status = RoleStatus(directory)
     stop = StopSignal()
