@@ -106,7 +106,6 @@ _MERGE = (
     """DELETE FROM store.latest USING recent
         WHERE latest.namespace = recent.namespace AND latest.key = recent.key""",
     "INSERT INTO store.latest FROM recent",
-    "UPDATE store.position SET merged = sequence",
     "DROP TABLE recent",
 )
 
@@ -187,7 +186,7 @@ class DuckDbViews:
             )
             try:
                 self._create(ledger_id)
-                self._position, self._unmerged = self._load(ledger_id)
+                self._position, self._merged, self._unmerged = self._load(ledger_id)
                 self._readers = [self._reader(query_limits or QueryLimits()) for _ in range(readers)]
                 self._free = list(self._readers)
                 self._connection.execute("SET lock_configuration = true")
@@ -210,7 +209,10 @@ class DuckDbViews:
         merge = unmerged >= self._merge_versions
         with _explained():
             self._store(rows, position, merge)
-        self._unmerged = 0 if merge else unmerged
+        if merge:
+            self._merged, self._unmerged = position.sequence, 0
+        else:
+            self._unmerged = unmerged
         self._position = position
         for listener in self._listeners:
             listener(position.sequence)
@@ -249,15 +251,18 @@ class DuckDbViews:
 
     def _store(self, rows: ViewRows, position: ViewPosition, merge: bool) -> None:
         """Store a batch; where memory runs out, end the queries and try again."""
+        merged = position.sequence if merge else self._merged
         for attempts_left in reversed(range(_APPEND_ATTEMPTS)):
             try:
                 with self._transaction():
                     self._insert(rows)
-                    self._connection.execute(
-                        "UPDATE store.position SET sequence = ?, state = ?", list(position)
-                    )
                     if merge:
                         self._merge()
+                    # Not an UPDATE: after one, the engine folds its log in only when no query is running.
+                    self._connection.execute("DELETE FROM store.position")
+                    self._connection.execute(
+                        "INSERT INTO store.position VALUES (?, ?, ?)", [*position, merged]
+                    )
                 return
             except duckdb.Error as error:
                 if self._rows("SELECT sequence, state FROM store.position") == [position]:
@@ -279,8 +284,8 @@ class DuckDbViews:
             position = [*START, START.sequence - 1]  # the genesis is written by sequence -1
             self._connection.execute("INSERT INTO store.position VALUES (?, ?, ?)", position)
 
-    def _load(self, ledger_id: bytes) -> tuple[ViewPosition, int]:
-        """Position, and versions that are not in `latest` yet."""
+    def _load(self, ledger_id: bytes) -> tuple[ViewPosition, int, int]:
+        """Position, the sequence that `latest` is up to date with, and how many versions came after that."""
         ((file_format, file_ledger),) = self._rows("FROM store.ledger")
         if file_format != FORMAT:
             raise ViewsError("views.damaged", f"the file's format is {file_format}, not {FORMAT}")
@@ -288,7 +293,7 @@ class DuckDbViews:
             raise ViewsError("views.other_ledger", file_ledger.hex())
         ((sequence, state, merged),) = self._rows("FROM store.position")
         ((unmerged,),) = self._rows("SELECT count(*) FROM store.history WHERE sequence > ?", [merged])
-        return ViewPosition(sequence, state), unmerged
+        return ViewPosition(sequence, state), merged, unmerged
 
     def _reader(self, limits: QueryLimits) -> Reader:
         past = self._connection.cursor()
