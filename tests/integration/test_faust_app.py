@@ -155,7 +155,7 @@ def test_pages_over_the_feed(configuration: RoleConfiguration) -> None:
     connection = configuration.connection()
     with running(configuration) as views:
         foreign = learned(50, secrets.token_bytes(32))
-        rubbish = [b"", b"rubbish", learned(50)[:-1], learned(50) + b"x", foreign]
+        rubbish = [b"", b"rubbish", learned(50)[:-1], b"x" + learned(50), foreign]
         send(connection, [*(learned(i) for i in range(20)), *rubbish, *(learned(i) for i in range(20, 40))])
         assert counted(views, 39) == expected(40)
         bob = views.page("/entities/?entity=bob")
