@@ -87,13 +87,18 @@ def running(configuration: RoleConfiguration) -> Iterator[Views]:
 
 @pytest.fixture
 def configuration(stack: LocalStack, unique_name: str, tmp_path: Path) -> RoleConfiguration:
-    """A role's directory on the shared Kafka, with the topics that views need."""
+    """A role on the shared Kafka."""
+    return make_role(stack, unique_name, tmp_path)
+
+
+def make_role(stack: LocalStack, prefix: str, tmp_path: Path) -> RoleConfiguration:
+    """A role's directory, and the topics that views need."""
     made = RoleConfiguration(
         directory=tmp_path / "views",
         ledger_id=LEDGER.hex(),
         public="",
         bootstrap_servers=stack.bootstrap_servers,
-        topic_prefix=unique_name,
+        topic_prefix=prefix,
     )
     made.save()
     wanted = [topic for topic in topic_table(1, 1) if topic.name in (LEARNED, METRICS)]
@@ -226,3 +231,24 @@ def test_security_settings_of_librdkafka_are_understood(tmp_path: Path) -> None:
     assert credentials({"security.protocol": "PLAINTEXT"}) is None
     with pytest.raises(Exception, match=r"config\.invalid.*ssl\.engine\.location"):
         credentials({"security.protocol": "ssl", "ssl.engine.location": "/x"})
+
+
+@pytest.mark.slow
+def test_a_broker_that_is_killed_and_comes_back(own_stack: LocalStack, tmp_path: Path) -> None:
+    """The views outlive Kafka: what was decided before and after its death counts once."""
+    configuration = make_role(own_stack, "ledger", tmp_path)
+    connection = configuration.connection()
+    with running(configuration) as views:
+        send(connection, [learned(i) for i in range(50)])
+        assert counted(views, 49) == expected(50)
+        kill_kafka(own_stack)
+        own_stack.restart("kafka")
+        send(connection, [learned(i) for i in range(50, 100)])
+        assert counted(views, 99) == expected(100)
+
+
+def kill_kafka(stack: LocalStack) -> None:
+    """End the broker without warning."""
+    (kafka,) = (each for each in stack.status() if each.name == "kafka")
+    assert kafka.pid is not None
+    os.kill(kafka.pid, 9)
