@@ -47,6 +47,7 @@ lint: setup ## style, types and import rules
 
 docs: setup ## write the pages of docs/ that are generated from tables in the code
 	@$(PY) -m deploy.pages
+	@$(PY) -m tests.attacks.page
 
 format: setup ## sort imports and mend what ruff can mend
 	@$(PY) -m ruff check --fix .

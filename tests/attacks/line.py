@@ -23,7 +23,7 @@ from protocol.errors import CountersignError
 from protocol.evidence import build
 from protocol.evidence.verdicts import Culprit, Verdict
 from protocol.evidence.verify import verify_evidence
-from protocol.records import RecordKey, record_hash
+from protocol.records import Record, RecordKey, record_hash
 from protocol.requests import OpenedRequest
 from schemas.errors import MalformedMessageError
 from schemas.evidence import Evidence
@@ -146,6 +146,13 @@ class Line:
         """Put another store, and an empty guard, under a Ledger that starts again."""
         self.ledger.store, self.ledger.guard = store, MemoryGuard()
         self.stages["commit"].crash()
+
+    def next_version(self, party: Disks, key: RecordKey, value: object) -> Record:
+        """A version that follows the current one as if its writer had written it."""
+        old = party.store.fetch((key,)).records[key]
+        data = dumps(value)
+        hashed = record_hash(self.epochs.ledger_id, key, old.version + 1, False, data, old.request_id, old.record_hash)
+        return old._replace(version=old.version + 1, value=data, previous_hash=old.record_hash, record_hash=hashed)
 
     def lose_ledger_store(self) -> None:
         """Have the Ledger's disk replaced by an empty one, and the store rebuilt from the log."""

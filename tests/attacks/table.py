@@ -69,6 +69,15 @@ LEDGER: tuple[Attack, ...] = (
         _of(_RESULTS, "an_altered_value_whose_hash_was_left_halts_the_ledger"),
     ),
     Attack(
+        "Its store holds another version, or another key of a client, so that honest orders look false to it",
+        "nobody: what it would refuse with convicts nobody, so it halts",
+        _of(
+            _RESULTS,
+            "a_clients_key_replaced_in_the_ledgers_store_halts_it",
+            "another_version_in_the_ledgers_store_halts_it",
+        ),
+    ),
+    Attack(
         "Signs a wrong result, on right reads or on what the batch itself wrote",
         "Ledger, by executing again",
         _of(

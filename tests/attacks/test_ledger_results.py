@@ -16,7 +16,7 @@ from protocol.records import RecordKey
 from protocol.signing import SigningKey
 from schemas.outcome import Outcome
 from schemas.statement import Result, Statement
-from tests.attacks.lies import bend_result
+from tests.attacks.lies import bend_result, take_back
 from tests.attacks.line import Line
 from tests.gallery.hanging import A, alter_outcome, alter_pin
 from tests.parties import key_of
@@ -75,6 +75,33 @@ def test_an_altered_record_that_is_only_written_names_the_ledger_or_nobody() -> 
     line.alter(line.ledger, A, 99, recompute=True)
     line.put("a", 3)
     check_ledger_named(line, sequence)
+
+
+@pytest.mark.parametrize("recompute", [True, False], ids=["hash recomputed", "hash left"])
+def test_a_clients_key_replaced_in_the_ledgers_store_halts_it(recompute: bool) -> None:
+    """To it the client's signature fails; but no decision shows such a key, so it does not accuse the Auditor."""
+    line = started()
+    public_key = key_of("eve").public_key
+    value = {"algorithm": public_key.algorithm, "public_key": public_key.key.hex(), "status": "active"}
+    line.alter(line.ledger, RecordKey("sys", "entity/admin/key/1"), value, recompute=recompute)
+    line.get("a")
+    line.run()
+    assert line.halts() == {"commit": "store.contradicts_log"}
+    line.check_nobody_accused()
+
+
+@pytest.mark.parametrize("forward", [True, False], ids=["a version too new", "a version too old"])
+def test_another_version_in_the_ledgers_store_halts_it(forward: bool) -> None:
+    """To it the order reads a stale version, or one that nobody wrote; the signed orders say otherwise."""
+    line = started()
+    if forward:
+        line.ledger.store.overwrite(A, line.next_version(line.ledger, A, 99))
+    else:
+        take_back(line.ledger, A, 1)
+    line.get("a")
+    line.run()
+    assert line.halts() == {"commit": "store.contradicts_log"}
+    line.check_nobody_accused()
 
 
 # --- Results that are false ---

@@ -43,5 +43,5 @@ def test_every_test_of_an_attack_is_in_the_table() -> None:
 
 
 def test_the_page_is_up_to_date() -> None:
-    """`python -m tests.attacks.page` would change nothing."""
-    assert PAGE.read_text() == page(), "run `python -m tests.attacks.page`"
+    """`make docs` would change nothing."""
+    assert PAGE.read_text() == page(), "run `make docs`"
