@@ -111,7 +111,13 @@ class OrderState:
         return {"store_id": self.store_id, "stopped": b"", **self.cells()}
 
     def with_decided(self, cells: Mapping[str, bytes]) -> Self:
-        """The same state after the validating machine went on."""
+        """The same state after the validating machine went on.
+
+        Raises:
+            CountersignError: `store.wiped`, the cell is gone.
+        """
+        if "decided" not in cells:
+            raise CountersignError("store.wiped", "the store was emptied while this process used it")
         return replace(self, decided=read_sequence(cells["decided"]))
 
 

@@ -205,9 +205,11 @@ class Client:
         return self.submit(contract, argument, version=version).result(timeout_s)
 
     def close(self, *, timeout_s: float = 30) -> None:
-        """Wait for what is in flight, then end."""
+        """Wait for what is in flight, then end; a second call does nothing."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
+            if self._closing:
+                return
             while (self._pending or self._submitted) and time.monotonic() < deadline:
                 self._changed.wait(0.1)
             self._closing = True

@@ -23,10 +23,13 @@ from deploy.session import open_client
 from ledger.state import CommitState
 from protocol.records import Record, RecordKey
 from schemas.topics import EVIDENCE, topic_table
+from storage.effects import Message
+from storage.errors import StoreAbsentError
 from storage.ports import Version
 from storage.redis_store import RedisStore
 from streams.client import Client, ClientOptions
 from streams.kafka_admin import KafkaAdmin
+from streams.kafka_log import KafkaLogReader
 from streams.query_client import QueryClient
 
 NAMESPACES = ("bank", "object", "sys")
@@ -140,6 +143,13 @@ class Pipeline:
         with self.store(party) as store:
             return store.load().cells
 
+    def has_store(self, party: str) -> bool:
+        """Whether a party's store holds anything by which it knows where it stands."""
+        try:
+            return "head" in self.cells(party)
+        except StoreAbsentError:
+            return False
+
     def ordered(self) -> OrderState:
         """Where the Auditor stands."""
         return OrderState.from_cells(self.cells(AUDITOR), 0)
@@ -190,6 +200,14 @@ class Pipeline:
         for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
             ends[name] = ends.get(name, 0) + extent.end
         return ends
+
+    def read(self, topic: str) -> tuple[Message, ...]:
+        """Every message of a topic's first partition, from the oldest to the newest."""
+        reader = KafkaLogReader(self.home.load(CLIENT).connection())
+        try:
+            return tuple(reader.read_all(topic))
+        finally:
+            reader.close()
 
     # --- Use ---
 
