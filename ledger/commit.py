@@ -101,7 +101,10 @@ class CommitMachine(Machine):
             state = yield from self._load()
             self._orders.clear()
             self._decisions.clear()
-            yield from self._load_statements(state)
+            if not (yield from self._load_statements(state)):
+                if (yield from self._is_unchanged(state)):
+                    yield Halt(code="store.damaged", text=f"results above {state.verified} are missing")
+                continue
             yield Seek(positions=state.positions())
             yield from send.results(state.verified + 1, state.sequence, self._epochs)
             yield from self._serve(state)
@@ -115,14 +118,20 @@ class CommitMachine(Machine):
             yield Halt(code="epoch.needed", text=f"the store is in epoch {state.epoch}")
         return state
 
-    def _load_statements(self, state: CommitState) -> Steps:
-        """The statements that no decision was seen of yet."""
+    def _load_statements(self, state: CommitState) -> Generator[Effect, Any, bool]:
+        """Load the statements that no decision was seen of yet; whether they are all there."""
         self._statements.clear()
         for first in range(state.verified + 1, state.sequence + 1, _RECEIVED_AT_ONCE):
             last = min(first + _RECEIVED_AT_ONCE - 1, state.sequence)
             outbox: Outbox = yield ReadOutbox(kind="result", first=first, last=last)
             for entry in outbox.entries:
                 self._statements[entry.number] = Result.from_bytes(entry.message).statement
+        return len(self._statements) == state.sequence - state.verified
+
+    def _is_unchanged(self, state: CommitState) -> Generator[Effect, Any, bool]:
+        """Whether it is still the same store, and nobody else has gone on with it."""
+        loaded: Loaded = yield Load()
+        return all(loaded.cells.get(name, b"") == value for name, value in state.expected().items())
 
     def _serve(self, state: CommitState) -> Steps:
         """Commit order after order until the store refuses a call."""
@@ -248,8 +257,7 @@ class CommitMachine(Machine):
         """Refuse an order, unless the store is another one by now, or somebody else has gone on with it: then what
         was read may be of any moment, and says nothing about the Auditor.
         """
-        loaded: Loaded = yield Load()
-        if all(loaded.cells.get(name, b"") == value for name, value in state.expected().items()):
+        if (yield from self._is_unchanged(state)):
             yield from self._refuser.refuse(state, held, contradiction, records=records, own_entry=own_entry)
 
     def _authenticate(self, opened: OpenedOrder, fetched: Fetched) -> Generator[Effect, Any, Contradiction | None]:

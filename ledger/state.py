@@ -10,6 +10,7 @@ from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH
 from protocol.journal import Head
 from storage.effects import FIRST_OFFSET, Position
+from storage.errors import StoreAbsentError
 
 _POSITION = struct.Struct(">qi")
 _ORDER = struct.Struct(">Q32s")
@@ -50,8 +51,11 @@ class CommitState:
         """Read back what `cells` wrote.
 
         Raises:
+            StoreAbsentError: the store was made, and nothing is in it yet.
             CountersignError: `store.damaged`, a cell is missing or not in our own form.
         """
+        if "head" not in cells:
+            raise StoreAbsentError("it was made, and not filled")
         try:
             ordered_at_ms, order_hash = _ORDER.unpack(cells["order"])
             return cls(
