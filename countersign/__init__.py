@@ -1,10 +1,6 @@
 """Countersign for its users: send requests, keep receipts, check evidence, ask learners.
 
-    from countersign import Client
-
-    with Client.open("~/.countersign/client", "alice") as client:
-        receipt = client.execute("object.put", {"key": "color", "value": "blue"})
-        print(receipt.sequence, receipt.output)
+Start with `Client.open(directory, entity)`, then `execute` or `submit`; `examples/quickstart.py` shows the first steps.
 """
 
 from protocol.errors import CountersignError

@@ -36,6 +36,7 @@ from protocol.contracts.names import public_key_key
 from protocol.records import Record, RecordKey
 from protocol.requests import public_key_of
 from protocol.signatures import SignatureCheck, order_hash
+from schemas.order import OrderHeader
 from schemas.statement import Result
 from storage.effects import (
     Applied,
@@ -357,13 +358,14 @@ class CommitMachine(Machine):
         del self._orders[header.sequence]
         self._statements[header.sequence] = statement
         yield from send.send_results((outbox,), self._epochs)
-        yield Report(
-            metrics={
-                "committed": header.count,
-                "batches": 1,
-                "commit_ms_sum": max(0, self.now_ms - header.ordered_at_ms),
-                "gauge_sequence": header.sequence,
-                "gauge_unverified": header.sequence - state.verified,
-            }
-        )
+        yield Report(metrics=self._measures(after, header))
         return after
+
+    def _measures(self, state: CommitState, header: OrderHeader) -> dict[str, float]:
+        return {
+            "committed": header.count,
+            "batches": 1,
+            "commit_ms_sum": max(0, self.now_ms - header.ordered_at_ms),
+            "gauge_sequence": state.sequence,
+            "gauge_unverified": state.sequence - state.verified,
+        }

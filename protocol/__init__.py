@@ -1,1 +1,1 @@
-
+"""What both parties must compute alike, bit for bit."""

@@ -85,7 +85,8 @@ def signature_checks(
     signed: Countersigned, statement: Statement, epochs: Epochs
 ) -> tuple[SignatureCheck, SignatureCheck, SignatureCheck]:
     """The three signatures of a countersigned statement: order, Ledger's endorsement, Auditor's
-    endorsement."""
+    endorsement.
+    """
     configuration = epochs.at(statement.epoch)
     place = (statement.ledger_id, statement.epoch)
     ledger_input = ledger_endorsement_input(*place, signed.statement, signed.order_signature)

@@ -6,7 +6,7 @@ nothing.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,25 +81,23 @@ def open_party(
     """
     epochs = configuration.epochs()
     check_engine(epochs)
-    expected = epochs.latest.auditor_key if name == "auditor" else epochs.latest.ledger_key
-    if key.public_key != expected:
-        raise CountersignError(
-            "config.invalid", f"the key of the {name} is not the one in epoch {epochs.latest.epoch}"
-        )
-    guard_file = configuration.path(configuration.guard_file)
-    guard_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    guard = FileSigningGuard(guard_file, window=epochs.latest.window)
-    stop.on_request(guard.stop)
-    if not guard.acquire(wait=True):
-        yield None
-        return
-    on_active()
-    store = RedisStore(configuration.store_url)
-    executor = Executor(epochs.limits, scale=1 if name == "auditor" else epochs.limits.resources_factor)
-    metrics = ProcessMetrics(name, str(os.getpid()))
-    publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
-    publisher.start()
-    try:
+    _check_key(name, key, epochs)
+    with ExitStack() as closing:
+        guard = _make_guard(configuration, epochs)
+        stop.on_request(guard.stop)
+        if not guard.acquire(wait=True):
+            yield None
+            return
+        closing.callback(guard.close)
+        on_active()
+        store = RedisStore(configuration.store_url)
+        closing.callback(store.close)
+        executor = Executor(epochs.limits, scale=1 if name == "auditor" else epochs.limits.resources_factor)
+        closing.callback(executor.close)
+        metrics = ProcessMetrics(name, str(os.getpid()))
+        publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
+        publisher.start()
+        closing.callback(publisher.close)
         yield PartyProcess(
             configuration=configuration,
             epochs=epochs,
@@ -109,11 +107,19 @@ def open_party(
             metrics=metrics,
             stop=stop,
         )
-    finally:
-        publisher.close()
-        executor.close()
-        store.close()
-        guard.close()
+
+
+def _make_guard(configuration: RoleConfiguration, epochs: Epochs) -> FileSigningGuard:
+    file = configuration.path(configuration.guard_file)
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return FileSigningGuard(file, window=epochs.latest.window)
+
+
+def _check_key(name: PartyName, key: SigningKey, epochs: Epochs) -> None:
+    expected = epochs.latest.auditor_key if name == "auditor" else epochs.latest.ledger_key
+    if key.public_key != expected:
+        text = f"the key of the {name} is not the one in epoch {epochs.latest.epoch}"
+        raise CountersignError("config.invalid", text)
 
 
 def check_engine(epochs: Epochs) -> None:

@@ -1,4 +1,4 @@
-"""The command line on a real ledger: every command does what its help says, and says no with a code and an exit code."""
+"""The command line on a real ledger: every command does what its help says, and says no with a code."""
 
 import json
 import os
