@@ -16,7 +16,7 @@ from storage.queries import QueryError, QueryLimits
 from tests.reference.view_batches import LEDGER_ID, Batches
 
 ROOT = Path(__file__).parents[3]
-LIMITS = QueryLimits(time_ms=1500, rows=1000, result_bytes=MIB, process_growth_bytes=150 * MIB)
+LIMITS = QueryLimits(time_ms=20_000, rows=1000, result_bytes=MIB, process_growth_bytes=150 * MIB)
 
 NOT_SELECT = [
     "",
