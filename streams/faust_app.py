@@ -75,6 +75,9 @@ _CHANGELOG = {
     "segment.bytes": str(16 * MIB),
 }
 _WAIT_S = 10.0
+_EXIT_MISTAKE = 70
+
+_log = logging.getLogger("countersign.views")
 
 
 class LearnedCodec(faust.Codec):
@@ -225,9 +228,48 @@ def make_app(configuration: RoleConfiguration, port: int, replication: int) -> f
         port: of the pages, on loopback.
         replication: copies of each changelog's messages.
     """
+    app = _configured(configuration, port, replication)
+    ledger_id = bytes.fromhex(configuration.ledger_id)
+    metrics = ProcessMetrics(VIEWS, str(os.getpid()))
+    views = LiveViews(
+        activity=_table(app, "activity").tumbling(WINDOW_S, expires=KEPT_S),
+        entities=_table(app, "entities"),
+        records=_table(app, "records"),
+        ledger_id=ledger_id,
+        meter=metrics.meter(VIEWS),
+    )
+    Pages(app, views, ledger_id)
+    server: Any = app.web  # of the aiohttp driver
+    server.web_app.on_response_prepare.append(add_security_headers)
+    connection = configuration.connection()
+    learned = app.topic(
+        connection.full_name(LEARNED), key_type=bytes, value_serializer=LearnedCodec(), allow_empty=True
+    )
+    measured = app.topic(connection.full_name(METRICS), key_type=bytes, value_serializer=MetricsCodec())
+
+    async def keep(decisions: Any) -> None:
+        async for some in decisions.take(_DECISIONS_AT_ONCE, within=_GATHER_S):
+            try:
+                views.show(some)
+            except Exception:
+                # Faust would go on with the next ones, and even its clean end would commit these as done.
+                _log.critical("a decision cannot be shown: this is a mistake in the program", exc_info=True)
+                os._exit(_EXIT_MISTAKE)
+
+    async def publish() -> None:
+        views.measure()
+        await measured.send(key=VIEWS.encode(), value=metrics.snapshot(now_ms()))
+
+    app.agent(learned, name="views")(keep)
+    app.timer(INTERVAL_S, name="metrics")(publish)
+    return app
+
+
+def _configured(configuration: RoleConfiguration, port: int, replication: int) -> faust.App:
+    """An app with nothing in it, and every setting of Faust that we change."""
     connection = configuration.connection()
     options = connection.options
-    app = faust.App(
+    return faust.App(
         connection.full_name(VIEWS),
         env={},  # settings come from the role's file, none from the environment
         broker=[f"aiokafka://{each}" for each in connection.bootstrap.split(",")],
@@ -254,34 +296,6 @@ def make_app(configuration: RoleConfiguration, port: int, replication: int) -> f
         web_stats_enabled=False,
         web_tables_enabled=False,
     )
-    ledger_id = bytes.fromhex(configuration.ledger_id)
-    metrics = ProcessMetrics(VIEWS, str(os.getpid()))
-    views = LiveViews(
-        activity=_table(app, "activity").tumbling(WINDOW_S, expires=KEPT_S),
-        entities=_table(app, "entities"),
-        records=_table(app, "records"),
-        ledger_id=ledger_id,
-        meter=metrics.meter(VIEWS),
-    )
-    Pages(app, views, ledger_id)
-    server: Any = app.web  # of the aiohttp driver
-    server.web_app.on_response_prepare.append(add_security_headers)
-    learned = app.topic(
-        connection.full_name(LEARNED), key_type=bytes, value_serializer=LearnedCodec(), allow_empty=True
-    )
-    measured = app.topic(connection.full_name(METRICS), key_type=bytes, value_serializer=MetricsCodec())
-
-    async def keep(decisions: Any) -> None:
-        async for some in decisions.take(_DECISIONS_AT_ONCE, within=_GATHER_S):
-            views.show(some)
-
-    async def publish() -> None:
-        views.measure()
-        await measured.send(key=VIEWS.encode(), value=metrics.snapshot(now_ms()))
-
-    app.agent(learned, name="views")(keep)
-    app.timer(INTERVAL_S, name="metrics")(publish)
-    return app
 
 
 def _table(app: faust.App, name: str) -> Any:

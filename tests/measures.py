@@ -41,23 +41,8 @@ class MeasuredLine:
             "process.children_rss_bytes": 40 * 2**20,
             "process.threads": 5,
         }
-        effects = ("Verify", "Execute", "Apply", "step")
-        busy = {f"{effect}.wall_us": 100_000 * self.second for effect in effects}
         return {
-            "auditor": {
-                **process,
-                **{f"order.{name}": value for name, value in busy.items()},
-                "order.messages_in": requests,
-                "order.ordered": requests,
-                "order.order_wait_ms_sum": 8 * requests,
-                "order.order_wait_count": requests,
-                "order.gauge_sequence": sequence,
-                "order.gauge_undecided": 3,
-                "validate.decided": requests,
-                "validate.decisions": batches,
-                "validate.decide_ms_sum": 30 * batches,
-                "validate.gauge_decided": sequence,
-            },
+            "auditor": {**process, **self._of_auditor()},
             "ledger": {
                 **process,
                 "commit.committed": requests,
@@ -83,4 +68,21 @@ class MeasuredLine:
                 "views.gauge_learned_p50_ms": 45,
                 "views.gauge_learned_p99_ms": 90,
             },
+        }
+
+    def _of_auditor(self) -> Mapping[str, float]:
+        requests, batches = REQUESTS_PER_S * self.second, BATCHES_PER_S * self.second
+        effects = ("Verify", "Execute", "Apply", "step")
+        return {
+            **{f"order.{effect}.wall_us": 100_000 * self.second for effect in effects},
+            "order.messages_in": requests,
+            "order.ordered": requests,
+            "order.order_wait_ms_sum": 8 * requests,
+            "order.order_wait_count": requests,
+            "order.gauge_sequence": batches - 1,
+            "order.gauge_undecided": 3,
+            "validate.decided": requests,
+            "validate.decisions": batches,
+            "validate.decide_ms_sum": 30 * batches,
+            "validate.gauge_decided": batches - 1,
         }

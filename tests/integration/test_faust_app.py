@@ -67,11 +67,20 @@ class Views:
         return page
 
 
+BROKEN = (
+    """
+from streams import views_tables
+views_tables.tally = None
+"""
+    + PROCESS
+)
+
+
 @contextmanager
-def running(configuration: RoleConfiguration) -> Iterator[Views]:
+def running(configuration: RoleConfiguration, program: str = PROCESS) -> Iterator[Views]:
     """Start the process, wait until it serves, and end it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, str(configuration.directory)],
+        [sys.executable, "-c", program, str(configuration.directory)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -212,6 +221,15 @@ def test_a_killed_process_counts_everything_once(configuration: RoleConfiguratio
             os.kill(views.process.pid, 9)
     with running(configuration) as views:
         assert counted(views, 599) == expected(600)
+
+
+def test_a_mistake_of_ours_ends_the_process(configuration: RoleConfiguration) -> None:
+    """Faust goes on after an agent's error, which would leave decisions out: we do not."""
+    with running(configuration, BROKEN) as views:
+        send(configuration.connection(), [learned(0)])
+        assert views.process.wait(timeout=30) == 70
+    with running(configuration) as views:
+        assert counted(views, 0) == expected(1)
 
 
 def test_security_settings_of_librdkafka_are_understood(tmp_path: Path) -> None:

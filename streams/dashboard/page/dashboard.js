@@ -30,6 +30,7 @@ const inTime = (ms) => time(ms).join(" ");
 const inTimes = (one, other) => (other < 1000 ? `${time(one)[0]}/${inTime(other)}` : `${(one / 1000).toFixed(2)}/${inTime(other)}`);
 const inMib = (value) => (isNumber(value) ? `${WHOLE.format(value / 1048576)} MiB` : NONE);
 const inPercent = (value) => (isNumber(value) ? `${WHOLE.format(value * 100)} %` : NONE);
+const counted = (count, one, more = `${one}s`) => `${whole(count)} ${count === 1 ? one : more}`;
 const short = (hash) => hash.slice(0, 12);
 const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 
@@ -199,7 +200,7 @@ function drawStage(name, stage, exposed) {
   say(parts.unit, `${stage.unit}/s`);
   drawCurve(parts.curve, stage.curve);
   parts.lag.row.hidden = stage.lag === null;
-  say(parts.lag.value, `${whole(stage.lag)} ${stage.lag === 1 ? "batch" : "batches"}`);
+  say(parts.lag.value, counted(stage.lag, "batch", "batches"));
   if (stage.waited) {
     say(parts.waited.label, stage.waited.label);
     say(parts.waited.value, isNumber(stage.waited.mean_ms) ? `${inTime(stage.waited.mean_ms)} mean` : NONE);
@@ -252,8 +253,8 @@ function drawReplicas(now) {
     const said = [`${perSecond(replica.batches_per_s)} batches/s`];
     if (isNumber(replica.bytes_per_s)) said.push(`${whole(replica.bytes_per_s / 1024)} KiB/s`);
     if (replica.lag !== null) said.push(`lag ${whole(replica.lag)}`);
-    if (replica.blocks_behind) said.push(`pieces ${whole(replica.blocks_behind)} blocks behind`);
-    if (replica.wrong_pieces) said.push(`${whole(replica.wrong_pieces)} wrong pieces`);
+    if (replica.blocks_behind) said.push(`pieces ${counted(replica.blocks_behind, "block")} behind`);
+    if (replica.wrong_pieces) said.push(counted(replica.wrong_pieces, "wrong piece"));
     say(parts.text, said.join(" · "));
   });
 }
@@ -351,8 +352,8 @@ function drawDecisions(decisions) {
   newestDrawn = decisions.sequence;
   const notes = [];
   if (decisions.newest.length === 0) notes.push("Nothing was decided yet.");
-  if (decisions.skipped) notes.push(`${whole(decisions.skipped)} messages skipped that both parties have not signed.`);
-  if (decisions.conflicts) notes.push(`${whole(decisions.conflicts)} times another statement of a known sequence, doubly signed.`);
+  if (decisions.skipped) notes.push(`${counted(decisions.skipped, "message")} skipped that both parties have not signed.`);
+  if (decisions.conflicts) notes.push(`${counted(decisions.conflicts, "time")} another statement of a known sequence, doubly signed.`);
   say($("decisions-note"), notes.join(" "));
 }
 
@@ -386,7 +387,7 @@ function drawActivity(activity) {
   say($("activity-note"), `as of sequence ${whole(activity.as_of)}`);
   const list = make("div", "activity");
   list.append(make("h3", "", "versions written per namespace and minute"), makeNamespaces(activity.minutes));
-  list.append(make("h3", "", "most active entities"), makeTop(activity.entities, (row) => row.entity, (row) => `${whole(row.requests)} requests`));
+  list.append(make("h3", "", "most active entities"), makeTop(activity.entities, (row) => row.entity, (row) => counted(row.requests, "request")));
   list.append(make("h3", "", "most written records"), makeTop(activity.records, (row) => `${row.namespace} / ${row.key}`, (row) => `version ${whole(row.version)}`));
   box.replaceChildren(list);
 }
