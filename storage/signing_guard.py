@@ -9,6 +9,8 @@ r"""The signing guard in a file: what a party has signed, on another disk than i
    acknowledged, so nothing was signed on it, and it is cut off. Anything bad before the end is damage: the
    guard does not open.
 4. When a sync fails, what is on disk is unknown, and the guard refuses everything until it is opened again.
+   It does the same when somebody else has written the file: the lock was lost, say because its file was
+   removed, and another process is the active one now.
 
 File, integers big-endian: header `"countersign-guard-1\n"`, then frames: u32 length of the payload, u32
 CRC-32 of the payload, u32 CRC-32 of these two, payload. A payload is entries of 81 bytes: u8 kind, i64
@@ -25,7 +27,7 @@ from pathlib import Path
 from threading import Event, Lock
 from zlib import crc32
 
-from storage.errors import GuardDamagedError, StoreDiskFullError
+from storage.errors import EquivocationError, GuardDamagedError, StoreDiskFullError
 from storage.guard_entries import GuardEntries
 from storage.ports import GuardKind, Place
 
@@ -132,6 +134,7 @@ class FileSigningGuard:
 
     def _append(self, frame: bytes) -> None:
         """Write a frame behind the last one and wait until it is on disk."""
+        self._require_alone()
         try:
             _write(self._file, frame, self._size)
         except OSError as error:
@@ -146,6 +149,21 @@ class FileSigningGuard:
             self._close_file()
             raise GuardDamagedError(f"cannot sync: {error}") from error
         self._size += len(frame)
+
+    def _require_alone(self) -> None:
+        """Require that the file is as this process left it.
+
+        Raises:
+            EquivocationError: another process has written or replaced it.
+        """
+        mine = os.fstat(self._file)
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino, there.st_size) != (mine.st_dev, mine.st_ino, self._size):
+            self._close_file()
+            raise EquivocationError(f"another process has written {self._path}: this one has lost its lock")
 
     def _compact(self) -> None:
         """Replace the file by one with what is kept; where there is no room, go on with the old one."""

@@ -9,10 +9,11 @@
 from collections.abc import Sequence
 
 from deploy.initialize import AUDITOR, LEDGER
+from schemas.topics import EVIDENCE
 from storage.ports import Version
 from tests.background_load import CONTRACTS, BackgroundLoad
 from tests.bank_model import BankModel
-from tests.pipeline import EVIDENCE, Pipeline, await_that
+from tests.pipeline import Pipeline, await_that
 
 
 def check_agreement(pipeline: Pipeline, load: BackgroundLoad) -> None:
@@ -39,11 +40,12 @@ def await_rest(pipeline: Pipeline) -> None:
 
 
 def check_nobody_halted(pipeline: Pipeline) -> None:
-    """Every role runs, and says that it is active."""
+    """Every role runs, its standby too where there is one, and one of them says that it is active."""
     for role in pipeline.deployment.roles():
         said = pipeline.said(role)
         assert said.get("state") == "active", f"{role}: {said or pipeline.deployment.status_of(role)}"
-        assert pipeline.runs(role), f"{role} does not run"
+        for name in pipeline.processes(role):
+            assert pipeline.runs(name), f"{name} does not run"
 
 
 def check_nobody_is_accused(pipeline: Pipeline, rubbish: int = 0) -> None:

@@ -6,11 +6,14 @@ Parts go by their names: the roles (`auditor`, `ledger`, `replica-0` ..., `learn
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from auditor.state import OrderState
 from deploy.deployment import Deployment
@@ -19,10 +22,11 @@ from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger
 from deploy.judge import collect_evidence
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE
+from deploy.local.supervisor import Service
 from deploy.session import open_client
 from ledger.state import CommitState
 from protocol.records import Record, RecordKey
-from schemas.topics import EVIDENCE, topic_table
+from schemas.topics import topic_table
 from storage.effects import Message
 from storage.errors import StoreAbsentError
 from storage.ports import Version
@@ -50,6 +54,11 @@ def await_that(what: str, condition: Callable[[], bool], deadline_s: float = DEA
     while not condition():
         assert time.monotonic() < deadline, f"not within {deadline_s:.0f} s: {what}"
         time.sleep(_LOOK_S)
+
+
+def standby_of(role: str) -> str:
+    """The name of a party's standby."""
+    return f"{role}-standby"
 
 
 class Pipeline:
@@ -92,6 +101,20 @@ class Pipeline:
         else:
             self.deployment.start_role(name)
 
+    def start_another(self, role: str, name: str, directory: Path | None = None) -> None:
+        """Start one more process of a party, on its directory or on a copy of it, and wait until it wants the lock."""
+        directory = directory or self.home.role(role)
+        argv = (sys.executable, "-m", f"deploy.roles.{role}", str(directory))
+        self.stack.supervisor.start(Service(name=name, argv=argv, log_file=self.stack.log_file(name)))
+        lock = str(directory / "guard" / "signing.guard.lock")
+
+        def wants_the_lock() -> bool:
+            pid = self.stack.supervisor.pid(name)
+            assert pid is not None, self.log(name)
+            return lock in [file.path for file in psutil.Process(pid).open_files()]
+
+        await_that(f"{name} wants the lock", wants_the_lock)
+
     def pause(self, name: str) -> None:
         """Stop a process where it is."""
         self._signal(name, signal.SIGSTOP)
@@ -121,9 +144,13 @@ class Pipeline:
     # --- What a part says ---
 
     def said(self, role: str) -> Mapping[str, object]:
-        """What a role's process said of itself; nothing if it was another process."""
+        """What a role's process, or its standby, said of itself; nothing if it was another process."""
         said = self.deployment.status_of(role)
-        return said if said.get("pid") == self.stack.supervisor.pid(role) else {}
+        return said if said.get("pid") in [self.stack.supervisor.pid(name) for name in self.processes(role)] else {}
+
+    def processes(self, role: str) -> list[str]:
+        """The names of a role's processes that were started and not stopped: itself and its standbys."""
+        return [name for name in self.stack.supervisor.names() if name in (role, standby_of(role))]
 
     def log(self, name: str) -> str:
         """All a process has written."""
@@ -226,5 +253,3 @@ class Pipeline:
         """Change settings in a role's file."""
         replace(self.home.load(role), **settings).save()  # type: ignore[arg-type]  # as the file has them
 
-
-__all__ = ["DEADLINE_S", "EVIDENCE", "KAFKA", "NAMESPACES", "SERVICES", "STORES", "Pipeline", "await_that"]

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import pytest
 
-from storage.errors import GuardDamagedError, StoreDiskFullError
+from storage.errors import EquivocationError, GuardDamagedError, StoreDiskFullError
 from storage.ports import GuardKind, Place
 from storage.signing_guard import HEADER, FileSigningGuard, shares_device
 from tests.guard_places import KEPT, WINDOW, chain, file_guard, opened, place
@@ -219,6 +219,23 @@ class TestProcesses:
             assert highest is not None
             assert highest.sequence in (acknowledged[-1], acknowledged[-1] + 1)
             standby.close()
+
+    @pytest.mark.parametrize("count", [1, 100], ids=["appended", "compacted"])
+    def test_who_lost_the_lock_writes_nothing_more(self, tmp_path: Path, count: int) -> None:
+        """Its lock's file was removed and another one wrote: it refuses, though it could go on by its own memory."""
+        zombie = opened(tmp_path)
+        zombie.note([place(0)])
+        (tmp_path / "guard.lock").unlink()
+        active = opened(tmp_path)
+        active.note(chain(1, count))
+        with pytest.raises(EquivocationError):
+            zombie.note([place(1)])
+        with pytest.raises(GuardDamagedError):
+            zombie.note([place(1)])
+        zombie.close()
+        active.note([place(count + 1)])
+        active.close()
+        assert opened(tmp_path).highest("order") == place(count + 1)
 
     def test_a_waiting_standby_can_be_stopped(self, tmp_path: Path) -> None:
         """It ends without the lock, and the active one keeps it."""
