@@ -63,9 +63,9 @@ class DecisionHealer:
         self._asked.add(sequence)
 
     def answer(self, now_ms: int) -> Steps:
-        """Send the decisions that were asked for."""
+        """Send the first decision that was asked for, and those that the Ledger will ask for next."""
         if self._asked and now_ms - self._answered_at_ms >= self._again_after_ms:
-            asked, self._asked = sorted(self._asked)[:_ANSWERED_AT_ONCE], set()
+            first, last = min(self._asked), max(self._asked)
+            self._asked.clear()
             self._answered_at_ms = now_ms
-            for sequence in asked:
-                yield from send.decisions(sequence, sequence, self._epochs)
+            yield from send.decisions(first, min(last, first + _ANSWERED_AT_ONCE - 1), self._epochs)
