@@ -181,6 +181,9 @@ def test_pages_over_the_feed(configuration: RoleConfiguration) -> None:
         assert views.get("/records/?namespace=bank&key=none")[0] == 404
         assert views.get("/top/?rows=0")[0] == 400
         assert views.get("/", {"Host": "evil.example"})[0] == 421
+        with urllib.request.urlopen(views.address + "/top/", timeout=30) as response:
+            assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+            assert response.headers["Content-Type"] == "application/json"
         assert [views.get(path)[0] for path in ("/table/", "/router/", "/stats/")] == [404] * 3
         assert measured(connection)["views.skipped"] == len(rubbish)
         views.process.terminate()
