@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,13 +56,21 @@ class Deployment:
         """Genesis and configurations, as the client trusts them."""
         return self.home.load(CLIENT).epochs()
 
-    def up(self, progress: Progress, new: NewLedger | None = None, *, liars: tuple[int, ...] = ()) -> None:
+    def up(
+        self,
+        progress: Progress,
+        new: NewLedger | None = None,
+        *,
+        liars: tuple[int, ...] = (),
+        without: tuple[str, ...] = (),
+    ) -> None:
         """Make the ledger where there is none, and start everything.
 
         Args:
             progress: told in a few words what is being done.
             new: what a new ledger is to be.
             liars: replicas that are to disperse corrupted pieces, for a demonstration.
+            without: roles that are not started.
 
         Raises:
             CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a
@@ -75,10 +83,11 @@ class Deployment:
         try:
             self._tell_addresses()
             self._prepare(progress)
-            for role in self.roles():
+            started = [role for role in self.roles() if role not in without]
+            for role in started:
                 lies = role in map(replica_role, liars)
                 self.start_role(role, module="lying_replica" if lies else "")
-            self._await_active(progress)
+            self._await_active(started, progress)
         except BaseException:
             self.down(progress)
             raise
@@ -152,14 +161,14 @@ class Deployment:
         publish(writer, [Outgoing(EPOCHS, 0, None, signed) for signed in epochs.signed], lambda: False)
         writer.close()
 
-    def _await_active(self, progress: Progress) -> None:
-        """Wait until every role does its work.
+    def _await_active(self, roles: Iterable[str], progress: Progress) -> None:
+        """Wait until every one of these roles does its work.
 
         Raises:
             CountersignError: `service.failed`, one halted or takes too long; its log says more.
         """
         deadline = time.monotonic() + _ACTIVE_DEADLINE_S
-        for role in self.roles():
+        for role in roles:
             progress(f"waiting for {role}")
             while not self._is_active(role):
                 if not self.stack.supervisor.is_running(role) or time.monotonic() > deadline:

@@ -14,7 +14,7 @@ import typer
 
 from deploy.deployment import Deployment
 from deploy.home import Home
-from deploy.initialize import NewLedger
+from deploy.initialize import DASHBOARD, VIEWS, NewLedger
 from deploy.measuring.load import Answers, Call, open_accounts, puts, run_load, transfers
 from deploy.measuring.processes import effect_times, measure_usage, per_request, stage_times
 from deploy.output import JsonOption, Output, run
@@ -45,27 +45,21 @@ class Plan:
     partitions: int
     rate: float
     in_flight: int
+    views: bool
 
 
 def bench(
     workload: Annotated[Workload, typer.Argument(help="What is sent.")] = Workload.TRANSFER,
     seconds: Annotated[float, typer.Option(help="How long is measured.")] = 60,
-    warmup_seconds: Annotated[
-        float, typer.Option(help="Load before it: Kafka compiles its hot code then.")
-    ] = 10,
+    warmup_seconds: Annotated[float, typer.Option(help="Load before it: Kafka compiles its hot code then.")] = 10,
     accounts: Annotated[int, typer.Option(help="Accounts, or keys.")] = 100_000,
     hot: Annotated[bool, typer.Option("--hot", help="Every transfer takes from one account.")] = False,
-    sign_each: Annotated[
-        bool, typer.Option("--sign-each", help="One signature per request, not per batch.")
-    ] = False,
+    sign_each: Annotated[bool, typer.Option("--sign-each", help="One signature per request, not per batch.")] = False,
     partitions: Annotated[int, typer.Option(help="Partitions of `requests`.")] = 4,
-    rate: Annotated[
-        float, typer.Option(help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")
-    ] = 0,
+    rate: Annotated[float, typer.Option(help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")] = 0,
     in_flight: Annotated[int, typer.Option(help="Most requests without an answer.")] = 4000,
-    home: Annotated[
-        Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")
-    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")] = None,
+    views: Annotated[bool, typer.Option("--views", help="With the live views and the dashboard.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure requests/s, latency, CPU per request and memory of a whole ledger.
@@ -82,6 +76,7 @@ def bench(
         partitions=partitions,
         rate=rate,
         in_flight=in_flight,
+        views=views,
     )
 
     def work(output: Output) -> None:
@@ -97,7 +92,7 @@ def bench(
 
 def _run(output: Output, plan: Plan, home: Home) -> None:
     deployment = Deployment(home)
-    deployment.up(output.say, NewLedger(partitions=plan.partitions))
+    deployment.up(output.say, NewLedger(partitions=plan.partitions), without=() if plan.views else (VIEWS, DASHBOARD))
     try:
         options = ClientOptions(signed_together=1 if plan.sign_each else 500, in_flight=plan.in_flight)
         with open_client(home, DEFAULT_ENTITY, options) as client:
