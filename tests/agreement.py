@@ -51,7 +51,7 @@ def check_nobody_halted(pipeline: Pipeline) -> None:
 def check_nobody_is_accused(pipeline: Pipeline, rubbish: int = 0) -> None:
     """No evidence was raised, apart from rubbish that the test itself has sent."""
     assert pipeline.evidence() == []
-    assert pipeline.messages()[EVIDENCE] == rubbish
+    assert pipeline.extents()[EVIDENCE, 0].end == rubbish
 
 
 def check_same_records(pipeline: Pipeline) -> None:

@@ -26,13 +26,13 @@ from deploy.local.supervisor import Service
 from deploy.session import open_client
 from ledger.state import CommitState
 from protocol.records import Record, RecordKey
-from schemas.topics import topic_table
+from schemas.topics import Topic, topic_table
 from storage.effects import Message
 from storage.errors import StoreAbsentError
 from storage.ports import Version
 from storage.redis_store import RedisStore
 from streams.client import Client, ClientOptions
-from streams.kafka_admin import KafkaAdmin
+from streams.kafka_admin import Extent, KafkaAdmin
 from streams.kafka_log import KafkaLogReader
 from streams.query_client import QueryClient
 
@@ -219,14 +219,13 @@ class Pipeline:
         judged = collect_evidence(self.home)
         return [f"{each.kind}: {each.verdict}" for each in judged if each.verdict.convicts]
 
-    def messages(self) -> dict[str, int]:
-        """How many messages each topic has had."""
-        configuration = self.home.load(CLIENT)
-        table = topic_table(configuration.partitions, self.deployment.epochs().latest.n)
-        ends: dict[str, int] = {}
-        for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
-            ends[name] = ends.get(name, 0) + extent.end
-        return ends
+    def topics(self) -> tuple[Topic, ...]:
+        """The topics of this ledger."""
+        return topic_table(self.home.load(CLIENT).partitions, self.deployment.epochs().latest.n)
+
+    def extents(self) -> dict[tuple[str, int], Extent]:
+        """What each partition holds."""
+        return KafkaAdmin(self.home.load(CLIENT).connection()).extents(self.topics())
 
     def read(self, topic: str) -> tuple[Message, ...]:
         """Every message of a topic's first partition, from the oldest to the newest."""

@@ -4,6 +4,7 @@
   name of its own (`unique_name`).
 - `fresh_stores`: two new Valkeys for one test, on the shared Kafka; the test may kill and restart them.
 - `own_stack`: a Kafka and two Valkeys for one test alone, which may do with them what it likes; some 3 s.
+- `ledger`: a whole ledger on the shared Kafka, shared by the tests that leave it working.
 """
 
 import secrets
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import LocalStack
+from tests.pipeline import Pipeline
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +24,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     shared.start()
     yield shared
     shared.stop()
+
+
+@pytest.fixture(scope="session")
+def ledger(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A whole ledger that stays as it is."""
+    made = Pipeline(tmp_path_factory.mktemp("ledger"), broker=stack.bootstrap_servers, prefix="ledger")
+    made.up()
+    yield made
+    made.down()
 
 
 @pytest.fixture
