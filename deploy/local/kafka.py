@@ -142,7 +142,9 @@ class KafkaNode:
         )
 
     def _format(self) -> None:
-        cluster_id = urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
+        random = secrets.token_bytes(16)
+        # A letter comes first: the tool takes a dash for an option.
+        cluster_id = urlsafe_b64encode(bytes((random[0] & 0x7F, *random[1:]))).decode().rstrip("=")
         tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._configuration))
         told = subprocess.run(
             self._command("-Xmx256m", *tool),
