@@ -4,6 +4,7 @@ The signing guard's lock makes a process the active one; until it has the lock i
 nothing.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,7 @@ from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
+from storage.errors import StoreUnavailableError
 from storage.machine import Machine
 from storage.redis_store import RedisStore
 from storage.signing_guard import FileSigningGuard
@@ -29,6 +31,11 @@ from streams.signature_pool import SignaturePool
 from streams.stage import Stage, StopSignal
 
 PartyName = Literal["auditor", "ledger"]
+
+_STORE_PAUSE_FIRST_S = 0.1
+_STORE_PAUSE_S_MAX = 5.0
+
+_log = logging.getLogger("countersign.stage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +97,10 @@ def open_party(
             return
         closing.callback(guard.close)
         on_active()
-        store = RedisStore(configuration.store_url)
+        store = _await_store(configuration.store_url, stop)
+        if store is None:
+            yield None
+            return
         closing.callback(store.close)
         executor = Executor(epochs.limits, scale=1 if name == "auditor" else epochs.limits.resources_factor)
         closing.callback(executor.close)
@@ -107,6 +117,19 @@ def open_party(
             metrics=metrics,
             stop=stop,
         )
+
+
+def _await_store(url: str, stop: StopSignal) -> RedisStore | None:
+    """The party's store, once it answers: it may come up after this process; None if told to stop before."""
+    pause_s = _STORE_PAUSE_FIRST_S
+    while True:
+        try:
+            return RedisStore(url)
+        except StoreUnavailableError as error:
+            _log.warning("%s; waiting for it", error)
+        if stop.wait(pause_s):
+            return None
+        pause_s = min(2 * pause_s, _STORE_PAUSE_S_MAX)
 
 
 def _make_guard(configuration: RoleConfiguration, epochs: Epochs) -> FileSigningGuard:
