@@ -67,12 +67,16 @@ class Pipeline:
     Args:
         directory: for everything it writes.
         broker, prefix: of a Kafka that is there already, and of its topics; by default one is started.
+
+    Attributes:
+        rubbish_evidence: messages that the test itself wrote to `evidence`.
     """
 
     def __init__(self, directory: Path, *, broker: str = "", prefix: str = "") -> None:
         self.home = Home(directory)
         self.deployment = Deployment(self.home, broker=broker)
         self.stack = self.deployment.stack
+        self.rubbish_evidence = 0
         self._new = NewLedger(topic_prefix=prefix)
 
     def up(self) -> None:
