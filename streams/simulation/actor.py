@@ -21,6 +21,9 @@ class Actor:
         make_machine: gives a machine that knows nothing.
         ports: its world.
         bug: planted on purpose, if there is to be one.
+
+    Attributes:
+        stopped_until_ms: it stands still before, by the world's clock.
     """
 
     def __init__(self, name: str, make_machine: Callable[[], Machine], ports: Ports, bug: Bug | None = None) -> None:
@@ -28,6 +31,7 @@ class Actor:
         self._make_machine = make_machine
         self._ports = ports
         self._bug = bug
+        self.stopped_until_ms = 0
         self.begin()
 
     def begin(self) -> None:
@@ -66,6 +70,8 @@ class Actor:
             StoreUnavailableError: it is unknown whether the call was done; begin anew.
             LockLostError, CountersignError: the process must end.
         """
+        if self._ports.log.now_ms < self.stopped_until_ms:
+            return False
         if self.event is not None:
             effect = self.machine.step(self.event)
             self.effect = self._bug.ask(effect, self._life) if self._bug else effect

@@ -70,15 +70,20 @@ class Ending:
             return f"a block is half full at {updates} updates"
         if not self._log_has_all(updates):
             return ""  # what is older than the outbox, and was lost, only other replicas could give back
-        for replica in range(REPLICAS):
-            topic = pieces_topic(replica)
-            missing = set(range(updates // size)) - _blocks(self.world, replica)
-            if missing and topic not in self.lost_tails:
+        held = [_blocks(self.world, replica) for replica in range(REPLICAS)]
+        for replica, blocks in enumerate(held):
+            missing = set(range(updates // size)) - blocks
+            if missing and pieces_topic(replica) not in self.lost_tails:
                 return f"replica {replica} has not published blocks {sorted(missing)}"
-        position = self.world.views.position()
-        if position.sequence != updates - 1:
-            return f"the learner is at {position.sequence} of {updates - 1}"
+        learnable = self._learnable(held, updates // size) * size - 1
+        if self.world.views.position().sequence < learnable:
+            return f"the learner is at {self.world.views.position().sequence} of {learnable}"
         return ""
+
+    def _learnable(self, held: list[set[int]], blocks: int) -> int:
+        """How many blocks the log has enough pieces of; all, unless the broker lost some for good."""
+        k = self.world.founding.epochs.latest.k
+        return next((b for b in range(blocks) if sum(b in pieces for pieces in held) < k), blocks)
 
     def _log_has_all(self, updates: int) -> bool:
         """Whether the broker kept every decision, or was given it again."""

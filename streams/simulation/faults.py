@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from schemas.topics import REQUESTS
+from schemas.topics import DECISIONS, ORDERS, REQUESTS
 from storage.effects import Apply, Note, Publish
 from streams.simulation.mischief import TOPICS, do_mischief
 from streams.simulation.process import Process
@@ -16,6 +16,9 @@ from streams.simulation.site import CallTrouble, Site
 from streams.simulation.world import World, is_lost
 
 MINUTE_MS = 60_000
+
+_HISTORY = frozenset((ORDERS, DECISIONS))
+"""One of them in full is needed to rebuild the Ledger's store."""
 
 
 @dataclass(kw_only=True)
@@ -62,6 +65,17 @@ class Troubles:
             site.holder = None
             process.paused_until_ms = self.world.now_ms + self.rng.choice((20, 200, 2000))
 
+    def lose_tail(self, topic: str, partition: int, count: int) -> None:
+        """Let the broker lose messages, unless that leaves a Ledger without a store nothing to come back from."""
+        gone = self.lost_tails | {topic}
+        if count and not (self.world.ledger.store_was_lost and gone >= _HISTORY):
+            self.lost_tails.add(topic)
+            self.world.log.lose_tail(topic, partition, count)
+
+    def may_lose_ledger_store(self) -> bool:
+        """Whether the Ledger could come back: it has its guard, and orders or decisions are all there."""
+        return not self.world.ledger.guard_was_lost and not self.lost_tails >= _HISTORY
+
     def cease(self) -> None:
         """Let the world be well again: everything is there, everybody awake, every clock right."""
         self.ambushes.clear()
@@ -75,6 +89,8 @@ class Troubles:
                 process.crash(again_in_ms=0)
             process.paused_until_ms = 0
             process.clock_ms = 0
+            for actor in process.actors:
+                actor.stopped_until_ms = 0
             if process.role.site is self.world.ledger and self.world.ledger.store_was_lost:
                 process.crash(again_in_ms=0)  # while nothing is ordered it would not notice
 
@@ -118,6 +134,14 @@ def _pause(troubles: Troubles) -> None:
     process.paused_until_ms = troubles.world.now_ms + troubles.rng.choice((50, 500, 5000))
 
 
+def _stop_stage(troubles: Troubles) -> None:
+    """One machine stands still for long while the others of its process go on."""
+    actors = [actor for process in _processes(troubles) for actor in process.actors]
+    if actors:
+        until_ms = troubles.world.now_ms + troubles.rng.choice((500, 5_000, 20_000))
+        troubles.rng.choice(actors).stopped_until_ms = until_ms
+
+
 def _zombie(troubles: Troubles) -> None:
     processes = _processes(troubles)
     if processes:
@@ -147,14 +171,20 @@ def _broker_away(troubles: Troubles) -> None:
 def _lose_tail(troubles: Troubles) -> None:
     topic = troubles.rng.choice(TOPICS)
     partition = troubles.rng.randrange(troubles.world.partitions) if topic == REQUESTS else 0
-    if troubles.world.log.messages(topic, partition):
-        troubles.lost_tails.add(topic)
-        troubles.world.log.lose_tail(topic, partition, troubles.rng.randint(1, 4))
+    count = len(troubles.world.log.messages(topic, partition))
+    troubles.lose_tail(topic, partition, min(count, troubles.rng.randint(1, 4)))
+
+
+def _empty_log(troubles: Troubles) -> None:
+    """The broker loses everything it has."""
+    for topic in TOPICS:
+        for partition in range(troubles.world.partitions if topic == REQUESTS else 1):
+            troubles.lose_tail(topic, partition, len(troubles.world.log.messages(topic, partition)))
 
 
 def _lose_ledger_store(troubles: Troubles) -> None:
     ledger = troubles.world.ledger
-    if ledger.guard_was_lost:
+    if not troubles.may_lose_ledger_store():
         return
     ledger.store_was_lost = True
     ledger.store.wipe()
@@ -165,7 +195,7 @@ def _lose_ledger_store(troubles: Troubles) -> None:
 
 def _roll_back_ledger_store(troubles: Troubles) -> None:
     ledger = troubles.world.ledger
-    if ledger.guard_was_lost:
+    if not troubles.may_lose_ledger_store():
         return
     if ledger.backup is None or is_lost(ledger):
         ledger.backup = None if is_lost(ledger) else ledger.store.copy()
@@ -211,9 +241,11 @@ BLOWS: dict[str, Callable[[Troubles], None]] = {
     "guard lost": _lose_guard,
     "ledger store lost": _lose_ledger_store,
     "ledger store rolled back": _roll_back_ledger_store,
+    "log emptied": _empty_log,
     "mischief": _mischief,
     "pause": _pause,
     "sleep": _sleep,
+    "stage stopped": _stop_stage,
     "store away": _store_away,
     "tail lost": _lose_tail,
     "zombie": _zombie,

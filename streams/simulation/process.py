@@ -112,7 +112,9 @@ class Process:
         if not self.is_awake:
             return self.paused_until_ms
         deadlines = [actor.deadline_ms for actor in self.actors]
-        return min((due - self.clock_ms for due in deadlines if due is not None), default=None)
+        dues = [due - self.clock_ms for due in deadlines if due is not None]
+        dues += [actor.stopped_until_ms for actor in self.actors if actor.stopped_until_ms]
+        return min((due for due in dues if due > self._around.log.now_ms), default=None)
 
     # --- What becomes of it ---
 

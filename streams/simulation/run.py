@@ -12,6 +12,7 @@ from hashlib import sha256
 
 from streams.memory_log import LogFaults
 from streams.simulation.actor import Actor
+from streams.simulation.bounds import check_bounds
 from streams.simulation.checks import Checker
 from streams.simulation.clients import Book, Character, Client
 from streams.simulation.drained import Ending
@@ -26,8 +27,9 @@ from streams.simulation.world import World
 STEPS = 1500
 """Half-steps under troubles, by default."""
 
-_DRAIN_STEPS_MAX = 60_000
+_DRAIN_STEPS_MAX = 20_000
 _TRACE = 40
+_BOUNDS_EVERY = 100
 
 
 class SimulationFailure(AssertionError):  # noqa: N818  # the outcome a simulation looks for
@@ -144,6 +146,8 @@ class Simulation:
         self.world.auditor.lock_protects = self.world.ledger.lock_protects = protects
         chosen = tuple(name for name in BLOWS if rng.random() < rng.choice((0.15, 0.5)))
         rate = rng.choice((0.0, 0.005, 0.02, 0.05))
+        if bug is not None and bug.provoked_by:
+            chosen, rate = bug.provoked_by, rng.choice((0.03, 0.1))
         self.troubles = Troubles(world=self.world, rng=rng, chosen=chosen, rate=rate)
         self.ending = Ending(
             world=self.world,
@@ -190,6 +194,8 @@ class Simulation:
     def _turn(self) -> None:
         """Half a step of whoever can do one; time goes on, at a leap if nobody can."""
         self._taken += 1
+        if self._taken % _BOUNDS_EVERY == 0:
+            check_bounds(self.world)
         draw = self.rng.random
         movers = self._movers()
         while movers:
@@ -251,7 +257,7 @@ def _log_faults(rng: random.Random) -> LogFaults | None:
         return None
     return LogFaults(
         rng=rng,
-        delay_ms_max=rng.choice((0, 5, 50, 500)),
+        delay_ms_max=rng.choice((0, 5, 50, 300)),
         duplicate=rng.choice((0.0, 0.05, 0.3)),
         short_batch=rng.choice((0.0, 0.3)),
     )
