@@ -26,7 +26,7 @@ app.add_typer(evidence.app, name="evidence")
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="countersign")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Event, Thread
 
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
 from deploy.demonstration.inventory import CONTRACT, NAMESPACE, READ_CONTRACT, READ_SOURCE, SOURCE, Item
 from deploy.home import Home
@@ -20,7 +20,7 @@ from protocol.errors import CountersignError
 from schemas.errors import MalformedMessageError
 from schemas.feed import Metrics
 from schemas.topics import METRICS
-from storage.effects import END_OFFSET, Position
+from storage.effects import FIRST_OFFSET, Position
 from streams.client import Client, ClientOptions
 from streams.client_receipts import ClientReceipt
 from streams.kafka_log import KafkaLogReader
@@ -34,6 +34,9 @@ STAGES = (
     ("learned from pieces", "learner", "learn.requests"),
 )
 """What is shown, which role says it, under which name."""
+
+_LAST_WORD_S = 3.0
+"""How long the bars wait for the stages to say that they are done, too: each speaks once a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,13 +137,17 @@ class StageBars:
     def __init__(self, home: Home, bars: Progress, total: int) -> None:
         self._reader = KafkaLogReader(home.load("client").connection())
         self._bars = bars
+        self._total = total
         self._tasks = {name: bars.add_task(text, total=total) for text, _, name in STAGES}
-        self._first: dict[str, float] = {}
+        self._before = dict.fromkeys(self._tasks, 0.0)
+        self._shown = dict.fromkeys(self._tasks, 0.0)
         self._done = Event()
         self._thread = Thread(target=self._follow, name="stage-bars", daemon=True)
 
     def __enter__(self) -> None:
-        self._reader.seek([Position(METRICS, 0, END_OFFSET)])
+        self._reader.seek([Position(METRICS, 0, FIRST_OFFSET)])
+        while values := self._published():
+            self._before.update(values)
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -149,18 +156,29 @@ class StageBars:
         self._reader.close()
 
     def _follow(self) -> None:
-        while not self._done.is_set():
-            messages, _ = self._reader.receive((METRICS,), 64, 200)
-            for message in messages:
-                try:
-                    metrics = Metrics.from_message(message.value or b"")
-                except MalformedMessageError:
-                    continue
-                values = {measure.name: measure.value for measure in metrics.values}
-                for _, role, name in STAGES:
-                    if role == metrics.role and name in values:
-                        self._show(name, values[name])
+        """Show what is published; when all is done, until the last stages have said so, too."""
+        deadline = float("inf")
+        while time.monotonic() < deadline and not self._is_complete():
+            for name, value in self._published().items():
+                self._shown[name] = min(self._total, value - self._before[name])
+                self._bars.update(self._tasks[name], completed=self._shown[name])
+            if self._done.is_set():
+                deadline = min(deadline, time.monotonic() + _LAST_WORD_S)
 
-    def _show(self, name: str, value: float) -> None:
-        task: TaskID = self._tasks[name]
-        self._bars.update(task, completed=value - self._first.setdefault(name, value))
+    def _is_complete(self) -> bool:
+        return self._done.is_set() and all(shown >= self._total for shown in self._shown.values())
+
+    def _published(self) -> dict[str, float]:
+        """The newest values that the stages have published since the last time."""
+        found: dict[str, float] = {}
+        messages, _ = self._reader.receive((METRICS,), 64, 200)
+        for message in messages:
+            try:
+                metrics = Metrics.from_message(message.value or b"")
+            except MalformedMessageError:
+                continue
+            values = {measure.name: measure.value for measure in metrics.values}
+            found |= {
+                name: values[name] for _, role, name in STAGES if role == metrics.role and name in values
+            }
+        return found
