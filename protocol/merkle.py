@@ -124,6 +124,48 @@ def root_from_hash(node: bytes, index: int, count: int, path: Sequence[bytes]) -
     return node
 
 
+class PathRoots:
+    """The roots that paths of many leaves lead to, as `root_from_path` gives them one by one.
+
+    The way up from a node is fixed by the node, its place on its level, the last place there and the rest of the path. Its
+    root is remembered under these four, so that neighbours under one tree hash the way they have in common once. Memory
+    grows with every leaf: make one for a batch.
+    """
+
+    def __init__(self) -> None:
+        self._roots: dict[tuple[bytes, int, int, tuple[bytes, ...]], bytes] = {}
+
+    def root(self, leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes:
+        """As `root_from_path`.
+
+        Raises:
+            MerkleError: the index is outside the tree, the path has another length, or a node is not 32 bytes.
+        """
+        node = leaf_hash(leaf)
+        if not 0 <= index < count <= COUNT_MAX or len(path) < 2 or any([len(each) != HASH_SIZE for each in path]):
+            return root_from_hash(node, index, count, path)
+        known, digest = self._roots, sha256
+        place, last, used = index, count - 1, 0
+        passed = []
+        while used < len(path) and last > 0:
+            if place % 2 or place < last:
+                left, right = (path[used], node) if place % 2 else (node, path[used])
+                node = digest(b"\1" + left + right).digest()
+                used += 1
+            place >>= 1
+            last >>= 1
+            way = (node, place, last, path[used:])
+            root = known.get(way)
+            if root is not None:
+                break
+            passed.append(way)
+        else:
+            root = root_from_hash(node, place, last + 1, path[used:])
+        for way in passed:
+            known[way] = root
+        return root
+
+
 def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> None:
     """Check that a raw leaf is the one at `index` of the `count` under a root.
 

@@ -92,8 +92,13 @@ def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
         MalformedMessageError: their length is negative, or goes beyond the end.
         IndexError: the bytes end within the length.
     """
-    size, at = read_long(data, at)
-    end = at + size
+    size = data[at]
+    if size < _CONTINUED and not size & 1:  # nearly always
+        at += 1
+        end = at + (size >> 1)
+    else:
+        size, at = read_long(data, at)
+        end = at + size
     if size < 0 or end > len(data):
         raise MalformedMessageError("a length that goes beyond the end")
     return data[at:end], end
@@ -107,8 +112,12 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
         UnicodeDecodeError: it is not UTF-8.
         IndexError: the bytes end within the length.
     """
-    raw, at = read_bytes(data, at)
-    return raw.decode(), at
+    size = data[at]
+    end = at + 1 + (size >> 1)
+    if size < _CONTINUED and not size & 1 and end <= len(data):  # nearly always, and several times in each request
+        return data[at + 1 : end].decode(), end
+    raw, end = read_bytes(data, at)
+    return raw.decode(), end
 
 
 def read_count(data: bytes, at: int) -> tuple[int, int]:
