@@ -1,8 +1,8 @@
 """Messages that carry other structures as raw bytes: orders, results, decisions, updates and receipts.
 
-Their fields are bytes, hashes and signatures, arrays of bytes, and records of such fields. A batch fills the arrays with
-thousands of items, so these messages are encoded and read by hand, in a fifth of the time; `Message` stays the reference
-(a property test holds them together), and the reader accepts only the one form by itself.
+Their fields are bytes, hashes and signatures, arrays of bytes, and records of such fields. A batch fills the arrays
+with thousands of items, so these messages are encoded and read by hand, in a fifth of the time; `Message` stays the
+reference (a property test holds them together), and the reader accepts only the one form by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -7,11 +7,14 @@ serve both, and all requests of a batch.
 
 from collections.abc import Sequence
 
-from schemas.binary import encode_long, encode_text, read_bytes, read_long
+from schemas.binary import encode_long, encode_text, read_bytes, read_long, read_text
 from schemas.errors import MalformedMessageError
+from schemas.outcome import Status
 
 _BOOLEANS = (b"\0", b"\1")
 _STATUSES = {"ok": encode_long(0), "failed": encode_long(1)}
+_STATUS_AT: tuple[Status, Status] = ("ok", "failed")
+_HASH = 32
 
 
 def _array(items: Sequence[bytes]) -> bytes:
@@ -74,6 +77,30 @@ def outcome_leaf(
 def caller_fields(entity: str, key_version: int, contract: str, contract_version: int) -> bytes:
     """Who called what, as an outcome lists it."""
     return encode_text(entity) + encode_long(key_version) + encode_text(contract) + encode_long(contract_version)
+
+
+def outcome_begin(
+    index: int, request_id: bytes, entity: str, key_version: int, contract: str, contract_version: int
+) -> bytes:
+    """The first fields of an `Outcome`: whose it is, and of which call."""
+    return encode_long(index) + request_id + caller_fields(entity, key_version, contract, contract_version)
+
+
+def outcome_end_of_head(outcome: bytes, at: int) -> tuple[Status, str, str, bytes]:
+    """Status, code, fail_text and output_hash in an outcome's bytes, which stand behind `outcome_begin`.
+
+    Raises:
+        MalformedMessageError: they are not there.
+    """
+    try:
+        place, at = read_long(outcome, at)
+        code, at = read_text(outcome, at)
+        fail_text, at = read_text(outcome, at)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise MalformedMessageError(f"outcome: {error}") from error
+    if place not in (0, 1) or at + _HASH > len(outcome):
+        raise MalformedMessageError("outcome: another status than there is, or no hash")
+    return _STATUS_AT[place], code, fail_text, outcome[at : at + _HASH]
 
 
 def envelope_of(entry: bytes) -> bytes:

@@ -77,6 +77,7 @@ class _Pending:
 
     body: RequestBody
     request_id: bytes = b""
+    envelope_hash: bytes = b""
     key: bytes = b""
     value: bytes = b""
     future: "Future[ClientReceipt]" = field(default_factory=Future)
@@ -190,7 +191,8 @@ class Client:
             if self._closing:
                 raise CountersignError("client.closed")
             self._submitted.append(pending)
-            self._changed.notify_all()
+            if len(self._submitted) in (1, self._options.signed_together):  # what the sending thread waits for
+                self._changed.notify_all()
         return pending.future
 
     def execute(
@@ -301,7 +303,8 @@ class Client:
             pending.value = Envelope.avro.frame + envelope_bytes
             pending.send_again_at = now + pending.wait_s
             self._pending[request_id] = pending
-            self._by_envelope[tagged("envelope", envelope_bytes)] = pending
+            pending.envelope_hash = tagged("envelope", envelope_bytes)
+            self._by_envelope[pending.envelope_hash] = pending
 
     def _send(self, pending: _Pending) -> None:
         partition = request_partition(pending.key, self._partitions)
@@ -370,7 +373,7 @@ class Client:
     ) -> None:
         if self._pending.pop(pending.request_id, None) is None:
             return
-        self._by_envelope.pop(tagged("envelope", pending.value[len(Envelope.avro.frame) :]), None)
+        self._by_envelope.pop(pending.envelope_hash, None)
         if error is not None:
             pending.future.set_exception(error)
         else:

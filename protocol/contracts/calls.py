@@ -120,7 +120,7 @@ class Execution(NamedTuple):
     reads.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which nobody calls
     status: Literal["ok", "failed"]
     code: str
     fail_text: str

@@ -46,7 +46,14 @@ carriers = (
     | st.builds(Result, statement=parts, order_signature=signatures, ledger_signature=signatures, outcomes=arrays)
     | st.builds(Decision, signed=signed, entries=arrays, outcomes=arrays, outputs=arrays, values=arrays)
     | st.builds(
-        Update, statement=parts, header=parts, salt=hashes, entries=arrays, outcomes=arrays, outputs=arrays, values=arrays
+        Update,
+        statement=parts,
+        header=parts,
+        salt=hashes,
+        entries=arrays,
+        outcomes=arrays,
+        outputs=arrays,
+        values=arrays,
     )
     | st.builds(Receipts, signed=signed, outcomes=arrays, outputs=arrays)
 )
