@@ -40,6 +40,8 @@ from streams.role_directory import RoleConfiguration, key_file, load_key
 FORMAT = 1
 _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
+_TAKEN_AT_ONCE = 500
+"""What the sending thread takes at once, however few of it are signed together: between two looks at all that waits."""
 _RESEND_FIRST_S = 5.0
 _RESEND_LONGEST_S = 30.0
 
@@ -267,9 +269,11 @@ class Client:
             batch = self._next_batch()
             if batch is None:
                 return
-            if batch:
-                self._sign(batch)
-                for pending in batch:
+            most = self._options.signed_together
+            for first in range(0, len(batch), most):
+                together = batch[first : first + most]
+                self._sign(together)
+                for pending in together:
                     self._send(pending)
             self._writer.take_failures()
             self._send_again()
@@ -288,7 +292,8 @@ class Client:
                     self._changed.wait(left)
             if self._closing and not self._submitted:
                 return None
-            batch, self._submitted = self._submitted[:most], self._submitted[most:]
+            taken = max(most, _TAKEN_AT_ONCE)
+            batch, self._submitted = self._submitted[:taken], self._submitted[taken:]
             return batch
 
     def _sign(self, batch: Sequence[_Pending]) -> None:
