@@ -10,6 +10,7 @@ from auditor import send
 from auditor.candidates import Candidates
 from auditor.rejections import rejections_header, unsigned_rejections
 from auditor.state import OrderState
+from protocol import merkle
 from protocol.batches import AssembledBatch, assemble
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Execution, Read, Rejected
@@ -146,7 +147,8 @@ class BatchBuilder:
     ) -> tuple[OrderState, bytes]:
         """The state after an order, and the update that waits in the outbox."""
         sequence = state.sequence + 1
-        salt = send.salt(self._salt_secret, self._epochs.ledger_id, state.epoch, sequence, assembled.entries_root)
+        entries_root = merkle.root(assembled.entries)
+        salt = send.salt(self._salt_secret, self._epochs.ledger_id, state.epoch, sequence, entries_root)
         header = OrderHeader(
             format=FORMAT,
             ledger_id=self._epochs.ledger_id,
@@ -154,7 +156,7 @@ class BatchBuilder:
             sequence=sequence,
             previous_order_hash=state.order_hash,
             kind=kind,
-            entries_root=assembled.entries_root,
+            entries_root=entries_root,
             count=len(assembled.entries),
             ordered_at_ms=ordered_at_ms,
             commitment=commitment(salt, assembled.outcomes_root),

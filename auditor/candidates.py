@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 from auditor.rejections import RejectionList
 from protocol.contracts.calls import Call
-from protocol.contracts.names import public_key_key
 from protocol.limits import Limits
+from protocol.merkle import PathRoots
 from protocol.records import Record, RecordKey
 from protocol.requests import (
+    ClientSignatures,
     OpenedRequest,
     RequestError,
     call_of,
     check_times,
     open_request,
-    public_key_of,
     records_of,
 )
 from protocol.signatures import SignatureCheck
@@ -51,11 +51,7 @@ class Candidates:
 
     def records(self) -> tuple[RecordKey, ...]:
         """The records these requests will surely or probably touch, each once."""
-        keys: dict[RecordKey, None] = {}
-        for request in self.requests:
-            for key in records_of(request.body):
-                keys[key] = None
-        return tuple(keys)
+        return records_of(self.requests)
 
     def replay(self) -> tuple[RequestExpiry, ...]:
         """What to ask the replay guard."""
@@ -63,6 +59,8 @@ class Candidates:
 
     def keep(self, kept: Sequence[bool]) -> None:
         """Drop the requests whose place in `kept` is false."""
+        if all(kept):
+            return
         pairs = [pair for pair, keep in zip(zip(self.requests, self.messages, strict=True), kept, strict=True) if keep]
         self.requests = [request for request, _ in pairs]
         self.messages = [message for _, message in pairs]
@@ -75,6 +73,7 @@ class Candidates:
 def open_messages(messages: Sequence[Message], ledger_id: bytes, limits: Limits) -> Candidates:
     """Open what came in on `requests`; nothing of it is authentic yet."""
     candidates = Candidates()
+    roots = PathRoots()
     for message in messages:
         try:
             envelope_bytes = Envelope.body_of(message.value or b"")
@@ -82,7 +81,7 @@ def open_messages(messages: Sequence[Message], ledger_id: bytes, limits: Limits)
             candidates.skipped += 1
             continue
         try:
-            candidates.requests.append(open_request(envelope_bytes, ledger_id, limits))
+            candidates.requests.append(open_request(envelope_bytes, ledger_id, limits, roots))
             candidates.messages.append(message)
         except RequestError as error:
             candidates.unauthenticated.append((envelope_bytes, error.code))
@@ -96,15 +95,16 @@ def signature_checks(
 
     Requests of an unknown entity are dropped from the candidates: nobody answers for them.
     """
+    signatures = ClientSignatures(records)
     known: list[bool] = []
     needed: list[SignatureCheck] = []
     for request in candidates.requests:
-        key = public_key_of(records[public_key_key(request.body.entity, request.body.key_version)])
-        known.append(key is not None)
-        if key is None:
+        check = signatures.check_of(request)
+        known.append(check is not None)
+        if check is None:
             candidates.unauthenticated.append((request.envelope_bytes, "entity.unknown"))
         else:
-            needed.append(request.signature_check(key))
+            needed.append(check)
     candidates.keep(known)
     return tuple(dict.fromkeys(needed)), needed
 

@@ -21,6 +21,7 @@ from protocol.limits import Limits
 from protocol.signatures import configuration_input
 from protocol.signing import Algorithm, SigningKey
 from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement
+from schemas.carriers import Carrier
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
 from streams.role_directory import RoleConfiguration
@@ -146,7 +147,7 @@ def accepted_schemas() -> tuple[bytes, ...]:
         value
         for module in modules
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Message) and value is not Message
+        if isinstance(value, type) and issubclass(value, Message) and value not in (Message, Carrier)
     }
     return tuple(sorted({message.avro.schema_hash for message in classes}))
 

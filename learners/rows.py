@@ -21,7 +21,7 @@ from schemas.slices import (
     join_learned,
     join_learned_request,
     slice_argument,
-    slice_outcome,
+    slice_outcomes,
 )
 from schemas.statement import Statement, Update
 from storage.views import BlockRow, RequestRow, VersionRow, ViewRows
@@ -70,7 +70,7 @@ class RowGatherer:
         values = iter(update.values)
         learned = []
         try:
-            sliced = [slice_outcome(body) for body in update.outcomes] if outcomes is None else outcomes
+            sliced = slice_outcomes(update.outcomes) if outcomes is None else outcomes
             parts = zip(update.entries, sliced, update.outputs, strict=True)
             for index, (entry, outcome, output) in enumerate(parts):
                 written = [next(values) for _ in outcome.writes]

@@ -16,10 +16,10 @@ from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
 from protocol.errors import CountersignError
 from protocol.hashing import tagged
-from protocol.records import RecordKey, record_hash
+from protocol.records import record_hash_of_names
 from schemas.errors import MalformedMessageError
 from schemas.order import OrderHeader
-from schemas.slices import OutcomeSlices, slice_outcome
+from schemas.slices import OutcomeSlices, slice_outcomes
 from schemas.statement import Countersigned, Decision, DecisionHead, Statement, Update
 
 _EMPTY_ARRAY = b"\0"
@@ -92,7 +92,7 @@ def check_content(
     if merkle.root(content.outcomes) != statement.outcomes_root:
         raise UpdateError("the outcomes are not the signed ones")
     try:
-        outcomes = tuple([slice_outcome(outcome) for outcome in content.outcomes])
+        outcomes = slice_outcomes(content.outcomes)
         check_attachments(statement.ledger_id, outcomes, content.outputs, content.values)
     except (MalformedMessageError, IndexError, UnicodeDecodeError, struct.error) as error:
         raise UpdateError(f"an outcome that no party would make: {error!r}") from error
@@ -117,8 +117,9 @@ def check_attachments(
             value = next(rest, None)
             if value is None or deleted == bool(value):
                 raise UpdateError("a version has no value, or a deletion has one")
-            name = RecordKey(namespace.decode(), key.decode())
-            if record_hash(ledger_id, name, version, deleted, value, request_id, previous_hash) != pinned:
+            namespace.decode(), key.decode()  # no party names a record otherwise than in UTF-8
+            written = (namespace, key, version, deleted, value, request_id, previous_hash)
+            if record_hash_of_names(ledger_id, *written) != pinned:
                 raise UpdateError(f"a value is not the version {version} that its outcome pins")
     if next(rest, None) is not None:
         raise UpdateError("more values than writes")

@@ -32,9 +32,8 @@ from ledger.state import CommitState
 from protocol.batches import AssembledBatch, assemble
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Batch, Execution, Rejected
-from protocol.contracts.names import public_key_key
 from protocol.records import Record, RecordKey
-from protocol.requests import public_key_of
+from protocol.requests import ClientSignatures
 from protocol.signatures import SignatureCheck, order_hash
 from schemas.order import OrderHeader
 from schemas.statement import Result
@@ -268,13 +267,13 @@ class CommitMachine(Machine):
                 earlier = fetched.replayed[request.request_id]
                 text = f"it stands in order {earlier} as well"
                 return Contradiction(code="order.repeated", entry_index=index, text=text, earlier=earlier)
+        signatures = ClientSignatures(fetched.records)
         checks: list[SignatureCheck] = []
         for index, request in enumerate(opened.requests):
-            key = public_key_key(request.body.entity, request.body.key_version)
-            public_key = public_key_of(fetched.records[key]) if key in fetched.records else None
-            if public_key is None:
+            check = signatures.check_of(request)
+            if check is None:
                 return Contradiction(code="order.client", entry_index=index, text="its entity has no such key")
-            checks.append(request.signature_check(public_key))
+            checks.append(check)
         distinct = tuple(dict.fromkeys(checks))
         if not distinct:
             return None

@@ -128,11 +128,11 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
     Of an entry only the envelope is read here: the Ledger makes its own entry and compares bytes.
     """
     requests: list[OpenedRequest] = []
-    records: dict[RecordKey, None] = {}
+    roots = merkle.PathRoots()
     seen: dict[bytes, int] = {}
     for index, entry_bytes in enumerate(held.order.entries):
         try:
-            request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits)
+            request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits, roots)
             check_times(request.body, held.header.ordered_at_ms, limits)
         except (MalformedMessageError, RequestError) as error:
             return Contradiction(code="order.malformed", entry_index=index, text=str(error))
@@ -144,6 +144,4 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
             return Contradiction(code="order.repeated", entry_index=index, text=text, earlier=earlier)
         seen[request.request_id] = index
         requests.append(request)
-        for key in records_of(request.body):
-            records[key] = None
-    return OpenedOrder(held=held, requests=tuple(requests), records=tuple(records))
+    return OpenedOrder(held=held, requests=tuple(requests), records=records_of(requests))

@@ -21,6 +21,8 @@ from protocol.hashing import HASH_SIZE
 EMPTY_ROOT = sha256().digest()
 """The root over no leaves."""
 
+_HASH_SIZES = {HASH_SIZE}
+
 COUNT_MAX = 2**63 - 1
 """The greatest number of leaves: Avro's integers are signed."""
 
@@ -122,6 +124,48 @@ def root_from_hash(node: bytes, index: int, count: int, path: Sequence[bytes]) -
     if used != len(path):
         raise MerkleError(f"a path of {len(path)} nodes for leaf {index} of {count}")
     return node
+
+
+class PathRoots:
+    """The roots that paths of many leaves lead to, as `root_from_path` gives them one by one.
+
+    The way up from a node is fixed by the node, its place on its level, the last place there and the rest of the path.
+    Its root is remembered under these four, so that neighbours under one tree hash the way they have in common once.
+    Memory grows with every leaf: make one for a batch.
+    """
+
+    def __init__(self) -> None:
+        self._roots: dict[tuple[bytes, int, int, tuple[bytes, ...]], bytes] = {}
+
+    def root(self, leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes:
+        """As `root_from_path`.
+
+        Raises:
+            MerkleError: the index is outside the tree, the path has another length, or a node is not 32 bytes.
+        """
+        node = leaf_hash(leaf)
+        if not 0 <= index < count <= COUNT_MAX or len(path) < 2 or set(map(len, path)) != _HASH_SIZES:
+            return root_from_hash(node, index, count, path)
+        known, digest = self._roots, sha256
+        place, last, used = index, count - 1, 0
+        passed: list[tuple[bytes, int, int, tuple[bytes, ...]]] = []
+        root: bytes | None = None
+        while root is None and used < len(path) and last > 0:
+            if place % 2 or place < last:
+                left, right = (path[used], node) if place % 2 else (node, path[used])
+                node = digest(b"\1" + left + right).digest()
+                used += 1
+            place >>= 1
+            last >>= 1
+            way = (node, place, last, path[used:])
+            root = known.get(way)
+            if root is None:
+                passed.append(way)
+        if root is None:
+            root = root_from_hash(node, place, last + 1, path[used:])
+        for way in passed:
+            known[way] = root
+        return root
 
 
 def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> None:

@@ -105,8 +105,23 @@ def record_hash(
     Args:
         ledger_id, request_id, previous_hash: 32 bytes each.
     """
+    return record_hash_of_names(
+        ledger_id, key[0].encode(), key[1].encode(), version, deleted, value, request_id, previous_hash
+    )
+
+
+def record_hash_of_names(
+    ledger_id: bytes,
+    namespace: bytes,
+    name: bytes,
+    version: int,
+    deleted: bool,
+    value: bytes,
+    request_id: bytes,
+    previous_hash: bytes,
+) -> bytes:
+    """As `record_hash`, for who has the record's key in UTF-8."""
     # `tagged` written out, at half its cost: four hashes a transfer, in each party.
-    namespace, name = key[0].encode(), key[1].encode()
     return sha256(
         b"".join(
             (

@@ -4,9 +4,9 @@ A client signs the root over the request_ids it sends together, so a signature i
 count, key).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from protocol import merkle
 from protocol.canonical_json import NotCanonicalError, loads
@@ -19,7 +19,7 @@ from protocol.records import DamagedRecordError, Record, RecordKey
 from protocol.signatures import SignatureCheck, request_batch_input, request_id
 from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
-from schemas.request import Envelope, RequestBody
+from schemas.request import Envelope, RecordName, RequestBody
 
 FORMAT = 1
 
@@ -27,8 +27,7 @@ _ENVELOPE_OVERHEAD_BYTES = 1024
 """What an envelope may add to its body: a path of at most 12 hashes, a signature, a few numbers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedRequest:
+class OpenedRequest(NamedTuple):
     """A request whose bytes parse; its signature is not checked yet.
 
     Attributes:
@@ -58,8 +57,13 @@ class RequestError(CountersignError):
     request_id: bytes | None = None
 
 
-def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> OpenedRequest:
+def open_request(
+    envelope_bytes: bytes, ledger_id: bytes, limits: Limits, roots: merkle.PathRoots | None = None
+) -> OpenedRequest:
     """Parse an envelope and all that can be judged of it without records, time or keys.
+
+    Args:
+        roots: of the batch that is being opened, if it is one.
 
     Raises:
         RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`,
@@ -77,14 +81,13 @@ def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> Ope
         _check_body(body, ledger_id, limits)
         if envelope.count > limits.signed_together:
             raise RequestError("request.too_large", f"{envelope.count} requests signed together")
-        root = merkle.root_from_path(identity, envelope.index, envelope.count, envelope.path)
+        root_of = merkle.root_from_path if roots is None else roots.root
+        root = root_of(identity, envelope.index, envelope.count, envelope.path)
     except merkle.MerkleError as error:
         raise _named(RequestError("request.malformed", str(error)), identity) from error
     except RequestError as error:
         raise _named(error, identity) from None
-    return OpenedRequest(
-        envelope_bytes=envelope_bytes, envelope=envelope, body=body, request_id=identity, root=root
-    )
+    return OpenedRequest(envelope_bytes, envelope, body, identity, root)
 
 
 def _named(error: RequestError, identity: bytes) -> RequestError:
@@ -133,25 +136,28 @@ def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
         )
 
 
-def records_of(body: RequestBody) -> list[RecordKey]:
-    """The records a request will surely or probably touch, to be fetched ahead."""
-    return [
-        public_key_key(body.entity, body.key_version),
-        contract_key(body.contract, body.contract_version),
-        *(RecordKey(name.namespace, name.key) for name in body.keys),
-    ]
+def records_of(requests: Iterable[OpenedRequest]) -> tuple[RecordKey, ...]:
+    """The records that requests will surely or probably touch, each once, to be fetched ahead."""
+    signers: dict[tuple[str, int], None] = {}
+    contracts: dict[tuple[str, int], None] = {}
+    names: dict[RecordName, None] = {}
+    for request in requests:
+        body = request.body
+        signers[body.entity, body.key_version] = None
+        contracts[body.contract, body.contract_version] = None
+        for name in body.keys:
+            names[name] = None
+    keys = [public_key_key(*signer) for signer in signers]
+    keys += [contract_key(*contract) for contract in contracts]
+    keys += [RecordKey(*name) for name in names]
+    return tuple(dict.fromkeys(keys))
 
 
 def call_of(request: OpenedRequest) -> Call:
     """A request as the execution sees it."""
     body = request.body
     return Call(
-        request_id=request.request_id,
-        entity=body.entity,
-        key_version=body.key_version,
-        contract=body.contract,
-        contract_version=body.contract_version,
-        argument=body.argument,
+        request.request_id, body.entity, body.key_version, body.contract, body.contract_version, body.argument
     )
 
 
@@ -170,6 +176,39 @@ def public_key_of(record: Record) -> PublicKey | None:
         return PublicKey(str(value["algorithm"]), bytes.fromhex(value["public_key"]))
     except (NotCanonicalError, KeyError, TypeError, ValueError) as error:
         raise DamagedRecordError(f"a key's record is none: {error!r}") from error
+
+
+class ClientSignatures:
+    """The signature checks that requests need; what hundreds of them have in common is made once.
+
+    Args:
+        records: the keys of their entities among them.
+    """
+
+    def __init__(self, records: Mapping[RecordKey, Record]) -> None:
+        self._records = records
+        self._keys: dict[tuple[str, int], PublicKey | None] = {}
+        self._checks: dict[tuple[PublicKey, bytes, int, bytes], SignatureCheck] = {}
+
+    def check_of(self, request: OpenedRequest) -> SignatureCheck | None:
+        """The check of a request, None if its entity has no such key.
+
+        Raises:
+            DamagedRecordError: the key's record holds none.
+        """
+        signer = request.body.entity, request.body.key_version
+        if signer not in self._keys:
+            record = self._records.get(public_key_key(*signer))
+            self._keys[signer] = None if record is None else public_key_of(record)
+        key = self._keys[signer]
+        if key is None:
+            return None
+        envelope = request.envelope
+        signed = (key, request.root, envelope.count, envelope.signature)
+        check = self._checks.get(signed)
+        if check is None:
+            check = self._checks[signed] = request.signature_check(key)
+        return check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,16 @@ before them; an array is blocks of a count and its items, then a zero; an enum i
 The one form: no varint is longer than needed or exceeds 64 bits, and an array with items is one block.
 """
 
+from collections.abc import Sequence
+from itertools import chain
+
 from schemas.errors import MalformedMessageError
 
 _SMALL = 1 << 14
 _CONTINUED = 0x80
 _GROUP = 0x7F
 _LONG_BITS = 64
+_END = b"\0"
 
 
 def _varint(number: int) -> bytes:
@@ -44,6 +48,16 @@ def encode_text(text: str) -> bytes:
     """A string."""
     data = text.encode()
     return encode_long(len(data)) + data
+
+
+def encode_bytes_array(items: Sequence[bytes]) -> bytes:
+    """An array of bytes."""
+    if not items:
+        return _END
+    sizes = map(len, items)
+    heads = [_LONGS[size] if size < _SMALL else _varint(size) for size in sizes]
+    pairs = zip(heads, items, strict=True)
+    return b"".join((encode_long(len(items)), *chain.from_iterable(pairs), _END))
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:
@@ -78,8 +92,13 @@ def read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
         MalformedMessageError: their length is negative, or goes beyond the end.
         IndexError: the bytes end within the length.
     """
-    size, at = read_long(data, at)
-    end = at + size
+    size = data[at]
+    if size < _CONTINUED and not size & 1:  # nearly always
+        at += 1
+        end = at + (size >> 1)
+    else:
+        size, at = read_long(data, at)
+        end = at + size
     if size < 0 or end > len(data):
         raise MalformedMessageError("a length that goes beyond the end")
     return data[at:end], end
@@ -93,8 +112,12 @@ def read_text(data: bytes, at: int) -> tuple[str, int]:
         UnicodeDecodeError: it is not UTF-8.
         IndexError: the bytes end within the length.
     """
-    raw, at = read_bytes(data, at)
-    return raw.decode(), at
+    size = data[at]
+    end = at + 1 + (size >> 1)
+    if size < _CONTINUED and not size & 1 and end <= len(data):  # nearly always, and several times in each request
+        return data[at + 1 : end].decode(), end
+    raw, end = read_bytes(data, at)
+    return raw.decode(), end
 
 
 def read_count(data: bytes, at: int) -> tuple[int, int]:
@@ -122,3 +145,33 @@ def end_array(data: bytes, at: int, count: int) -> int:
     if data[at]:
         raise MalformedMessageError("an array in more than one block")
     return at + 1
+
+
+def read_bytes_array(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
+    """An array of bytes at a place, and the place behind it.
+
+    Lengths of one and two bytes are read here and not by `read_long`: a batch has thousands of them.
+
+    Raises:
+        MalformedMessageError: it is not in its one form, or goes beyond the end.
+        IndexError: the bytes end within it.
+    """
+    count, at = read_count(data, at)
+    items: list[bytes] = []
+    for _ in range(count):
+        size = data[at]
+        at += 1
+        if size >= _CONTINUED:
+            high = data[at]
+            if 0 < high < _CONTINUED:
+                size += (high - 1) << 7
+                at += 1
+            else:
+                size, at = read_long(data, at - 1)
+                size <<= 1
+        if size & 1 or size < 0:
+            raise MalformedMessageError("a length that is negative")
+        end = at + (size >> 1)
+        items.append(data[at:end])
+        at = end
+    return tuple(items), end_array(data, at, count)

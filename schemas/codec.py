@@ -18,7 +18,8 @@ encoding" and "Parsing Canonical Form".
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from importlib import resources
 from typing import Any, ClassVar, Self
 
@@ -123,6 +124,18 @@ class Message:
             values[name] = nested.of_fields(values[name])
         return cls(**values)
 
+    @classmethod
+    def of_values(cls, *values: Any) -> Self:
+        """The message of values in the schema's order, which are not checked.
+
+        It takes a third of the time of the class itself, whose frozen fields are set by name.
+        """
+        made = object.__new__(cls)
+        setters = _setters(cls)  # type: ignore[arg-type]  # a class is hashable, whatever its instances are
+        for set_field, value in zip(setters, values, strict=True):
+            set_field(made, value)
+        return made
+
     def to_bytes(self) -> bytes:
         """The canonical Avro body: what is hashed."""
         return self.avro.encode(self.fields())
@@ -175,6 +188,12 @@ class Message:
         if data[:FRAME_BYTES] != cls.avro.frame:
             raise MalformedMessageError(f"{cls.avro.name}: the frame is not of this schema")
         return data[FRAME_BYTES:]
+
+
+@cache
+def _setters(message: type[Message]) -> tuple[Callable[[Message, Any], None], ...]:
+    """What sets each field of a message, frozen or not."""
+    return tuple(vars(message)[name].__set__ for name in message._names)
 
 
 class Nested:

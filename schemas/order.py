@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from schemas.carriers import Carrier
 from schemas.codec import Message, Rows
 
 Kind = Literal["normal", "empty", "audit", "last"]
@@ -92,7 +93,7 @@ class Entry(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order(Message, schema="order"):
+class Order(Carrier, schema="order"):
     """The Auditor's message: the bytes of an `OrderHeader`, of each `Entry`, and the signature over the
     header.
     """

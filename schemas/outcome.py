@@ -86,8 +86,8 @@ class Outcome(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeHead(Message, schema="outcome_head"):
-    """The first fields of an `Outcome`, for readers that need no more: the rest of the bytes is not looked
-    at.
+    """The first fields of an `Outcome`: the reference of `leaves.outcome_begin` and `outcome_end_of_head`, by which
+    readers that need no more find them.
     """
 
     index: int

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from schemas.carriers import Carrier
 from schemas.codec import Message, One
 from schemas.statement import Countersigned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipts(Message, schema="receipts", nested={"signed": One(Countersigned)}):
+class Receipts(Carrier, schema="receipts", nested={"signed": One(Countersigned)}):
     """The receipts of one decision: the shared part once, then every outcome and output.
 
     A client picks its own by request_id and derives its Merkle paths from the outcomes.

@@ -111,19 +111,19 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
             namespace, at = read_text(body, at)
             key, at = read_text(body, at)
             names.append(RecordName(namespace, key))
-        made = cls(
-            format=form,
-            ledger_id=ledger_id,
-            entity=entity,
-            key_version=key_version,
-            nonce=nonce,
-            contract=contract,
-            contract_version=contract_version,
-            argument=argument,
-            not_before_ms=not_before_ms,
-            expiry_ms=expiry_ms,
-            after=after,
-            keys=tuple(names),
+        made = cls.of_values(
+            form,
+            ledger_id,
+            entity,
+            key_version,
+            nonce,
+            contract,
+            contract_version,
+            argument,
+            not_before_ms,
+            expiry_ms,
+            after,
+            tuple(names),
         )
         return made, end_array(body, at, count)
 
@@ -174,4 +174,4 @@ class Envelope(Message, schema="envelope"):
             raise MalformedMessageError(f"envelope: {error}") from error
         if at + _SIGNATURE != len(body):
             raise MalformedMessageError("envelope: another length than its parts have")
-        return cls(body=request, index=index, count=count, path=path, signature=body[at:])
+        return cls.of_values(request, index, count, path, body[at:])

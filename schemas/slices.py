@@ -49,45 +49,84 @@ class OutcomeSlices(NamedTuple):
     learned: bytes
 
 
-def slice_outcome(body: bytes) -> OutcomeSlices:
-    """The fields of a verified `Outcome` that are checked and shown.
+class _Caller(NamedTuple):
+    """What stands between the request_id and the output_hash of an outcome.
+
+    Nearly all outcomes of a batch have the same here. Avro's encoding says by itself where it ends, so an outcome whose
+    bytes go on with `encoded` has these very fields.
+
+    Attributes:
+        learned: those of the change feed, as encoded.
+    """
+
+    encoded: bytes
+    entity: bytes
+    contract: bytes
+    contract_version: int
+    status: Literal["ok", "failed"]
+    code: bytes
+    fail_text: bytes
+    learned: bytes
+
+
+def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
+    """The fields of verified `Outcome`s that are checked and shown.
 
     Raises:
-        MalformedMessageError: the bytes end early, or go on.
+        MalformedMessageError: the bytes of one end early, or go on.
     """
-    try:
-        start = _skip_integer(body, 0)  # index
-        request_id = body[start : start + _HASH]
-        entity, end = _text(body, start + _HASH)
-        learned = body[start:end]
-        start = _skip_integer(body, end)  # key_version
-        contract, end = _text(body, start)
-        learned += body[start:end]
-        contract_version, start = _integer(body, end)
-        status = _STATUS[body[start] >> 1]
-        code, end = _text(body, start + 1)
-        learned += body[start:end]
-        fail_text, end = _text(body, end)
-        output_hash = body[end : end + _HASH]
-        read_hashes, end = _read_hashes(body, end + _HASH)
-        end = _skip_scans(body, end)
-        writes, end = _writes(body, end, read_hashes)
-    except IndexError as error:
-        raise MalformedMessageError("outcome: the bytes end early") from error
-    if end != len(body):
-        raise MalformedMessageError("outcome: the bytes do not end where it ends")
-    return OutcomeSlices(
-        request_id,
-        entity,
-        contract,
-        contract_version,
-        status,
-        code,
-        fail_text,
-        output_hash,
-        writes,
-        learned,
-    )
+    caller: _Caller | None = None
+    sliced = []
+    for body in bodies:
+        try:
+            start = _skip_integer(body, 0)  # index
+            at = start + _HASH
+            if caller is None or not body.startswith(caller.encoded, at):
+                caller = _caller(body, at)
+            output_at = at + len(caller.encoded)
+            read_hashes, end = _read_hashes(body, output_at + _HASH)
+            end = _skip_scans(body, end)
+            writes, end = _writes(body, end, read_hashes)
+        except IndexError as error:
+            raise MalformedMessageError("outcome: the bytes end early") from error
+        if end != len(body):
+            raise MalformedMessageError("outcome: the bytes do not end where it ends")
+        request_id = body[start:at]
+        _, entity, contract, contract_version, status, code, fail_text, learned = caller
+        sliced.append(
+            OutcomeSlices(
+                request_id,
+                entity,
+                contract,
+                contract_version,
+                status,
+                code,
+                fail_text,
+                body[output_at : output_at + _HASH],
+                writes,
+                request_id + learned,
+            )
+        )
+    return tuple(sliced)
+
+
+def slice_outcome(body: bytes) -> OutcomeSlices:
+    """The fields of one verified `Outcome`, see `slice_outcomes`."""
+    return slice_outcomes((body,))[0]
+
+
+def _caller(body: bytes, begin: int) -> _Caller:
+    entity, end = _text(body, begin)
+    learned = body[begin:end]
+    start = _skip_integer(body, end)  # key_version
+    contract, end = _text(body, start)
+    learned += body[start:end]
+    contract_version, start = _integer(body, end)
+    status = _STATUS[body[start] >> 1]
+    code, end = _text(body, start + 1)
+    learned += body[start:end]
+    fail_text, end = _text(body, end)
+    return _Caller(body[begin:end], entity, contract, contract_version, status, code, fail_text, learned)
 
 
 def slice_argument(entry: bytes) -> bytes:
@@ -224,6 +263,8 @@ def _read_hashes(body: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
 
 def _skip_scans(body: bytes, at: int) -> int:
     """Walk over the array of an outcome's `ScanPins`."""
+    if body[at] == 0:  # nearly always
+        return at + 1
     count, at = _length(body, at)
     if not count:
         return at
@@ -241,22 +282,40 @@ def _skip_scans(body: bytes, at: int) -> int:
 def _writes(
     body: bytes, at: int, read_hashes: Mapping[bytes, bytes]
 ) -> tuple[tuple[WriteSlices, ...], int]:
-    """The array of an outcome's `WritePin`s, and where it ends."""
+    """The array of an outcome's `WritePin`s, and where it ends. Written out as well."""
     count, at = _length(body, at)
     if not count:
         return (), at
     writes = []
     for _ in range(count):
         start = at
-        namespace, at = _text(body, at)
-        key, at = _text(body, at)
-        previous_hash = read_hashes.get(body[start:at], b"")
-        version, at = _integer(body, at)
+        size = body[at]
+        if size <= 0x7F:
+            at += 1
+            end = at + (size >> 1)
+        else:
+            size, at = _length(body, at)
+            end = at + size
+        namespace = body[at:end]
+        at = end
+        size = body[at]
+        if size <= 0x7F:
+            at += 1
+            end = at + (size >> 1)
+        else:
+            size, at = _length(body, at)
+            end = at + size
+        key = body[at:end]
+        previous_hash = read_hashes.get(body[start:end], b"")
+        version = body[end]
+        if version <= 0x7F:
+            version, at = (version >> 1) ^ -(version & 1), end + 1
+        else:
+            version, at = _integer(body, end)
         deleted = body[at] == 1
         at += 1
         hash_end = at + _HASH
-        written = namespace, key, version, deleted, body[at:hash_end], previous_hash, body[start:at]
-        writes.append(written)
+        writes.append((namespace, key, version, deleted, body[at:hash_end], previous_hash, body[start:at]))
         at = hash_end
     return tuple(writes), at + 1
 

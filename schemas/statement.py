@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from schemas.carriers import Carrier
 from schemas.codec import Message, One
 from schemas.order import Kind
 
@@ -65,7 +66,7 @@ class Countersigned(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result(Message, schema="result"):
+class Result(Carrier, schema="result"):
     """The Ledger's message: its endorsed statement and the bytes of each outcome under it."""
 
     statement: bytes
@@ -75,7 +76,7 @@ class Result(Message, schema="result"):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(Message, schema="decision", nested={"signed": One(Countersigned)}):
+class Decision(Carrier, schema="decision", nested={"signed": One(Countersigned)}):
     """A batch with its order, its outcomes and both parties' signatures.
 
     Attributes:
@@ -111,7 +112,7 @@ class DecisionHead(Message, schema="decision_head", nested={"signed": One(Counte
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Update(Message, schema="update"):
+class Update(Carrier, schema="update"):
     """A decision without the parties' signatures: the same bytes at every honest replica, whoever signed
     twice.
     """

@@ -40,6 +40,8 @@ from streams.role_directory import RoleConfiguration, key_file, load_key
 FORMAT = 1
 _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
+_TAKEN_AT_ONCE = 500
+"""What the sending thread takes at once, however few of it are signed together: between two looks at all that waits."""
 _RESEND_FIRST_S = 5.0
 _RESEND_LONGEST_S = 30.0
 
@@ -77,6 +79,7 @@ class _Pending:
 
     body: RequestBody
     request_id: bytes = b""
+    envelope_hash: bytes = b""
     key: bytes = b""
     value: bytes = b""
     future: "Future[ClientReceipt]" = field(default_factory=Future)
@@ -190,7 +193,8 @@ class Client:
             if self._closing:
                 raise CountersignError("client.closed")
             self._submitted.append(pending)
-            self._changed.notify_all()
+            if len(self._submitted) in (1, self._options.signed_together):  # what the sending thread waits for
+                self._changed.notify_all()
         return pending.future
 
     def execute(
@@ -265,9 +269,11 @@ class Client:
             batch = self._next_batch()
             if batch is None:
                 return
-            if batch:
-                self._sign(batch)
-                for pending in batch:
+            most = self._options.signed_together
+            for first in range(0, len(batch), most):
+                together = batch[first : first + most]
+                self._sign(together)
+                for pending in together:
                     self._send(pending)
             self._writer.take_failures()
             self._send_again()
@@ -286,7 +292,8 @@ class Client:
                     self._changed.wait(left)
             if self._closing and not self._submitted:
                 return None
-            batch, self._submitted = self._submitted[:most], self._submitted[most:]
+            taken = max(most, _TAKEN_AT_ONCE)
+            batch, self._submitted = self._submitted[:taken], self._submitted[taken:]
             return batch
 
     def _sign(self, batch: Sequence[_Pending]) -> None:
@@ -301,7 +308,8 @@ class Client:
             pending.value = Envelope.avro.frame + envelope_bytes
             pending.send_again_at = now + pending.wait_s
             self._pending[request_id] = pending
-            self._by_envelope[tagged("envelope", envelope_bytes)] = pending
+            pending.envelope_hash = tagged("envelope", envelope_bytes)
+            self._by_envelope[pending.envelope_hash] = pending
 
     def _send(self, pending: _Pending) -> None:
         partition = request_partition(pending.key, self._partitions)
@@ -370,7 +378,7 @@ class Client:
     ) -> None:
         if self._pending.pop(pending.request_id, None) is None:
             return
-        self._by_envelope.pop(tagged("envelope", pending.value[len(Envelope.avro.frame) :]), None)
+        self._by_envelope.pop(pending.envelope_hash, None)
         if error is not None:
             pending.future.set_exception(error)
         else:

@@ -21,7 +21,8 @@ from protocol.hashing import tagged
 from protocol.signatures import rejections_input
 from protocol.signing import verify_key
 from schemas.errors import MalformedMessageError
-from schemas.outcome import Outcome, OutcomeHead, request_id_of
+from schemas.leaves import outcome_begin, outcome_end_of_head
+from schemas.outcome import Outcome, request_id_of
 from schemas.receipt import Receipt, Receipts
 from schemas.rejection import RejectionEntry, Rejections, RejectionsHeader
 from schemas.request import RequestBody
@@ -139,18 +140,12 @@ def check_outcome(shared: CheckedReceipts, index: int, request_id: bytes, body: 
     Raises:
         CountersignError: `receipt.request` or `receipt.time`: not what was asked for.
     """
-    head = OutcomeHead.from_compared(shared.receipts.outcomes[index])
-    asked = (request_id, body.entity, body.key_version, body.contract, body.contract_version, index)
-    if (
-        head.request_id,
-        head.entity,
-        head.key_version,
-        head.contract,
-        head.contract_version,
-        head.index,
-    ) != asked:
+    outcome = shared.receipts.outcomes[index]
+    asked = outcome_begin(index, request_id, body.entity, body.key_version, body.contract, body.contract_version)
+    if not outcome.startswith(asked):
         raise CountersignError("receipt.request", request_id.hex())
-    if tagged("output", shared.receipts.outputs[index]) != head.output_hash:
+    status, code, fail_text, output_hash = outcome_end_of_head(outcome, len(asked))
+    if tagged("output", shared.receipts.outputs[index]) != output_hash:
         raise CountersignError("receipt.request", "output of " + request_id.hex())
     if shared.statement.sequence <= body.after:
         raise CountersignError(
@@ -160,9 +155,9 @@ def check_outcome(shared: CheckedReceipts, index: int, request_id: bytes, body: 
         request_id=request_id,
         sequence=shared.statement.sequence,
         index=index,
-        status=head.status,
-        code=head.code,
-        fail_text=head.fail_text,
+        status=status,
+        code=code,
+        fail_text=fail_text,
         shared=shared,
     )
 

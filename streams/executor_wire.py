@@ -66,14 +66,7 @@ def parse_batch(message: Any) -> Batch:  # JSON of our own parent
         first_index=first_index,
         calls=tuple(
             [
-                Call(
-                    request_id=bytes.fromhex(request_id),
-                    entity=entity,
-                    key_version=key_version,
-                    contract=contract,
-                    contract_version=contract_version,
-                    argument=argument.encode(),
-                )
+                Call(bytes.fromhex(request_id), entity, key_version, contract, contract_version, argument.encode())
                 for request_id, entity, key_version, contract, contract_version, argument in calls
             ]
         ),
@@ -209,14 +202,14 @@ class Results:
             return Rejected(code=code, final=final, reads=tuple([self._read(number) for number in reads]))
         index, code, fail_text, output, reads, scans, writes = row
         return Execution(
-            index=index,
-            status="failed" if code else "ok",
-            code=code,
-            fail_text=fail_text,
-            output=output.encode(),
-            reads=tuple([self._read(number) for number in reads]),
-            scans=tuple([self._scan(scan) for scan in scans]),
-            writes=tuple([self._write(call, index, *write) for write in writes]),
+            index,
+            "failed" if code else "ok",
+            code,
+            fail_text,
+            output.encode(),
+            tuple([self._reads[number] or self._read(number) for number in reads]),
+            tuple([self._scan(scan) for scan in scans]) if scans else (),
+            tuple([self._write(call, index, *write) for write in writes]),
         )
 
     def _read(self, number: int) -> Read:

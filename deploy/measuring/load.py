@@ -26,6 +26,9 @@ def execute(argument):
 _OPENED_TOGETHER = 50
 _BALANCE = 1_000_000_000
 
+_PROGRESS_EACH = 100
+"""Requests between two looks at what was answered: drawing a bar takes as long as sending a request."""
+
 
 @dataclass(slots=True)
 class Answers:
@@ -108,9 +111,8 @@ def run_load(
         future.add_done_callback(_noting(now, answers.latencies_ms))
         waiting.append((now, future))
         sent += 1
-        while waiting and waiting[0][1].done():
-            _count(waiting.popleft()[1], answers)
-            progress(1)
+        if sent % _PROGRESS_EACH == 0:
+            progress(_count_done(waiting, answers))
     for _, future in waiting:
         _count(future, answers)
         progress(1)
@@ -123,6 +125,15 @@ def _noting(started: float, latencies_ms: list[float]) -> Callable[["Future[Clie
         latencies_ms.append((time.perf_counter() - started) * 1000)
 
     return note
+
+
+def _count_done(waiting: deque[tuple[float, Future[ClientReceipt]]], answers: Answers) -> int:
+    """Count the answers that are there, in the order of their requests; how many they were."""
+    counted = 0
+    while waiting and waiting[0][1].done():
+        _count(waiting.popleft()[1], answers)
+        counted += 1
+    return counted
 
 
 def _count(future: "Future[ClientReceipt]", answers: Answers) -> None:

@@ -24,9 +24,11 @@ from typing import Literal, NamedTuple, Protocol
 from protocol.records import Record, RecordKey
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request as the execution sees it: its signature and its times have been checked before."""
+class Call(NamedTuple):
+    """One request as the execution sees it: its signature and its times have been checked before.
+
+    A tuple and no dataclass, as `Execution` is, because thousands are made a second.
+    """
 
     request_id: bytes
     entity: str
@@ -111,15 +113,14 @@ class Write(NamedTuple):
     record: Record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Execution:
+class Execution(NamedTuple):
     """What executing one call gave.
 
     A failed call has a code and perhaps a text of its contract, an empty output and no writes, but keeps its
     reads.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which nobody calls
     status: Literal["ok", "failed"]
     code: str
     fail_text: str

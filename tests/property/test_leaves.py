@@ -1,5 +1,7 @@
 """Entries and outcomes encoded by hand are byte for byte what Avro makes of the same values."""
 
+from contextlib import suppress
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,6 +9,9 @@ from protocol.batches import entry_of, leaves_of, outcome_of
 from protocol.contracts.calls import Execution, Read, Write
 from protocol.records import Record
 from protocol.requests import OpenedRequest
+from schemas.errors import MalformedMessageError
+from schemas.leaves import outcome_begin, outcome_end_of_head
+from schemas.outcome import OutcomeHead
 from schemas.request import Envelope, RequestBody
 
 longs = st.integers(-(2**63), 2**63 - 1)
@@ -65,3 +70,16 @@ def test_leaves_made_by_hand_equal_their_twins(request: OpenedRequest, execution
     """Whatever the values: signs, sizes, alphabets, empty and full lists."""
     twins = entry_of(request, execution).to_bytes(), outcome_of(request, execution).to_bytes()
     assert leaves_of(request, execution) == twins
+    outcome, body = OutcomeHead.from_compared(twins[1]), request.body
+    call = body.entity, body.key_version, body.contract, body.contract_version
+    begin = outcome_begin(execution.index, request.request_id, *call)
+    assert twins[1].startswith(begin)
+    head = outcome.status, outcome.code, outcome.fail_text, outcome.output_hash
+    assert outcome_end_of_head(twins[1], len(begin)) == head
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_as_an_outcomes_head(rubbish: bytes) -> None:
+    """Fields, or the one error."""
+    with suppress(MalformedMessageError):
+        assert outcome_end_of_head(rubbish, 0)[0] in ("ok", "failed")
