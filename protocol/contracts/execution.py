@@ -108,16 +108,8 @@ class _RunningBatch:
             return Rejected(code="contract.resources", final=True, reads=transaction.reads())
         reads = transaction.reads()
         writes = () if code else transaction.apply(batch.ledger_id, call.request_id, batch.sequence, index)
-        return Execution(
-            index=index,
-            status="failed" if code else "ok",
-            code=code,
-            fail_text=text,
-            output=output,
-            reads=reads,
-            scans=tuple(transaction.scans),
-            writes=writes,
-        )
+        scans = tuple(transaction.scans)
+        return Execution(index, "failed" if code else "ok", code, text, output, reads, scans, writes)
 
     def _admit(self, call: Call, transaction: Transaction) -> Contract | str:
         """The contract of a call, or the code why it is rejected."""
