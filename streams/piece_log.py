@@ -12,6 +12,7 @@ Rules:
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from protocol.errors import CountersignError
 from storage.effects import Alarm, Message, Outgoing, Position
@@ -29,6 +30,9 @@ _log = logging.getLogger("countersign.stage")
 
 Received = tuple[tuple[Message, ...], tuple[Alarm, ...]]
 NOTHING: Received = ((), ())
+
+_Ask = Callable[[int, int], Received]
+"""Asks one cluster for at most so many messages, for so many milliseconds."""
 
 
 class PieceLogReader:
@@ -57,9 +61,9 @@ class PieceLogReader:
         at_home = tuple(topic for topic in topics if topic not in self._elsewhere)
         if not others:
             return self._receive_home(at_home, max_messages, wait_ms)
-        asked = [other.receive for other in others]
+        asked: list[_Ask] = [other.receive for other in others]
         if at_home:
-            asked.append(lambda count, wait: self._receive_home(at_home, count, wait))
+            asked.append(partial(self._receive_home, at_home))
         deadline = time.monotonic() + wait_ms / 1000
         while True:
             messages, alarms = self._poll(asked, max_messages)
@@ -71,7 +75,7 @@ class PieceLogReader:
             if waited != NOTHING:
                 return waited
 
-    def _poll(self, asked: Sequence[Callable[[int, int], Received]], max_messages: int) -> Received:
+    def _poll(self, asked: Sequence[_Ask], max_messages: int) -> Received:
         """What each cluster has just now, beginning with another one each time."""
         messages: tuple[Message, ...] = ()
         alarms: tuple[Alarm, ...] = ()
@@ -114,8 +118,8 @@ class PieceLogReader:
 
     def unreachable_ms(self) -> int:
         """For how long some cluster has been away."""
-        readers = (self._home, *self._elsewhere.values())
-        return max(reader.unreachable_ms() for reader in readers)
+        away = [other.unreachable_ms() for other in self._elsewhere.values()]
+        return max([self._home.unreachable_ms(), *away])
 
     def close(self) -> None:
         """See `LogReader.close`."""
