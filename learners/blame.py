@@ -1,23 +1,16 @@
 """Who disperses lies: what honest replicas sign about a block, and evidence against others.
 
-Rules:
-
-1. A replica is a liar only if its own signed header, which names the block's last statement, is not the one
-   that follows from the block. The offline verifier (`protocol.evidence.replica`) comes to the same from the
-   piece and the block alone.
-2. A header that names another last statement proves nothing against its replica: both parties may have signed
-   two. One that differs in the root before it proves nothing by itself either.
-3. Late pieces are compared too, as long as their block is remembered.
+What is a lie, `learners.known_blocks` says; the offline verifier (`protocol.evidence.replica`) comes to the same
+from the piece and the block alone.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from learners.blocks import BlockRanges
+from learners.checksums import disperse
 from learners.codec import CodecError, erasure_code
-from learners.dispersal import BlockError, Dispersal, describe, disperse, open_block
-from learners.pieces import OpenedPiece
+from learners.dispersal import BlockError, describe, open_block
+from learners.known_blocks import Lie
 from learners.updates import UpdateError, check_content, unsigned_parts
 from protocol.configuration import Epochs
 from protocol.evidence.verdicts import NothingProvenError
@@ -83,47 +76,6 @@ class BlockEncoder:
             following = checked.statement.previous_statement_hash
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownBlock:
-    """A block that was learned: what pieces of it are compared with.
-
-    Attributes:
-        dispersal: without its slices.
-        block: its bytes.
-        last: the doubly signed statement it ends with.
-    """
-
-    dispersal: Dispersal
-    block: bytes
-    last: Countersigned
-
-    def is_of(self, piece: OpenedPiece) -> bool:
-        """Whether a piece is the block's."""
-        return piece.header == self.dispersal.header(piece.replica)
-
-
-class Memory:
-    """The blocks learned last, as many as fit into `memory_bytes`, but always one."""
-
-    def __init__(self, memory_bytes: int) -> None:
-        self._memory_bytes = memory_bytes
-        self._known: OrderedDict[int, KnownBlock] = OrderedDict()
-        self._held_bytes = 0
-
-    def remember(self, known: KnownBlock) -> None:
-        """Add the block learned last, and forget the oldest ones that no longer fit."""
-        slim = replace(known, dispersal=replace(known.dispersal, slices=()))
-        self._known[known.dispersal.description.block] = slim
-        self._held_bytes += len(known.block)
-        while self._held_bytes > self._memory_bytes and len(self._known) > 1:
-            _, forgotten = self._known.popitem(last=False)
-            self._held_bytes -= len(forgotten.block)
-
-    def get(self, block: int) -> KnownBlock | None:
-        """A block, if it is still remembered."""
-        return self._known.get(block)
-
-
 def accuse_parties(first: Countersigned, second: Countersigned, epochs: Epochs) -> tuple[Evidence, ...]:
     """Evidence about both parties, from two verified statements of one sequence; no replica is at fault."""
     both = (first, second)
@@ -159,14 +111,8 @@ def _evidence(epochs: Epochs, kind: str, parts: tuple[Part, ...]) -> Evidence:
     )
 
 
-def accuse(piece: OpenedPiece, known: KnownBlock, epochs: Epochs, encoder: BlockEncoder) -> Evidence | None:
-    """Evidence against the replica of an authentic piece that is not the block's; None if it is no proof."""
-    about = known.dispersal.description
-    if piece.header.last_statement_hash != about.last_statement_hash or piece.header.epoch != about.epoch:
-        return None
-    last = Statement.from_bytes(known.last.statement)
-    expected = encoder.expected(piece.header, known.block, last, epochs.at(about.epoch))
-    if expected == piece.header:
-        return None
-    shown = Piece(header=piece.header_bytes, signature=piece.signature, slice=b"", last=known.last)
-    return _evidence(epochs, REPLICA, (Part("piece", shown.to_bytes()), Part("block", known.block)))
+def accuse(lie: Lie, epochs: Epochs) -> Evidence:
+    """Evidence against the replica that lied."""
+    piece = lie.piece
+    shown = Piece(header=piece.header_bytes, signature=piece.signature, slice=b"", last=lie.known.last)
+    return _evidence(epochs, REPLICA, (Part("piece", shown.to_bytes()), Part("block", lie.known.block)))

@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from learners.blocks import BlockRange, BlockRanges
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Encoder, describe, disperse, frame_block
+from learners.dispersal import Encoder, describe, frame_block
 from learners.pieces import OpenedPiece, PieceFaultError, open_piece
 from learners.updates import UpdateError, check_content, update_bytes
 from protocol.configuration import Epochs
@@ -290,7 +291,7 @@ class ReplicaMachine(Machine):
         to_sign = piece_input(configuration.ledger_id, configuration.epoch, header)
         signed: Signed = yield Sign(messages=(to_sign,))
         piece = Piece(
-            header=header, signature=signed.signatures[0], slice=made.slices[self._index], last=journal.signed
+            header=header, signature=signed.signatures[0], slice=made.slice(self._index), last=journal.signed
         ).to_message()
         hint = _HINT.pack(journal.next_decision.offset, journal.next_decision.leader_epoch)
         yield Publish(messages=(Outgoing(self._topic, 0, hint, piece),))

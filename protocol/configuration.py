@@ -22,6 +22,12 @@ from schemas.errors import MalformedMessageError
 
 FORMAT = 1
 
+NONE = "none"
+SIMPLE = "simple"
+TREE = "tree"
+CHECKSUMS = (NONE, SIMPLE, TREE)
+"""What a ledger's blocks may be bound with (`learners.checksums`)."""
+
 
 class ConfigurationError(CountersignError):
     """A genesis or an epoch configuration that cannot be trusted; `code` says at which step."""
@@ -96,7 +102,7 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
 
     Raises:
         ConfigurationError: `genesis.malformed`, `genesis.untrusted`, `epoch.malformed`, `epoch.chain`,
-            `epoch.keys`, `epoch.signature`.
+            `epoch.checksum`, `epoch.keys`, `epoch.signature`.
     """
     try:
         genesis = Genesis.from_bytes(genesis_bytes)
@@ -176,8 +182,21 @@ def _check_numbers(configuration: Configuration) -> None:
         raise ConfigurationError(
             "epoch.malformed", f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required"
         )
+    check_checksum(configuration.checksum, b)
     if configuration.block_updates < 1 or configuration.window < 1 or configuration.skew_ms < 0:
         raise ConfigurationError("epoch.malformed", "a number is out of its range")
+
+
+def check_checksum(checksum: str, b: int) -> None:
+    """Require a checksum under which `b` lying replicas harm nobody.
+
+    Raises:
+        ConfigurationError: `epoch.checksum`.
+    """
+    if checksum not in CHECKSUMS:
+        raise ConfigurationError("epoch.checksum", f"{checksum[:32]!r} is none of {', '.join(CHECKSUMS)}")
+    if checksum == NONE and b > 0:
+        raise ConfigurationError("epoch.checksum", f"b={b}: without a checksum a single liar is believed")
 
 
 def _signature_checks(
