@@ -151,6 +151,7 @@ class ReplicaCost:
         messages, received: its first message about each, and their bytes.
         repeated, repeated_bytes: what it sent again.
         skipped, skipped_bytes: what counts for nothing on its topic, whoever wrote it.
+        misconfigured: those of them with which it disperses otherwise than its epoch says.
         wrong: pieces that are not their block's.
         newest: its newest block, learned or not, -1 before the first.
         counted_max: `counted` bytes that it sends at most (Theorem 3.2).
@@ -164,6 +165,7 @@ class ReplicaCost:
     repeated_bytes: int = 0
     skipped: int = 0
     skipped_bytes: int = 0
+    misconfigured: int = 0
     wrong: int = 0
     newest: int = -1
     counted_max: int = 0
@@ -260,6 +262,10 @@ class Accounting:
     def admitted(self, piece: OpenedPiece) -> None:
         """See `Observer.admitted`."""
         number, replica = piece.header.block, self._replicas[piece.replica]
+        if not piece.fits(self._epochs.at(piece.header.epoch)):
+            replica.misconfigured += 1
+            self.skipped(piece.replica, piece.message_bytes)
+            return
         replica.newest = max(replica.newest, number)
         cost = self._kept.get(number)
         if cost is None and number > self._newest:

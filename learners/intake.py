@@ -92,12 +92,10 @@ class PieceIntake:
         checks = tuple(piece.signature_check(self._epochs.at(piece.header.epoch)) for piece in opened)
         verified: Verified = yield Verify(checks=checks)
         for piece, valid in zip(opened, verified.valid, strict=True):
-            if not valid:
+            if valid:
+                yield from self._take_in(piece)
+            else:
                 self._skip(piece.replica, piece.message_bytes)
-                continue
-            if self._observer is not None:
-                self._observer.admitted(piece)
-            yield from self._take_in(piece)
 
     def _open(self, message: Message) -> OpenedPiece | None:
         replica = self._topics.index(message.topic)
@@ -118,7 +116,10 @@ class PieceIntake:
         The broker may have altered the statement beside one that is held: a repetition's is taken if it is good.
         """
         window = self._reconstruction.window
-        match self._reconstruction.admit(piece):
+        admission = self._reconstruction.admit(piece)
+        if self._observer is not None and admission != "altered":
+            self._observer.admitted(piece)
+        match admission:
             case "misconfigured":
                 self._count(f"misconfigured_{piece.replica}", 1)
             case "altered":
@@ -162,6 +163,8 @@ class PieceIntake:
         decodes = reconstruction.decodes - self._decodes
         self._decodes = reconstruction.decodes
         self._count("decodes", decodes)
+        self._count("blocks", 1)
+        self._count("block_bytes", len(rebuilt.block))
         for replica, was in enumerate(before):
             self._note_wrong(replica, rebuilt.place.block, reconstruction.wrong[replica] - was)
         if self._observer is not None:
