@@ -20,7 +20,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from learners.accounting import Observer
-from learners.blame import accuse, accuse_parties
+from learners.blame import BlockEncoder, accuse, accuse_many, accuse_parties
 from learners.clients import ClientKeys
 from learners.dispersal import BlockError, open_block
 from learners.intake import PieceIntake
@@ -179,36 +179,63 @@ class LearnerMachine(Machine):
             if rebuilt is None:
                 return False
             checked = self._check(rebuilt)
-            if self._clients is not None:
-                verified: Verified = yield Verify(checks=self._clients.checks(checked.followed))
-                if not all(verified.valid):
-                    raise UpdateError("a client's signature fails")
+            yield from self._verify_clients(checked)
             self._learn(checked)
-        except (MoreLiarsError, BlockError, UpdateError, MalformedMessageError) as error:
-            yield Halt(code="replicas.assumption", text=f"block {self._reconstruction.block}: {error}")
+        except MoreLiarsError as error:
+            yield from self._end(error)
         return True
+
+    def _end(self, error: MoreLiarsError) -> Steps:
+        """Too many replicas lied, or both parties did: show what shows it, and stop."""
+        yield from self._accuse()
+        yield from self._publish_evidence(accuse_many(error, self._epochs, BlockEncoder(self._epochs)))
+        replicas = [piece.replica for piece in error.pieces]
+        text = f"block {self._reconstruction.block}, replicas {replicas}: {error}"
+        yield Halt(code="replicas.assumption", text=text)
+
+    def _verify_clients(self, checked: _Checked) -> Steps:
+        """Verify every client's signature, if asked to.
+
+        Raises:
+            MoreLiarsError: one fails.
+        """
+        if self._clients is None:
+            return
+        try:
+            checks = self._clients.checks(checked.followed)
+        except UpdateError as error:
+            raise self._reconstruction.reject(checked.rebuilt, str(error)) from error
+        verified: Verified = yield Verify(checks=checks)
+        if not all(verified.valid):
+            raise self._reconstruction.reject(checked.rebuilt, "a client's signature fails")
 
     def _check(self, rebuilt: Rebuilt) -> _Checked:
         """Check the journal in a block.
 
         Raises:
-            BlockError, UpdateError: it is not what both parties signed.
+            MoreLiarsError: it is not what both parties signed.
         """
-        bodies = open_block(rebuilt.block, rebuilt.place.updates)
-        followed, head = follow(self._at.head, bodies, self._epochs)
+        try:
+            bodies = open_block(rebuilt.block, rebuilt.place.updates)
+            followed, head = follow(self._at.head, bodies, self._epochs)
+        except (BlockError, UpdateError) as error:
+            raise self._reconstruction.reject(rebuilt, str(error)) from error
         if head.statement_hash != rebuilt.dispersal.description.last_statement_hash:
-            raise UpdateError("the block does not end with the statement that its pieces name")
+            raise self._reconstruction.reject(rebuilt, "the block does not end with the statement its pieces name")
         return _Checked(rebuilt, followed, head)
 
     def _learn(self, checked: _Checked) -> None:
         """Gather the rows of a checked block, and judge all its pieces.
 
         Raises:
-            MalformedMessageError: the rows' reader finds parts that do not fit; then both parties lied.
+            MoreLiarsError: the rows' reader finds parts that do not fit; then both parties lied.
         """
         place = checked.rebuilt.place
         for update, statement, outcomes in checked.followed:
-            message = self._rows.add(update, statement, self.now_ms, outcomes)
+            try:
+                message = self._rows.add(update, statement, self.now_ms, outcomes)
+            except MalformedMessageError as error:
+                raise self._reconstruction.reject(checked.rebuilt, str(error)) from error
             self._count("requests", statement.count)
             if self._feed:
                 self._learned.append(message)

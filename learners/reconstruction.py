@@ -18,7 +18,7 @@ Source: seed paper, sections 3.3 and 3.4.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from learners.blocks import BlockRange, BlockRanges
@@ -28,7 +28,7 @@ from learners.known_blocks import KnownBlock, KnownBlocks, Lie
 from learners.pieces import OpenedPiece
 from learners.search import Found, FruitlessError, Search
 from learners.window import PieceWindow
-from protocol.configuration import Epochs
+from protocol.configuration import NONE, TREE, Epochs
 from protocol.hashing import ZERO_HASH
 from schemas.epoch import Configuration
 from schemas.statement import Countersigned
@@ -38,16 +38,31 @@ Admission = Literal["held", "late", "repeated", "altered", "misconfigured"]
 not the signed one, which the broker may have done; of a replica that disperses otherwise than its epoch says."""
 
 
+Claim = Literal["false block", "no block", "roots", "chain"]
+"""How it shows that too many lied: pieces of one root that surely give no right block; that do not, and some of them
+may be at fault and not the root; roots that cannot all be; a root that does not continue the one before."""
+
+
 class MoreLiarsError(ValueError):
     """More replicas lied than the configuration allows.
 
     Attributes:
+        claim: how that shows.
         pieces: which show it.
+        previous: pieces of the block before, with "chain"; none if they are no longer held.
     """
 
-    def __init__(self, detail: str, pieces: Sequence[OpenedPiece]) -> None:
+    def __init__(
+        self,
+        detail: str,
+        claim: Claim,
+        pieces: Sequence[OpenedPiece],
+        previous: Sequence[OpenedPiece] = (),
+    ) -> None:
         super().__init__(detail)
+        self.claim = claim
         self.pieces = tuple(pieces)
+        self.previous = tuple(previous)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +127,7 @@ class Reconstruction:
         self._searches: dict[tuple[bytes, BlockDescription], Search[OpenedPiece]] = {}
         self._seen: set[Countersigned] = set()
         self._signed: dict[bytes, Countersigned] = {}
+        self._before: tuple[OpenedPiece, ...] = ()
         self._known = KnownBlocks(window_bytes // 4)
         self.window = PieceWindow(replicas, window_bytes)
         self.decodes = 0
@@ -207,9 +223,11 @@ class Reconstruction:
         configuration = self._epochs.at(place.epoch)
         roots: dict[tuple[bytes, BlockDescription], list[OpenedPiece]] = {}
         for piece in self.window.votes(self._block):
-            if piece.header.last_statement_hash in self._signed:
+            last = self._signed.get(piece.header.last_statement_hash)
+            if last is not None:
+                whole = piece if piece.last == last else replace(piece, last=last)  # the broker altered its copy
                 key = (piece.header.root, BlockDescription.of(piece.header))
-                roots.setdefault(key, []).append(piece)
+                roots.setdefault(key, []).append(whole)
         _check_agreement(list(roots.values()), configuration)
         for (root, description), pieces in roots.items():
             if len(pieces) < configuration.k:
@@ -220,7 +238,8 @@ class Reconstruction:
             last_hash = description.last_statement_hash
             length = description.block_length
             if description != describe(configuration, place, length, self._previous_root, last_hash):
-                raise MoreLiarsError(f"block {self._block} does not follow the one before it", found.pieces)
+                text = f"block {self._block} does not follow the one before it"
+                raise MoreLiarsError(text, "chain", found.pieces, self._before)
             last = self._signed[last_hash]
             return Rebuilt(place=place, dispersal=found.dispersal, pieces=found.pieces, last=last)
         return None
@@ -234,9 +253,15 @@ class Reconstruction:
             return search.find(pieces, self._blamed)
         except FruitlessError as error:
             shown = [piece for piece in pieces if piece.replica in error.replicas]
-            raise MoreLiarsError(str(error), shown) from error
+            claim: Claim = "false block" if description.checksum == TREE else "no block"
+            raise MoreLiarsError(str(error), claim, shown) from error
         finally:
             self.decodes += search.decodes - before
+
+    def reject(self, rebuilt: Rebuilt, detail: str) -> MoreLiarsError:
+        """What to raise where a rebuilt block is not what its user has to require of it."""
+        claim: Claim = "no block" if rebuilt.dispersal.description.checksum == NONE else "false block"
+        return MoreLiarsError(detail, claim, rebuilt.pieces)
 
     def advance(self, rebuilt: Rebuilt) -> list[Lie]:
         """Go on to the block after one that is right, and judge all its pieces: the lies that were not known."""
@@ -249,6 +274,7 @@ class Reconstruction:
         for replica in range(known.dispersal.description.n):
             self.missing[replica] += replica not in known.heard
         self._known.remember(known)
+        self._before = tuple(replace(piece, data=b"") for piece in rebuilt.pieces)
         self._block += 1
         self._previous_root = rebuilt.root
         self._searches.clear()
@@ -302,6 +328,6 @@ def _check_agreement(roots: Sequence[Sequence[OpenedPiece]], configuration: Conf
     silent = configuration.n - len(spoke)
     sizes = sorted((len(pieces) for pieces in roots), reverse=True)
     if sizes[1] > configuration.b:
-        raise MoreLiarsError(f"two roots have more than {configuration.b} replicas each", spoke)
+        raise MoreLiarsError(f"two roots have more than {configuration.b} replicas each", "roots", spoke)
     if sizes[0] + silent < configuration.k:
-        raise MoreLiarsError(f"no root can have {configuration.k} replicas any more", spoke)
+        raise MoreLiarsError(f"no root can have {configuration.k} replicas any more", "roots", spoke)
