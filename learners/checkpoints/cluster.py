@@ -117,6 +117,7 @@ class Cluster:
         lie: what the Byzantine replicas do in a checkpoint.
         scheduler: draws the order in which messages arrive.
         after_deciding: see rule 3.
+        left_out: how many honest replicas the primary keeps in the dark, `b` at most; None for `b`.
     """
 
     def __init__(
@@ -128,10 +129,12 @@ class Cluster:
         lie: Lie,
         scheduler: Scheduler,
         after_deciding: bool = False,
+        left_out: int | None = None,
     ) -> None:
+        assert left_out is None or 0 <= left_out <= size.b
         self.size = size
         self.liars = range(size.b)
-        self.in_the_dark = range(size.n - size.b, size.n)
+        self.in_the_dark = range(size.n - (size.b if left_out is None else left_out), size.n)
         self.network = Network(size.n, scheduler, after_deciding=after_deciding)
         self.received: list[list[Envelope]] = [[] for _ in range(size.n)]
         self._block_updates = block_updates
@@ -146,7 +149,7 @@ class Cluster:
         """Have the primary propose updates, and run until nothing moves."""
         first = len(self.journal(PRIMARY))
         for sequence, update in enumerate(updates, first):
-            for receiver in range(self.size.n - self.size.b):
+            for receiver in range(self.in_the_dark.start):
                 proposal = PrePrepare(sequence=sequence, update=update)
                 self.network.send(Envelope(PRIMARY, receiver, proposal))
         while (envelope := self.network.next()) is not None:

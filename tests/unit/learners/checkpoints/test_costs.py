@@ -63,6 +63,14 @@ def test_a_pulled_checkpoint_costs_whoever_is_in_the_dark_b_plus_one_copies(n: i
         assert copies <= traffic[index].received_bytes <= copies + n * (8 + 32) + 8 * b
 
 
+@pytest.mark.parametrize(("n", "b"), SIZES[:3])
+def test_a_pulled_checkpoint_is_the_cheapest_while_nobody_is_in_the_dark(n: int, b: int) -> None:
+    """Then it is digests alone, and dispersal costs the same as ever: what it buys is that nobody can be flooded."""
+    quiet = run("pulled", n, b, "none", left_out=0)
+    assert sent_bytes(quiet, range(n)) == {n * (8 + 32)}
+    assert sent_bytes(run("simple", n, b, "none", left_out=0), range(n)) == {FIGURES[n, b][0]}
+
+
 def served(sent: int, n: int) -> int:
     """How many times a replica served a block, by the bytes it sent."""
     return sent // (8 + n * UPDATE_BYTES)

@@ -46,7 +46,15 @@ def updates_of(count: int) -> list[bytes]:
 
 @cache
 def run(
-    way: Way, n: int, b: int, lie: Lie, *, seed: int = 0, blocks: int = 1, after_deciding: bool = True
+    way: Way,
+    n: int,
+    b: int,
+    lie: Lie,
+    *,
+    seed: int = 0,
+    blocks: int = 1,
+    after_deciding: bool = True,
+    left_out: int | None = None,
 ) -> Trial:
     """Decide so many blocks of `n` updates, and let everything arrive; the same trial is run once."""
     size = ClusterSize(n=n, b=b)
@@ -64,6 +72,7 @@ def run(
         lie=lie,
         scheduler=random.Random(seed),
         after_deciding=after_deciding,
+        left_out=left_out,
     )
     updates = updates_of(blocks * n)
     cluster.decide(updates)
