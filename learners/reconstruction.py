@@ -35,7 +35,8 @@ from schemas.statement import Countersigned
 
 Admission = Literal["held", "late", "repeated", "altered", "misconfigured"]
 """What became of an authentic piece: kept for its block; of a block already learned; there already; its slice is
-not the signed one, which the broker may have done; of a replica that disperses otherwise than its epoch says."""
+not the signed one, which the broker may have done, so that only its header is judged; of a replica that disperses
+otherwise than its epoch says."""
 
 
 Claim = Literal["false block", "no block", "roots", "chain"]
@@ -170,9 +171,11 @@ class Reconstruction:
         if header.block < self._block:
             return "late"
         consistent = self._is_consistent(piece)
-        if consistent and not piece.slice_is_whole:
+        counts = consistent and piece.slice_is_whole
+        held = self.window.add(piece, counts)
+        if consistent and not counts:
             return "altered"
-        return "held" if self.window.add(piece, consistent) else "repeated"
+        return "held" if held else "repeated"
 
     def _is_consistent(self, piece: OpenedPiece) -> bool:
         """Whether a header neither contradicts itself nor names another place than its block has."""
