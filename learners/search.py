@@ -123,7 +123,8 @@ class Search(Generic[AnyShare]):
                 return Found(found, chosen)
             self._tried.append(newest)
         spent = (*self._tried, *self._misfits)
-        if len(spent) >= k + max(0, self._b - len(blamed)):
+        unheard = blamed - {piece.replica for piece in spent}
+        if len(spent) >= k + max(0, self._b - len(unheard)):
             raise FruitlessError(f"no {k} of {len(spent)} pieces give a block of their root", spent)
         return None
 
