@@ -7,7 +7,7 @@ import pytest
 
 from deploy.measuring.dispersal import machines, synthetic
 from deploy.measuring.dispersal.decided import Sizes, decisions_of, epochs_of
-from deploy.measuring.dispersal.figures import Attack, bearable_liars, bound_bytes, make_row, message_bytes
+from deploy.measuring.dispersal.figures import Attack, Row, bearable_liars, bound_bytes, make_row, message_bytes
 from deploy.measuring.dispersal.plan import CLUSTERS, attacks_on, sizes_of
 from learners.accounting import LearningReport
 from schemas.statement import Decision, Statement
@@ -23,7 +23,7 @@ EXACT = {
 SEARCHED_BYTES = 2e7
 
 
-def measured(n: int, b: int, checksum: str, attack: Attack, blocks: int = 2) -> synthetic.Row:
+def measured(n: int, b: int, checksum: str, attack: Attack, blocks: int = 2) -> Row:
     dispersed = synthetic.disperse_updates(sizes_of(n, b, checksum, n), blocks, 256)
     return synthetic.measure(dispersed, attack, SEARCHED_BYTES)
 
