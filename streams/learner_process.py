@@ -31,6 +31,7 @@ class FollowerProcess:
 
     Attributes:
         performers: of effects that only this role has, by the effect's class.
+        pool: threads for signatures.
     """
 
     configuration: RoleConfiguration
@@ -39,13 +40,14 @@ class FollowerProcess:
     stop: StopSignal
     key: SigningKey | None = None
     performers: dict[type, Callable[[Any], Event]] = field(default_factory=dict)
+    pool: SignaturePool = field(default_factory=partial(SignaturePool, 1))
 
     def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
         """The stage of this process."""
         ports = Ports(
             reader=open_reader(self.configuration, self.epochs),
             writer=self._open_writer(),
-            pool=SignaturePool(1),
+            pool=self.pool,
             now_ms=now_ms,
             stop=self.stop,
             signing_key=self.key,

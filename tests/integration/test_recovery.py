@@ -1,0 +1,98 @@
+"""A replica without its disk, and decisions that were shortened, on a real Kafka with real processes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.initialize import CLIENT, LEARNER, replica_role
+from deploy.learning import learn_home, storage_values
+from deploy.local.stack import LocalStack
+from schemas.topics import DECISIONS, pieces_topic
+from streams.kafka_admin import KafkaAdmin
+from tests.pipeline import Pipeline, await_that
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+LOST = 2
+
+
+@pytest.fixture(scope="module")
+def pipeline(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """A ledger of this module's own, on the shared Kafka."""
+    made = Pipeline(tmp_path_factory.mktemp("recovery"), broker=stack.bootstrap_servers, prefix="recovery")
+    made.up()
+    yield made
+    made.down()
+
+
+def values(pipeline: Pipeline, replica: int) -> list[bytes | None]:
+    """What stands on a replica's topic."""
+    return [message.value for message in pipeline.read(pieces_topic(replica))]
+
+
+def shorten(pipeline: Pipeline, topic: str) -> None:
+    """Delete all that a topic holds now."""
+    admin = KafkaAdmin(pipeline.home.load(CLIENT).connection())
+    admin.shorten(topic, 0, pipeline.extents()[topic, 0].end)
+
+
+def await_blocks(pipeline: Pipeline) -> int:
+    """Wait until every replica has dispersed what is decided; how many blocks that is."""
+
+    def blocks() -> set[int]:
+        return {len(values(pipeline, replica)) for replica in range(4)}
+
+    decided = len({message.value for message in pipeline.read(DECISIONS)})
+    await_that("every block at every replica", lambda: blocks() == {decided // 4} and decided > 0)
+    return decided // 4
+
+
+def test_a_replica_that_lost_everything_ends_bit_identical(pipeline: Pipeline) -> None:
+    """Its topic is emptied and decisions no longer hold what it needs: the others give all of it back."""
+    for _ in range(6):
+        pipeline.serve()
+    await_that("a quiet ledger", lambda: pipeline.ordered().decided == pipeline.committed().verified)
+    blocks = await_blocks(pipeline)
+    had = values(pipeline, LOST)
+    assert len(had) == blocks >= 3
+    pipeline.stack.supervisor.stop(replica_role(LOST))
+    shorten(pipeline, pieces_topic(LOST))
+    shorten(pipeline, DECISIONS)
+    pipeline.start(replica_role(LOST))
+    await_that("the lost pieces", lambda: len(values(pipeline, LOST)) >= blocks)
+    assert values(pipeline, LOST)[:blocks] == had
+    pipeline.serve()
+    await_that("a block more", lambda: all(len(values(pipeline, replica)) > blocks for replica in range(4)))
+    assert pipeline.runs(replica_role(LOST))
+    assert not pipeline.evidence()
+
+
+def test_everything_is_learned_from_pieces_though_decisions_are_gone(pipeline: Pipeline) -> None:
+    """A throw-away learner finds the whole journal, within the theorems' bounds; each replica stores a share."""
+    for _ in range(4):
+        pipeline.serve()
+    found = learn_home(pipeline.home, lambda read, messages: None, check_clients=True)
+    assert (found.halt, found.away, found.evidence) == (None, (), ())
+    assert found.report.is_within_bounds()
+    assert found.report.updates == found.sequence + 1 > 12
+    assert all(replica.received.counted == replica.counted_max for replica in found.report.replicas)
+    storage = storage_values(found.report, pipeline.home.load(LEARNER).epochs())
+    for replica in storage["replicas"]:
+        assert replica["stored_bytes"] < storage["journal_bytes"]
+        assert replica["missing_blocks"] == 0
+
+
+def test_a_replica_in_the_dark_catches_up(pipeline: Pipeline, tmp_path: Path) -> None:
+    """It is away while decisions are made, dispersed by the others, and deleted."""
+    pipeline.stack.supervisor.stop(replica_role(LOST))
+    before = len(values(pipeline, LOST))
+    for _ in range(4):
+        pipeline.serve()
+    await_that("blocks of the others", lambda: len(values(pipeline, 0)) >= before + 2)
+    shorten(pipeline, DECISIONS)
+    pipeline.start(replica_role(LOST))
+    pipeline.serve()
+    await_that("its pieces", lambda: len(values(pipeline, LOST)) >= before + 2)
+    await_that("as many as the others", lambda: len(values(pipeline, LOST)) == len(values(pipeline, 0)))
+    assert not pipeline.evidence()
