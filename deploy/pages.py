@@ -33,7 +33,7 @@ def pages() -> Mapping[str, str]:
         "codes.md": _codes(),
         "limits.md": _limits(),
         "schemas.md": _schemas(),
-        "dispersal-measured.md": measured_page(_GENERATED),
+        "dispersal-measured.md": measured_page(),
     }
 
 
