@@ -4,7 +4,7 @@ It begins at the first piece and ends where the topics ended when it began, or w
 publishes nothing: what it could accuse somebody of is in its result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from learners.accounting import Accounting, LearningReport, replicas_max
@@ -18,7 +18,6 @@ from storage.effects import (
     Event,
     Halt,
     LoadPosition,
-    Outgoing,
     PositionLoaded,
     Publish,
     Published,
@@ -31,6 +30,7 @@ from streams.log import LogReader
 from streams.metrics import StageMeter
 from streams.performer import EffectPerformer, Ports
 from streams.signature_pool import SignaturePool
+from streams.silent_writer import SilentWriter
 from streams.stop_signal import StopSignal
 
 QUIET_RECEIVES = 20
@@ -79,25 +79,6 @@ class _Progress:
         """Whether nothing more is to come."""
         reached = all(self.read.get(topic, 0) >= end for topic, end in self.ends.items())
         return reached or self.quiet >= QUIET_RECEIVES
-
-
-class _NoWriter:
-    """The `LogWriter` of whoever only reads: what it would publish is kept, so nobody asks it to send."""
-
-    def send(self, messages: Sequence[Outgoing]) -> None:
-        """See `LogWriter.send`."""
-        raise AssertionError("a throw-away learner publishes nothing")
-
-    def flush(self, wait_ms: int) -> bool:
-        """See `LogWriter.flush`."""
-        return True
-
-    def unreachable_ms(self) -> int:
-        """See `LogWriter.unreachable_ms`."""
-        return 0
-
-    def close(self) -> None:
-        """See `LogWriter.close`."""
 
 
 def learn_once(
@@ -172,7 +153,7 @@ def _performer(
 
     ports = Ports(
         reader=reader,
-        writer=_NoWriter(),
+        writer=SilentWriter(),
         pool=pool,
         now_ms=now_ms,
         stop=StopSignal(),

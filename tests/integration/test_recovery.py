@@ -1,13 +1,13 @@
 """A replica without its disk, and decisions that were shortened, on a real Kafka with real processes."""
 
+import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from deploy.initialize import CLIENT, LEARNER, replica_role
+from deploy.initialize import CLIENT, LEARNER, LEDGER, replica_role
 from deploy.learning import learn_home, storage_values
-from deploy.local.stack import LocalStack
+from deploy.local.stack import LEDGER_STORE, LocalStack
 from schemas.topics import DECISIONS, pieces_topic
 from streams.kafka_admin import KafkaAdmin
 from tests.pipeline import Pipeline, await_that
@@ -68,6 +68,25 @@ def test_a_replica_that_lost_everything_ends_bit_identical(pipeline: Pipeline) -
     assert not pipeline.evidence()
 
 
+def test_a_ledger_without_its_store_learns_what_decisions_no_longer_have(pipeline: Pipeline) -> None:
+    """Decisions are deleted and its Valkey is wiped: rebuilt bit for bit from the replicas' pieces, and it goes on."""
+    for _ in range(5):
+        pipeline.serve()
+    await_that("rest", lambda: pipeline.committed().verified == pipeline.committed().sequence)
+    await_that("dispersed", lambda: len(values(pipeline, 0)) * 4 == pipeline.committed().sequence + 1)
+    before, stood = pipeline.versions(LEDGER), pipeline.committed()
+    pipeline.stack.supervisor.stop(LEDGER)
+    shorten(pipeline, DECISIONS)
+    pipeline.kill(LEDGER_STORE)
+    shutil.rmtree(pipeline.home.stack / LEDGER_STORE)
+    pipeline.start(LEDGER_STORE)
+    pipeline.start(LEDGER)
+    await_that("the rebuild", lambda: pipeline.has_store(LEDGER) and pipeline.versions(LEDGER) == before)
+    assert pipeline.committed().head == stood.head
+    pipeline.serve()
+    assert not pipeline.evidence()
+
+
 def test_everything_is_learned_from_pieces_though_decisions_are_gone(pipeline: Pipeline) -> None:
     """A throw-away learner finds the whole journal, within the theorems' bounds; each replica stores a share."""
     for _ in range(4):
@@ -83,7 +102,7 @@ def test_everything_is_learned_from_pieces_though_decisions_are_gone(pipeline: P
         assert replica["missing_blocks"] == 0
 
 
-def test_a_replica_in_the_dark_catches_up(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_replica_in_the_dark_catches_up(pipeline: Pipeline) -> None:
     """It is away while decisions are made, dispersed by the others, and deleted."""
     pipeline.stack.supervisor.stop(replica_role(LOST))
     before = len(values(pipeline, LOST))
