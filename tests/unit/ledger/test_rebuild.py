@@ -1,4 +1,4 @@
-"""A lost store of the Ledger is made anew, from decisions and, where these were shortened, from the replicas' pieces."""
+"""A lost store of the Ledger is made anew from decisions, and from pieces where decisions were shortened."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
