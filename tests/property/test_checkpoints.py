@@ -16,7 +16,7 @@ SEEDS = st.integers(0, 2**32)
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(size=SIZES, lie=LIES, seed=SEEDS)
 def test_every_honest_replica_ends_with_the_one_journal(way: Way, size: tuple[int, int], lie: Lie, seed: int) -> None:
     """While deciding and checkpoints overlap in any order, over three blocks."""
@@ -25,7 +25,7 @@ def test_every_honest_replica_ends_with_the_one_journal(way: Way, size: tuple[in
 
 
 @pytest.mark.parametrize("checksum", ["simple", "tree"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(size=SIZES, lie=LIES, seed=SEEDS)
 def test_dispersed_checkpoints_stay_within_the_proposition(
     checksum: Literal["simple", "tree"], size: tuple[int, int], lie: Lie, seed: int
