@@ -9,8 +9,9 @@ what it needs next. Then:
    to one that both parties signed. That covers the journal's roots, which it does not keep.
 3. It signs and publishes its own piece of each block. Pieces are functions of what is decided and signatures are
    deterministic, so they are what it had published, or would have, byte for byte.
-4. It ends as soon as `decisions` goes on from where it stands, or when nothing more comes of the others. Its
-   pieces bear no hint, so the replica looks for its place from the beginning of the log.
+4. It ends as soon as `decisions` goes on from where it stands, or when nothing more comes of the others for as long
+   as the longest pause of sending again. Its pieces bear no hint, so the replica looks for its place from the
+   beginning of the log.
 
 With `c = 0` the others are just enough where nobody lies; to recover beside `b` liars takes `c > 0`.
 """
@@ -54,9 +55,6 @@ _RECEIVED_AT_ONCE = 16
 _WAIT_MS = 250
 _LOOKS = 4
 """So many answers without a decision in them, and `decisions` has none."""
-
-_GLANCE_MS = 2 * _WAIT_MS
-"""How long a replica that nothing speaks of being behind listens to the others."""
 
 
 class RecoveryMachine(Machine):
@@ -141,11 +139,16 @@ class RecoveryMachine(Machine):
         own = pieces_topic(self._index)
         yield Seek(positions=tuple(position for position in read_on if position.topic != own))
         moved_at_ms = self.now_ms
-        while self.now_ms - moved_at_ms < self._patience_ms(first):
+        while self.now_ms - moved_at_ms < self._limits.resend_longest_ms:
             topics = tuple(topic for topic in intake.topics_with_room() if topic != own)
+            if first is None:
+                topics += (DECISIONS,)  # a new ledger's first one ends the waiting
             received: Received = yield Receive(topics=topics, max_messages=_RECEIVED_AT_ONCE, wait_ms=_WAIT_MS)
-            intake.take_alarms(received.alarms)
-            yield from intake.admit(received.messages)
+            intake.take_alarms([alarm for alarm in received.alarms if alarm.topic != DECISIONS])
+            yield from intake.admit([message for message in received.messages if message.topic != DECISIONS])
+            for message in received.messages:
+                if message.topic == DECISIONS and first is None:
+                    first = yield from self._decided(message)
             while not self._can_follow(first) and (yield from self._recover_next(intake)):
                 moved_at_ms = self.now_ms
             yield from self._report()
@@ -153,12 +156,6 @@ class RecoveryMachine(Machine):
                 first = yield from self._first_decision()  # it may have been shortened meanwhile
                 if self._can_follow(first):
                     return
-
-    def _patience_ms(self, first: int | None) -> int:
-        """How long nothing may have come before it is taken that nothing will."""
-        if self._cut_off or first is not None:
-            return self._limits.resend_longest_ms
-        return _GLANCE_MS
 
     def _recover_next(self, intake: PieceIntake) -> Generator[Effect, Any, bool]:
         """Publish the own piece of the next block if the others' are there; whether they were."""

@@ -22,6 +22,9 @@ from streams.stop_signal import StopSignal
 _QUIET_RECEIVES = 12
 """So many empty answers in a row, some 3 s, and the replicas have no more for now."""
 
+_FIRST_RECEIVES = 120
+"""So many, some 30 s, until the first message: there is one, and a broker may be slow to begin."""
+
 
 class JournalReader:
     """Performs `ReadJournal`.
@@ -55,6 +58,7 @@ class JournalReader:
         self._machine = BlockReader(epochs=self._epochs)
         self._event: Event = Started(now_ms=self._now_ms())
         self._is_tried = False
+        self._has_received = False
 
     def read(self, effect: ReadJournal) -> JournalRead:
         """The block that holds a sequence; nothing if the replicas do not have it, now or at all.
@@ -98,8 +102,10 @@ class JournalReader:
                 raise StoppedError
             self._event = self._performer.perform(effect)
             if isinstance(effect, Receive) and isinstance(self._event, Received):
+                self._has_received = self._has_received or bool(self._event.messages)
                 quiet = 0 if self._event.messages or self._event.alarms else quiet + 1
-                if quiet >= _QUIET_RECEIVES and not self._machine.learned:
+                enough = _QUIET_RECEIVES if self._has_received else _FIRST_RECEIVES
+                if quiet >= enough and not self._machine.learned:
                     return None
         return self._machine.learned.pop(0)
 
