@@ -34,10 +34,10 @@ def dispersal(
 
     def work(output: Output) -> int:
         collect_rarely()
-        began = time.perf_counter()
+        began, effort = time.perf_counter(), QUICK if quick else FULL
         with output.progress() as bars:
-            measuring = bars.add_task("measuring", total=rows_count())
-            rows = measure_rows(QUICK if quick else FULL, lambda _: bars.advance(measuring))
+            measuring = bars.add_task("measuring", total=rows_count(effort))
+            rows = measure_rows(effort, lambda _: bars.advance(measuring))
         result: dict[str, Any] = {
             "rows": [row.mapping() for row in rows],
             "quick": quick,
