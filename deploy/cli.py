@@ -2,7 +2,7 @@
 
 import typer
 
-from deploy.commands import bench, contract, demo, entity, evidence, execute, ledger, receipt, simulate, sql
+from deploy.commands import bench, contract, demo, entity, evidence, execute, learn, ledger, receipt, simulate, sql
 
 app = typer.Typer(
     name="countersign",
@@ -15,6 +15,7 @@ app = typer.Typer(
 ledger.register(app)
 execute.register(app)
 sql.register(app)
+learn.register(app)
 demo.register(app)
 bench.register(app)
 simulate.register(app)

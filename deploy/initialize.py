@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
 from protocol.canonical_json import dumps
-from protocol.configuration import Epochs, check_epochs, ledger_id
+from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.contracts.genesis import genesis_records
@@ -41,6 +41,8 @@ class NewLedger:
 
     Attributes:
         replicas: n. liars: b, how many of them may lie. silent: c, how many may be silent.
+        checksum: that binds blocks: "tree", "simple", or "none", which is for `liars` = 0 only.
+        block_updates: updates in a block, the unit of dispersal; 0 for as many as there are replicas.
         partitions: of the topic `requests`.
         algorithm: of all keys.
     """
@@ -48,10 +50,32 @@ class NewLedger:
     replicas: int = 4
     liars: int = 1
     silent: int = 0
+    checksum: str = TREE
+    block_updates: int = 0
     partitions: int = 4
     algorithm: Algorithm = "p256"
     limits: Limits = field(default_factory=Limits)
     topic_prefix: str = ""
+
+    @property
+    def enough(self) -> int:
+        """k: pieces that suffice."""
+        return self.replicas - self.liars - self.silent
+
+    def check(self) -> None:
+        """Require what a configuration must be.
+
+        Raises:
+            ConfigurationError: `epoch.malformed`, `epoch.checksum`.
+        """
+        check_dispersal(
+            n=self.replicas,
+            b=self.liars,
+            c=self.silent,
+            k=self.enough,
+            checksum=self.checksum,
+            block_updates=self.block_updates or self.replicas,
+        )
 
 
 def replica_role(number: int) -> str:
@@ -63,8 +87,10 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.invalid`, there is a ledger already, or the numbers do not fit.
+        CountersignError: `config.invalid`, there is a ledger already; `epoch.malformed`, `epoch.checksum`, the
+            numbers do not fit. Nothing was written then.
     """
+    new.check()
     if home.exists:
         raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
     auditor_key = make_key(home.role(AUDITOR) / KEY_FILE, new.algorithm)
@@ -127,10 +153,10 @@ def _configuration(
         n=new.replicas,
         b=new.liars,
         c=new.silent,
-        k=new.replicas - new.liars - new.silent,
+        k=new.enough,
         codec="zfec",
-        checksum="tree",
-        block_updates=new.replicas,
+        checksum=new.checksum,
+        block_updates=new.block_updates or new.replicas,
         engine_version=engine_version(),
         engine_answers=engine_answers(),
         schemas=accepted_schemas(),

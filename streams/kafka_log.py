@@ -352,7 +352,7 @@ class KafkaLogWriter:
         if error is None:
             return
         name, partition, _ = _place(raw)
-        topic = name[len(self._connection.full_name("")) :]
+        topic = self._connection.plain_name(name)
         if is_refusal(error):
             self._refused = f"{topic}: {error.str()}"
         self._undelivered.append(Outgoing(topic, partition, raw.key(), raw.value() or b""))

@@ -6,16 +6,17 @@ nothing.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from protocol.configuration import Epochs
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
+from storage.effects import Event
 from storage.errors import StoreUnavailableError
 from storage.machine import Machine
 from storage.redis_store import RedisStore
@@ -50,8 +51,19 @@ class PartyProcess:
     metrics: ProcessMetrics
     stop: StopSignal
 
-    def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
-        """A stage of this process, with a reader and a writer of its own."""
+    def stage(
+        self,
+        name: str,
+        make_machine: Callable[[], Machine],
+        more: Mapping[type, Callable[[Any], Event]] | None = None,
+    ) -> Stage:
+        """A stage of this process, with a reader and a writer of its own.
+
+        Args:
+            name: of the stage.
+            make_machine: gives a new machine that knows nothing.
+            more: performers of effects that only this stage has.
+        """
         connection = self.configuration.connection()
         ports = Ports(
             reader=KafkaLogReader(
@@ -63,6 +75,7 @@ class PartyProcess:
             stop=self.stop,
             signing_key=self.key,
             party=self.party,
+            more=more or {},
         )
         return Stage(make_machine, ports, self.metrics.meter(name))
 

@@ -252,7 +252,7 @@ class Pipeline:
             assert client.execute("object.put", {"key": key, "value": key}).ok
             assert client.execute("object.get", {"key": key}).output == key
 
-    def configure(self, role: str, **settings: str | int) -> None:
+    def configure(self, role: str, **settings: object) -> None:
         """Change settings in a role's file."""
         replace(self.home.load(role), **settings).save()  # type: ignore[arg-type]  # as the file has them
 

@@ -9,10 +9,19 @@ from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from deploy.status import ledger_status
+from protocol.configuration import TREE
 
 BrokerOption = Annotated[
     str, typer.Option("--broker", metavar="HOST:PORT", help="Use a Kafka that is there already.")
 ]
+
+ChecksumOption = Annotated[
+    str,
+    typer.Option(
+        metavar="tree|simple|none", help="What binds the blocks that replicas disperse; none is for 0 liars only."
+    ),
+]
+BlockOption = Annotated[int, typer.Option(help="Updates in a block; 0 for as many as there are replicas.")]
 
 
 def init(
@@ -20,6 +29,8 @@ def init(
     replicas: Annotated[int, typer.Option(help="n: replicas of the journal.")] = 4,
     liars: Annotated[int, typer.Option(help="b: how many of them may lie.")] = 1,
     silent: Annotated[int, typer.Option(help="c: how many of them may be silent.")] = 0,
+    checksum: ChecksumOption = TREE,
+    block_updates: BlockOption = 0,
     partitions: Annotated[int, typer.Option(help="Partitions of the topic `requests`.")] = 4,
     prefix: Annotated[
         str, typer.Option(help="Prefix of the ledger's topics, where ledgers share a cluster.")
@@ -33,7 +44,13 @@ def init(
 
     def work(output: Output) -> None:
         new = NewLedger(
-            replicas=replicas, liars=liars, silent=silent, partitions=partitions, topic_prefix=prefix
+            replicas=replicas,
+            liars=liars,
+            silent=silent,
+            checksum=checksum,
+            block_updates=block_updates,
+            partitions=partitions,
+            topic_prefix=prefix,
         )
         epochs = initialize(Home(home), new)
         output.say(f"A new ledger in {home}: {epochs.ledger_id.hex()}\nStart it: countersign up")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.blame import BlockEncoder
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import disperse
 from protocol.evidence.verdicts import Culprit, Finding
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import tagged
@@ -40,13 +40,13 @@ def lies(cluster: Cluster, liar: int, block: int, kind: int) -> bytes:
         case 0:
             wrong = Corrupting(cluster.k, cluster.n, liar)
             made = cluster.block(block, header.previous_block_root, wrong)
-            header, data = made.header(liar), made.slices[liar]
+            header, data = made.header(liar), made.slice(liar)
         case 1:
             header = replace(header, root=tagged("block", b"a lie"))
         case 2:
             about = cluster.block(block, header.previous_block_root).description
             made = disperse(about, b"x" * about.block_length, erasure_code(cluster.k, cluster.n))
-            header, data = made.header(liar), made.slices[liar]
+            header, data = made.header(liar), made.slice(liar)
         case 3:
             header = replace(header, slice_hash=tagged("slice", b""), path=())
             data = b""

@@ -7,8 +7,10 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from learners.checksums import disperse
 from learners.codec import CODEC, erasure_code
-from learners.dispersal import TREE, BlockDescription, disperse
+from learners.dispersal import BlockDescription
+from protocol.configuration import TREE
 
 SIZES = [(2, 3), (3, 4), (5, 7), (11, 16), (22, 32)]
 LENGTHS = [1, 1000, 4096]
@@ -45,7 +47,7 @@ def main() -> None:
             hashes = [sha256(data).hexdigest() for data in slices]
             codes.append({"codec": CODEC, "k": k, "n": n, "length": length, "slices_sha256": hashes})
         made = disperse(description_of(k, n, 1000), block_of(1000), erasure_code(k, n))
-        last = [node.hex() for node in made.paths[n - 1]]
+        last = [node.hex() for node in made.path(n - 1)]
         trees.append({"k": k, "n": n, "length": 1000, "root": made.root.hex(), "last_path": last})
     target = Path(__file__).with_name("dispersal.json")
     target.write_text(json.dumps({"codes": codes, "trees": trees}, indent=1) + "\n")

@@ -6,10 +6,12 @@ machine is dropping it; lying is publishing pieces that a replica's real key sig
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from learners.blocks import BlockRanges
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Dispersal, Encoder, describe, disperse, frame_block
+from learners.dispersal import Dispersal, Encoder, describe, frame_block
 from learners.learner import LearnerMachine
 from learners.replica import ReplicaMachine
 from protocol.configuration import Epochs, check_epochs
@@ -151,7 +153,7 @@ def verifies(check: SignatureCheck) -> bool:
     return True
 
 
-def epochs_of(world: World, n: int, b: int, **changes: int) -> Epochs:
+def epochs_of(world: World, n: int, b: int, **changes: Any) -> Epochs:
     """The world's ledger with another number of replicas."""
     first = world.epochs.configurations[0]
     configuration = make_configuration(
@@ -175,11 +177,12 @@ def epochs_of(world: World, n: int, b: int, **changes: int) -> Epochs:
 class Cluster:
     """A ledger's decisions, its replicas and its learners."""
 
-    def __init__(self, n: int = 4, b: int = 1, nonce: bytes = b"world") -> None:
+    def __init__(self, n: int = 4, b: int = 1, nonce: bytes = b"world", **changes: Any) -> None:
         self.world = World(nonce)
-        self.epochs = self.world.epochs if (n, b) == (4, 1) else epochs_of(self.world, n, b)
+        usual = (n, b) == (4, 1) and not changes
+        self.epochs = self.world.epochs if usual else epochs_of(self.world, n, b, **changes)
         self.configuration = self.epochs.latest
-        self.n, self.b, self.k = n, b, n - b
+        self.n, self.b, self.k = n, b, self.configuration.k
         names = [DECISIONS, EVIDENCE, LEARNED, *map(pieces_topic, range(n))]
         self.log = MemoryLog(dict.fromkeys(names, 1))
         self.ranges = BlockRanges(self.epochs)
@@ -282,3 +285,6 @@ class Corrupting:
         wrong[len(wrong) // 2] ^= 1
         slices[self._replica] = bytes(wrong)
         return slices
+
+    def slice(self, block: bytes, index: int) -> bytes:
+        return self.encode(block)[index]
