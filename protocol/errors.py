@@ -17,6 +17,8 @@ from typing import Literal, NamedTuple
 
 from protocol.codes import CHECKS, OUTCOMES, REFUSALS, REJECTIONS, Fault, Retry, Row
 from protocol.operating_codes import HALTS, USER
+from protocol.table_codes import TABLES
+from protocol.transaction_codes import TRANSACTIONS
 
 Family = Literal["rejection", "outcome", "refusal", "check", "halt", "user"]
 
@@ -64,6 +66,8 @@ def _table() -> dict[str, Explained]:
         ("check", CHECKS),
         ("halt", HALTS),
         ("user", USER),
+        ("user", TABLES),
+        ("user", TRANSACTIONS),
     )
     table: dict[str, Explained] = {}
     for family, rows in families:
