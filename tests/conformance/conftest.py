@@ -10,6 +10,7 @@ from storage.ports import (
     RecordStore,
 )
 from storage.redis_store import RedisStore
+from storage.sqlite_store import SqliteStore
 from tests.valkey import Valkey
 
 
@@ -20,11 +21,13 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server.stop()
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(params=["memory", "valkey", "sqlite"])
 def store(request: pytest.FixtureRequest) -> Iterator[RecordStore]:
     store: RecordStore
     if request.param == "memory":
         store = MemoryStore()
+    elif request.param == "sqlite":
+        store = SqliteStore(f"sqlite://{request.getfixturevalue('tmp_path')}/store.db")
     else:
         server: Valkey = request.getfixturevalue("valkey")
         server.command("FLUSHALL")
