@@ -17,7 +17,7 @@ Rules:
 | blob | each 0 as 0 255, then 0 0 |
 | date | u32 days since 0001-01-01 |
 | time, timestamp, timestamptz | u64 microseconds since midnight, or since 0001-01-01 |
-| decimal | 0, 1 or 2 (negative, zero, positive), then, but for zero: place of the first digit + 128, each digit + 1, 0 |
+| decimal | 0, 1 or 2 (negative, zero, positive), then, but for zero: first digit's place + 128, each digit + 1, 0 |
 
 In a negative decimal, all that follows the first byte is inverted, too.
 """
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from storage.model.data_types import DataType, Value
 from storage.model.schema import Order, TableSchema
 
-_EPOCH = datetime.min  # without a zone, as the values of TIMESTAMP
+_EPOCH = datetime.min.replace(tzinfo=UTC).replace(tzinfo=None)
 _EPOCH_UTC = datetime.min.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PLACE_BIAS = 128
