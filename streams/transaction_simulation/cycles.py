@@ -106,7 +106,7 @@ def _shortest(graph: Graph, component: list[str]) -> tuple[Edge, ...] | None:
         cycle = _shortest_from(graph, members, start)
         if cycle is not None and (best is None or len(cycle) < len(best)):
             best = cycle
-        if best is not None and len(best) <= 2:
+        if best is not None and len(best) == 1:
             break
     return None if best is None else tuple(edge for step in best for edge in step)
 
