@@ -30,8 +30,8 @@ from storage.tables.store_settings import check_settings
 
 PAGE_ROWS = 256
 
-Pages = Callable[[bytes | None], list[tuple[bytes, StoredRow]]]
-"""Gives the page after an entry, or the first: entries and their rows."""
+Pages = Callable[[bytes | None, int], list[tuple[bytes, StoredRow]]]
+"""Gives the page after an entry, or the first, of so many entries, and their rows."""
 
 
 class MemoryTables:
@@ -41,10 +41,16 @@ class MemoryTables:
         name: for people.
         unit: the unit of atomicity to keep to: to try out what a lesser store would refuse.
         batch_mutations_max: likewise.
+        page_rows: rows that a scan reads at one moment.
     """
 
     def __init__(
-        self, name: str = "memory", *, unit: Atomicity = Atomicity.STORE, batch_mutations_max: int | None = None
+        self,
+        name: str = "memory",
+        *,
+        unit: Atomicity = Atomicity.STORE,
+        batch_mutations_max: int | None = None,
+        page_rows: int = PAGE_ROWS,
     ) -> None:
         self._name = name
         self._capabilities = Capabilities(
@@ -54,6 +60,7 @@ class MemoryTables:
             checks_absence=True,
             reads_at_one_moment=True,
         )
+        self._page_rows = page_rows
         self._lock = RLock()
         self._tables: dict[TableName, MemoryRows] = {}
 
@@ -157,14 +164,14 @@ class MemoryTables:
             with self._lock:
                 if self._rows(schema.name) is not rows or rows.schema is not schema:
                     raise InvalidOperationError("schema.mismatch", f"{schema.name} was altered during a scan")
-                page = pages(last)
+                page = pages(last, self._page_rows)
             for _, row in page:
                 if scan.where is None or holds(scan.where, row):
                     yield _project(row, scan.projection)
                     left = None if left is None else left - 1
                     if left == 0:
                         return
-            if len(page) < PAGE_ROWS:
+            if len(page) < self._page_rows:
                 return
             last = page[-1][0]
 
@@ -173,9 +180,9 @@ def _index_pages(rows: MemoryRows, scan: ScanByIndex) -> Pages:
     prefix = rows.index_prefix(scan.column, scan.value)
     wanted = prefix_range(prefix)
 
-    def page(last: bytes | None) -> list[tuple[bytes, StoredRow]]:
+    def page(last: bytes | None, count: int) -> list[tuple[bytes, StoredRow]]:
         start = wanted if last is None else KeyRange(last + b"\0", wanted.end)
-        entries = rows.indexed(scan.column, start, PAGE_ROWS)
+        entries = rows.indexed(scan.column, start, count)
         return [(entry, row) for entry in entries if (row := rows.get(entry[len(prefix) :])) is not None]
 
     return page
@@ -190,11 +197,11 @@ def _pages(rows: MemoryRows, scan: AnyScan) -> Pages:
         wanted = KeyRange(partition + start, prefix_range(partition).end if end is None else partition + end)
         reverse = scan.reverse
 
-    def page(last: bytes | None) -> list[tuple[bytes, StoredRow]]:
+    def page(last: bytes | None, count: int) -> list[tuple[bytes, StoredRow]]:
         start, end = wanted
         if last is not None:
             start, end = (start, last) if reverse else (last + b"\0", end)
-        names = rows.names(KeyRange(start, end), PAGE_ROWS, reverse=reverse)
+        names = rows.names(KeyRange(start, end), count, reverse=reverse)
         return [(name, row) for name in names if (row := rows.get(name)) is not None]
 
     return page
