@@ -1,9 +1,12 @@
-"""What a call means for records: the heads that must be stored, the newest versions, and those in between."""
+"""What a call means for records: the heads that must be stored, the newest versions, and those in between.
+
+For stores that keep a record's head in a row of its own, and its packed versions apart.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from protocol.records import Record, RecordKey
+from protocol.records import DamagedRecordError, Record, RecordKey, unpack
 from storage.ports import ReadCheck, RecordWrite
 
 
@@ -51,3 +54,17 @@ def record_changes(writes: Iterable[RecordWrite], reads: Iterable[ReadCheck]) ->
         found = Head(version, record_hash)
         assert expected.setdefault(key, found) == found, "one call expects one version of a record"
     return RecordChanges(expected, newest, superseded)
+
+
+def behind_head(expected: Head, packed: bytes | None) -> Record:
+    """The current version that a head names.
+
+    Raises:
+        DamagedRecordError: it is missing, or another.
+    """
+    if packed is None:
+        raise DamagedRecordError("a record's current version is missing")
+    record = unpack(packed)
+    if (record.version, record.record_hash) != expected:
+        raise DamagedRecordError("a record's current version is not the one its head names")
+    return record

@@ -22,7 +22,7 @@ version at one key and to move it aside with RENAME took half as much CPU again,
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from protocol.records import HEAD_BYTES, Record, RecordKey, pack
+from protocol.records import HEAD_BYTES, RecordKey, pack
 from storage.ports import BUCKET_MS, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
 from storage.record_changes import record_changes
 

@@ -54,9 +54,11 @@ VERSION = """SELECT v.packed FROM records r JOIN versions v ON v.record = r.reco
 NEW_RECORD = "INSERT INTO records (namespace, key, version, record_hash) VALUES (?, ?, ?, ?)"
 NEW_HEAD = "UPDATE records SET version = ?, record_hash = ? WHERE record = ?"
 NEW_VERSION = "INSERT INTO versions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET packed = excluded.packed"
-PAGE = """SELECT r.key, r.version, r.record_hash, v.packed
+RANGE = """SELECT r.key, r.version, r.record_hash, v.packed
     FROM records r LEFT JOIN versions v ON v.record = r.record AND v.version = r.version
-    WHERE r.namespace = ? AND r.key > ? ORDER BY r.key LIMIT ?"""
+    WHERE r.namespace = ? AND r.key >= ? AND r.key < ? ORDER BY r.key LIMIT ?"""
+HEADS_IN_RANGE = """SELECT key, version, record_hash FROM records
+    WHERE namespace = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?"""
 
 SEEN = "SELECT sequence FROM replay WHERE minute = ? AND request_id = ?"
 NEW_ENTRY = "INSERT INTO replay VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -69,22 +71,3 @@ REMOVE_CELL = "DELETE FROM cells WHERE name = ?"
 
 PUT = "INSERT INTO outbox VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET message = excluded.message"
 TRIM = "DELETE FROM outbox WHERE kind = ? AND number < ?"
-
-
-def in_range(columns: str, start: str, end: str, *, end_included: bool = False) -> tuple[str, list[bytes]]:
-    """The query for a range of a namespace, and its arguments but for the namespace before and the limit after.
-
-    Args:
-        columns: what is wanted of the table `records`, here `r`, and of the current version, here `v`.
-        start, end: bounds of the key; an empty end is open, unless it is included.
-    """
-    bounds = [start.encode()]
-    upper = ""
-    if end or end_included:
-        upper = f"AND r.key {'<=' if end_included else '<'} ?"
-        bounds.append(end.encode())
-    joined = " LEFT JOIN versions v ON v.record = r.record AND v.version = r.version" if "v." in columns else ""
-    return (
-        f"SELECT {columns} FROM records r{joined} WHERE r.namespace = ? AND r.key >= ? {upper} ORDER BY r.key LIMIT ?",
-        bounds,
-    )

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
-from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, pack, unpack
+from protocol.records import ABSENT, Record, RecordKey, pack, unpack
 from storage.errors import StoreAbsentError, StoreExistsError
 from storage.ports import (
     BUCKET_MS,
@@ -28,7 +28,8 @@ from storage.ports import (
     Stored,
     Version,
 )
-from storage.record_changes import Head, RecordChanges, record_changes
+from storage.record_changes import Head, RecordChanges, behind_head, record_changes
+from storage.record_ranges import checked_range, key_range, scan_rows, successor_of
 from storage.sqlite_connection import file_of, open_database, transaction, translated
 from storage.sqlite_layout import (
     AGAIN,
@@ -36,19 +37,19 @@ from storage.sqlite_layout import (
     CURRENT,
     EVICT,
     HEAD,
+    HEADS_IN_RANGE,
     NEW_ENTRY,
     NEW_HEAD,
     NEW_RECORD,
     NEW_VERSION,
-    PAGE,
     PUT,
+    RANGE,
     REMOVE_CELL,
     SCHEMA,
     SEEN,
     SET_CELL,
     TRIM,
     VERSION,
-    in_range,
 )
 
 PAGE_ROWS = 1_000
@@ -142,17 +143,15 @@ class SqliteStore:
 
     def records(self, namespace: str) -> Iterator[tuple[str, Record]]:
         """All current records of a namespace, page by page."""
-        after: bytes | None = None
-        query, start = in_range("r.key, r.version, r.record_hash, v.packed", "", "")
+        low, high = key_range("", "")
         while True:
             with self._reading, translated():
-                bounds = (query, start) if after is None else (PAGE, [after])
-                rows = self._reader.execute(bounds[0], (namespace.encode(), *bounds[1], PAGE_ROWS)).fetchall()
+                rows = self._reader.execute(RANGE, (namespace.encode(), low, high, PAGE_ROWS)).fetchall()
             for key, version, record_hash, packed in rows:
-                yield key.decode(), _behind(Head(version, record_hash), packed)
+                yield key.decode(), behind_head(Head(version, record_hash), packed)
             if len(rows) < PAGE_ROWS:
                 return
-            after = rows[-1][0]
+            low = successor_of(rows[-1][0])
 
     def count(self, namespace: str) -> int:
         """Number of keys ever written in a namespace."""
@@ -209,23 +208,9 @@ def _stored_head(connection: sqlite3.Connection, key: RecordKey) -> tuple[int | 
     return (None, _NOTHING) if row is None else (row[0], Head(row[1], row[2]))
 
 
-def _behind(expected: Head, packed: bytes | None) -> Record:
-    """The record behind a head.
-
-    Raises:
-        DamagedRecordError: it is missing, or another.
-    """
-    if packed is None:
-        raise DamagedRecordError("a record's current version is missing")
-    record = unpack(packed)
-    if (record.version, record.record_hash) != expected:
-        raise DamagedRecordError("a record's current version is not the one its head names")
-    return record
-
-
 def _current(connection: sqlite3.Connection, key: RecordKey) -> Record:
     row = connection.execute(CURRENT, (key[0].encode(), key[1].encode())).fetchone()
-    return ABSENT if row is None else _behind(Head(row[0], row[1]), row[2])
+    return ABSENT if row is None else behind_head(Head(row[0], row[1]), row[2])
 
 
 def _versions(connection: sqlite3.Connection, versions: Sequence[Version]) -> Iterator[tuple[Version, Record]]:
@@ -238,11 +223,10 @@ def _versions(connection: sqlite3.Connection, versions: Sequence[Version]) -> It
 
 def _scan(connection: sqlite3.Connection, scan: ScanRange) -> ScanRows:
     assert scan.limit > 0, "a scan wants at least one row"
-    query, bounds = in_range("r.key, r.version, r.record_hash, v.packed", scan.start, scan.end)
-    found = connection.execute(query, (scan.namespace.encode(), *bounds, scan.limit)).fetchall()
-    rows = tuple((key.decode(), _behind(Head(version, own), packed)) for key, version, own, packed in found)
-    exhausted = len(rows) < scan.limit
-    return ScanRows(scan, rows, scan.end if exhausted else rows[-1][0], exhausted)
+    bounds = key_range(scan.start, scan.end)
+    found = connection.execute(RANGE, (scan.namespace.encode(), *bounds, scan.limit)).fetchall()
+    rows = tuple((key.decode(), behind_head(Head(version, own), packed)) for key, version, own, packed in found)
+    return scan_rows(scan, rows)
 
 
 def _replayed(connection: sqlite3.Connection, requests: Sequence[RequestExpiry]) -> dict[bytes, int]:
@@ -279,9 +263,8 @@ def _refusal(
 
 
 def _differs(connection: sqlite3.Connection, scan: ScanCheck) -> bool:
-    columns = "r.key, r.version, r.record_hash"
-    query, bounds = in_range(columns, scan.start, scan.covered_to, end_included=not scan.exhausted)
-    found = connection.execute(query, (scan.namespace.encode(), *bounds, len(scan.rows) + 1)).fetchall()
+    bounds = checked_range(scan)
+    found = connection.execute(HEADS_IN_RANGE, (scan.namespace.encode(), *bounds, len(scan.rows) + 1)).fetchall()
     return found != [(row.key.encode(), row.version, row.record_hash) for row in scan.rows]
 
 

@@ -23,6 +23,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "mode": ("streams/faust_app.py",),
     "orjson": ("protocol", "streams", "deploy"),
     "psutil": ("deploy",),
+    "psycopg": ("storage/postgresql_connections.py",),
     "pyarrow": ("storage/duckdb_views.py", "storage/duckdb_queries.py"),
     "redis": ("storage/redis_store.py",),
     "rich": ("deploy",),
