@@ -155,7 +155,7 @@ def _require_durable(connection: Connection) -> None:
     found: dict[str, str] = dict(
         connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY (%s)", [list(DURABLE)]).fetchall()
     )
-    wrong = [f"{name} is {found.get(name)}" for name, accepted in DURABLE.items() if found.get(name, "") not in accepted]
+    wrong = [f"{name} is {found[name]}" for name, accepted in DURABLE.items() if found[name] not in accepted]
     if wrong:
         raise UnsafeDurabilityError(", ".join(wrong))
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from deploy.commands.ledger import StoreOption
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, VIEWS, NewLedger
@@ -19,6 +20,7 @@ from deploy.measuring.load import Answers, Call, open_accounts, puts, run_load, 
 from deploy.measuring.processes import effect_times, measure_usage, per_request, stage_times
 from deploy.output import JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, open_client
+from storage.record_stores import StoreKind
 from streams.client import Client, ClientOptions
 from streams.garbage_collection import collect_rarely
 
@@ -46,6 +48,7 @@ class Plan:
     rate: float
     in_flight: int
     views: bool
+    store: StoreKind | None
 
 
 def bench(
@@ -60,6 +63,7 @@ def bench(
     in_flight: Annotated[int, typer.Option(help="Most requests without an answer.")] = 4000,
     home: Annotated[Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")] = None,
     views: Annotated[bool, typer.Option("--views", help="With the live views and the dashboard.")] = False,
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure requests/s, latency, CPU per request and memory of a whole ledger.
@@ -77,6 +81,7 @@ def bench(
         rate=rate,
         in_flight=in_flight,
         views=views,
+        store=store,
     )
 
     def work(output: Output) -> None:
@@ -91,7 +96,7 @@ def bench(
 
 
 def _run(output: Output, plan: Plan, home: Home) -> None:
-    deployment = Deployment(home)
+    deployment = Deployment(home, store=plan.store)
     deployment.up(output.say, NewLedger(partitions=plan.partitions), without=() if plan.views else (VIEWS, DASHBOARD))
     try:
         options = ClientOptions(signed_together=1 if plan.sign_each else 500, in_flight=plan.in_flight)
