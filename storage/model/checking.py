@@ -1,7 +1,7 @@
 """Operations against a schema: every adapter checks here, so that all of them refuse the same, before they do a thing.
 
 What is returned is the operation with every value in its column's one form (`check_value`), which is what adapters
-compare and store.
+compare and store; it is the very operation that was given where that is so already, which is the common case.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from storage.model.data_types import CHECKS, PYTHON_TYPES, DataType, Value, check_value
 from storage.model.errors import InvalidOperationError
-from storage.model.key_encoding import KeyColumn, clustering_columns, encode_key, partition_columns
+from storage.model.key_encoding import encode_key
 from storage.model.operations import (
     AnyScan,
     Bound,
@@ -24,7 +24,7 @@ from storage.model.operations import (
     Update,
 )
 from storage.model.predicates import Predicate, check_predicate
-from storage.model.schema import TableSchema
+from storage.model.schema import KEY_COLUMNS_MAX, KeyColumn, TableSchema
 
 PARTITION_KEY_BYTES_MAX = 1024
 CLUSTERING_KEY_BYTES_MAX = 1024
@@ -38,15 +38,17 @@ def check_key(schema: TableSchema, key: Key) -> Key:
     Raises:
         InvalidOperationError: `key.incomplete`, `key.too_long`, or a value's own.
     """
-    return Key(check_partition(schema, key.partition), _check_clustering(schema, key.clustering))
+    partition = _check_key_part(schema, key.partition, schema.partition_columns, PARTITION_KEY_BYTES_MAX)
+    clustering = _check_key_part(schema, key.clustering, schema.clustering_columns, CLUSTERING_KEY_BYTES_MAX)
+    return key if partition is key.partition and clustering is key.clustering else Key(partition, clustering)
 
 
 def check_partition(schema: TableSchema, values: Sequence[Value]) -> tuple[Value, ...]:
     """Return the values of a partition key; raises as `check_key` does."""
-    return _check_key_part(schema, values, partition_columns(schema), PARTITION_KEY_BYTES_MAX)
+    return _check_key_part(schema, values, schema.partition_columns, PARTITION_KEY_BYTES_MAX)
 
 
-def check_values(schema: TableSchema, values: Row) -> dict[str, Value | None]:
+def check_values(schema: TableSchema, values: Row) -> Row:
     """Return the values that a mutation writes.
 
     Raises:
@@ -54,6 +56,7 @@ def check_values(schema: TableSchema, values: Row) -> dict[str, Value | None]:
             one is too long.
     """
     columns = schema.columns
+    same = True
     checked: dict[str, Value | None] = {}
     for name, value in values.items():
         data_type = columns.get(name)
@@ -63,13 +66,14 @@ def check_values(schema: TableSchema, values: Row) -> dict[str, Value | None]:
             raise InvalidOperationError("column.key", f"{schema.name}: {name} is part of the key")
         if value is None:
             checked[name] = None
-        elif type(value) is PYTHON_TYPES[data_type]:
-            checked[name] = _named(name, value, data_type)
-        else:
+            continue
+        if type(value) is not PYTHON_TYPES[data_type]:
             raise InvalidOperationError("value.wrong_type", f"{name}: {type(value).__name__} is no {data_type}")
-        if name in schema.indexes and value is not None:
-            check_indexed(schema, name, value)
-    return checked
+        checked[name] = kept = _named(name, value, data_type)
+        same = same and kept is value
+        if name in schema.indexes:
+            check_indexed(schema, name, kept)
+    return values if same else checked
 
 
 def check_indexed(schema: TableSchema, column: str, value: Value) -> Value:
@@ -110,11 +114,15 @@ def check_mutation(schema: TableSchema, mutation: Mutation) -> Mutation:
     if isinstance(mutation, Check | Delete):
         if isinstance(mutation, Check) and mutation.absent and mutation.where is not None:
             raise InvalidOperationError("operation.unsupported", "an absent row satisfies no predicate")
-        return replace(mutation, key=key, where=_check_where(schema, mutation.where))
+        where = _check_where(schema, mutation.where)
+        same = key is mutation.key and where is mutation.where
+        return mutation if same else replace(mutation, key=key, where=where)
     values = check_values(schema, mutation.values)
+    same = key is mutation.key and values is mutation.values
     if isinstance(mutation, Update):
-        return replace(mutation, key=key, values=values, where=_check_where(schema, mutation.where))
-    return replace(mutation, key=key, values=values)
+        where = _check_where(schema, mutation.where)
+        return mutation if same and where is mutation.where else replace(mutation, key=key, values=values, where=where)
+    return mutation if same else replace(mutation, key=key, values=values)
 
 
 def check_scan(schema: TableSchema, scan: AnyScan) -> AnyScan:
@@ -143,7 +151,7 @@ def _check_where(schema: TableSchema, where: Predicate | None) -> Predicate | No
 
 def _check_range(schema: TableSchema, scan: Scan) -> Scan:
     partition = check_partition(schema, scan.partition)
-    columns = clustering_columns(schema)
+    columns = schema.clustering_columns
     bounded = scan.lower is not None or scan.upper is not None
     if len(scan.prefix) + bounded > len(columns):
         raise InvalidOperationError("key.incomplete", f"{schema.name} has {len(columns)} clustering columns")
@@ -158,20 +166,22 @@ def _check_range(schema: TableSchema, scan: Scan) -> Scan:
     return replace(scan, partition=partition, prefix=prefix, lower=lower, upper=upper)
 
 
-def _check_clustering(schema: TableSchema, values: Sequence[Value]) -> tuple[Value, ...]:
-    if not schema.clustering_key and not values:
-        return ()
-    return _check_key_part(schema, values, clustering_columns(schema), CLUSTERING_KEY_BYTES_MAX)
-
-
 def _check_key_part(
     schema: TableSchema, values: Sequence[Value], columns: Sequence[KeyColumn], bytes_max: int
 ) -> tuple[Value, ...]:
     if len(values) != len(columns):
         raise InvalidOperationError("key.incomplete", f"{schema.name}: {len(values)} values, not {len(columns)}")
-    checked = tuple(_key_value(column.data_type, value) for column, value in zip(columns, values, strict=True))
-    _check_length(encode_key(columns, checked), bytes_max, str(schema.name))
-    return checked
+    same, length = True, 0
+    checked = []
+    for (data_type, _), value in zip(columns, values, strict=True):
+        kept = _key_value(data_type, value)
+        same = same and kept is value
+        checked.append(kept)
+        if isinstance(kept, str | bytes):
+            length += len(kept)
+    if 4 * length + 8 * KEY_COLUMNS_MAX > bytes_max:  # else it is short enough however it is encoded
+        _check_length(encode_key(columns, checked), bytes_max, str(schema.name))
+    return values if same and isinstance(values, tuple) else tuple(checked)
 
 
 def _key_value(data_type: DataType, value: Value | None) -> Value:

@@ -102,13 +102,13 @@ def _float(value: float) -> float:
         rounded: float = struct.unpack(">f", struct.pack(">f", value))[0]
     except OverflowError as error:
         raise _out_of_range(DataType.FLOAT, "beyond 32 bits") from error
-    return rounded + 0.0  # makes -0.0 the one zero
+    return rounded or 0.0  # -0.0 is zero
 
 
 def _double(value: float) -> float:
     if not isfinite(value):
         raise _out_of_range(DataType.DOUBLE, "not finite")
-    return value + 0.0
+    return value or 0.0
 
 
 def _text(value: str) -> str:

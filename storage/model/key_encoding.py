@@ -26,33 +26,16 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from storage.model.data_types import DataType, Value
-from storage.model.schema import Order, TableSchema
+from storage.model.schema import KeyColumn, Order
 
 _EPOCH = datetime.min.replace(tzinfo=UTC).replace(tzinfo=None)
 _EPOCH_UTC = datetime.min.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PLACE_BIAS = 128
 _INVERTED = bytes(255 - byte for byte in range(256))
-
-
-class KeyColumn(NamedTuple):
-    """How one column of a key is encoded."""
-
-    data_type: DataType
-    order: Order = Order.ASC
-
-
-def partition_columns(schema: TableSchema) -> tuple[KeyColumn, ...]:
-    """The columns of a table's partition key."""
-    return tuple(KeyColumn(schema.columns[name]) for name in schema.partition_key)
-
-
-def clustering_columns(schema: TableSchema) -> tuple[KeyColumn, ...]:
-    """The columns of a table's clustering key."""
-    return tuple(KeyColumn(schema.columns[name], order) for name, order in schema.clustering_key)
 
 
 def encode_key(columns: Iterable[KeyColumn], values: Iterable[Value]) -> bytes:

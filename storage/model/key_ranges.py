@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from storage.model.key_encoding import clustering_columns, encode_key, successor
+from storage.model.key_encoding import encode_key, successor
 from storage.model.operations import Bound, Scan
 from storage.model.schema import Order, TableSchema
 
@@ -16,7 +16,7 @@ class KeyRange(NamedTuple):
 
 def clustering_range(schema: TableSchema, scan: Scan) -> KeyRange:
     """The encoded clustering keys that a checked scan asks for."""
-    columns = clustering_columns(schema)
+    columns = schema.clustering_columns
     prefix = encode_key(columns, scan.prefix)
     first, last = scan.lower, scan.upper
     if (first or last) and columns[len(scan.prefix)].order is Order.DESC:

@@ -49,6 +49,13 @@ class ClusteringColumn(NamedTuple):
     order: Order = Order.ASC
 
 
+class KeyColumn(NamedTuple):
+    """How one column of a key is encoded (`storage.model.key_encoding`)."""
+
+    data_type: DataType
+    order: Order = Order.ASC
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSchema:
     """What a table is.
@@ -75,6 +82,12 @@ class TableSchema:
     value_columns: tuple[str, ...] = field(init=False, compare=False, repr=False)
     """Names of all columns outside the key."""
 
+    partition_columns: tuple[KeyColumn, ...] = field(init=False, compare=False, repr=False)
+    """How the partition key is encoded."""
+
+    clustering_columns: tuple[KeyColumn, ...] = field(init=False, compare=False, repr=False)
+    """How the clustering key is encoded."""
+
     def __post_init__(self) -> None:
         key_columns = (*self.partition_key, *(column.name for column in self.clustering_key))
         object.__setattr__(self, "key_columns", key_columns)
@@ -83,6 +96,10 @@ class TableSchema:
         self._check_names()
         self._check_key()
         self._check_indexes()
+        partition = tuple(KeyColumn(self.columns[name]) for name in self.partition_key)
+        clustering = tuple(KeyColumn(self.columns[name], order) for name, order in self.clustering_key)
+        object.__setattr__(self, "partition_columns", partition)
+        object.__setattr__(self, "clustering_columns", clustering)
 
     def __hash__(self) -> int:
         return hash(self.name)

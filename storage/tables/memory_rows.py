@@ -4,12 +4,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 
 from storage.model.data_types import Value
-from storage.model.key_encoding import (
-    ENCODERS,
-    clustering_columns,
-    encode_key,
-    partition_columns,
-)
+from storage.model.key_encoding import ENCODERS, encode_key
 from storage.model.key_ranges import KeyRange
 from storage.model.operations import Key
 from storage.model.schema import AddColumn, AddIndex, Alteration, DropColumn, DropIndex, RenameColumn, TableSchema
@@ -31,16 +26,14 @@ class MemoryRows:
 
     def _use(self, schema: TableSchema) -> None:
         self.schema = schema
-        self._partition_columns = partition_columns(schema)
-        self._clustering_columns = clustering_columns(schema)
 
     def encode(self, key: Key) -> bytes:
         """The name of a row here."""
-        return self.encode_partition(key.partition) + encode_key(self._clustering_columns, key.clustering)
+        return self.encode_partition(key.partition) + encode_key(self.schema.clustering_columns, key.clustering)
 
     def encode_partition(self, values: tuple[Value, ...]) -> bytes:
         """What the names of a partition's rows begin with."""
-        return encode_key(self._partition_columns, values)
+        return encode_key(self.schema.partition_columns, values)
 
     def get(self, name: bytes) -> StoredRow | None:
         """The row of this name."""
