@@ -9,8 +9,9 @@ import pytest
 
 from storage.tables.memory_tables import MemoryTables
 from storage.tables.port import TableStore
+from storage.tables.sqlite_tables import SqliteTables
 
-STORES = ("memory",)
+STORES = ("memory", "sqlite")
 
 Place = Callable[[], TableStore]
 
@@ -19,6 +20,12 @@ Place = Callable[[], TableStore]
 def memory_place() -> Place:
     store = MemoryTables()
     return lambda: store
+
+
+@pytest.fixture(scope="module")
+def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    file = tmp_path_factory.mktemp("sqlite") / "tables.db"
+    return lambda: SqliteTables(file)
 
 
 @pytest.fixture(params=STORES)
