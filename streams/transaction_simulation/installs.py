@@ -103,7 +103,7 @@ def version_order(
     installed: Mapping[Item, list[Install]],
     beginning: Mapping[Item, str],
     names: Mapping[str, str],
-    committed: Callable[[str], bool],
+    counts: Callable[[str, Item, str | None], bool],
 ) -> dict[Item, tuple[Version, ...]]:
     """The versions of each item that were committed, in order.
 
@@ -111,7 +111,8 @@ def version_order(
         installed: of `installs`.
         beginning: the stamps of what was there before.
         names: of transactions by their ids.
-        committed: whether a transaction was, by its name.
+        counts: whether a transaction was committed, and left this in an item for its client; to keep an item absent,
+            the core prepares to delete it though nobody asked for that.
     """
     order: dict[Item, tuple[Version, ...]] = {}
     for item in dict.fromkeys((*beginning, *installed)):
@@ -120,5 +121,5 @@ def version_order(
             for write in installed.get(item, ())
         ]
         first = (Version(BEGINNING, beginning[item]),) if item in beginning else ()
-        order[item] = (*first, *(version for version in versions if committed(version.transaction)))
+        order[item] = (*first, *(version for version in versions if counts(version.transaction, item, version.stamp)))
     return order

@@ -32,7 +32,7 @@ from streams.transaction_simulation.truth import Truth
 from streams.transaction_simulation.weather import Trouble, Weather
 
 _STEPS_MAX = 200_000
-_COMMITTED_LEAST = 0.1
+_COMMITTED_LEAST = 0.04
 """Of all transactions that were begun, in any weather."""
 
 
@@ -201,7 +201,7 @@ class Simulation:
         truth = Truth(self.book, self.stores, self.founding)
         truth.check_outcomes(self.inquirer.answers)
         truth.check_end()
-        least = int(_COMMITTED_LEAST * len(self.book.attempts))
+        least = max(2, int(_COMMITTED_LEAST * len(self.book.attempts)))
         check_read_committed(truth.history(Isolation.READ_COMMITTED), committed_least=least)
         check_snapshot_isolation(truth.history(Isolation.SNAPSHOT), committed_least=least)
         check_strict_serializability(truth.history(Isolation.SERIALIZABLE), committed_least=least)

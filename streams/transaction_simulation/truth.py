@@ -41,7 +41,7 @@ class Truth:
         self._decided = decisions(stores.changes, coordinator_table())
         self._names = {attempt.transaction_id: attempt.name for attempt in book.attempts.values()}
         self._installed = installs(stores.changes, SCHEMAS, self._asker)
-        self._order = version_order(self._installed, founding.stamps, self._names, self._was_committed)
+        self._order = version_order(self._installed, founding.stamps, self._names, self._counts)
 
     def _asker(self, by: str) -> str | None:
         attempt = self._book.attempts.get(by)
@@ -52,6 +52,11 @@ class Truth:
         if attempt is None:
             return False
         return attempt.outcome is Outcome.COMMITTED or self._decided.get(attempt.transaction_id) == COMMITTED
+
+    def _counts(self, name: str, item: Item, stamp: str | None) -> bool:
+        if not self._was_committed(name):
+            return False
+        return stamp is not None or any(write.item == item for write in _writes(self._book.attempts[name]))
 
     # --- What clients knew ---
 
