@@ -59,7 +59,7 @@ def decode_key(columns: Sequence[KeyColumn], encoded: bytes) -> tuple[Value, ...
         length = _LENGTHS[data_type](rest)
         if length > len(rest):
             raise ValueError("a key ends early")
-        values.append(_DECODERS[data_type](rest[:length]))
+        values.append(DECODERS[data_type](rest[:length]))
         at += length
     if at != len(encoded):
         raise ValueError("a key goes on after its last column")
@@ -181,7 +181,7 @@ ENCODERS: Mapping[DataType, Callable[[Any], bytes]] = {
 }
 """The form of one value of each type, in ascending order."""
 
-_DECODERS: Mapping[DataType, Callable[[bytes], Value]] = {
+DECODERS: Mapping[DataType, Callable[[bytes], Value]] = {
     DataType.BOOLEAN: lambda encoded: encoded == b"\1",
     DataType.INT: _decode_signed(32),
     DataType.BIGINT: _decode_signed(64),
@@ -195,6 +195,7 @@ _DECODERS: Mapping[DataType, Callable[[bytes], Value]] = {
     DataType.TIMESTAMPTZ: lambda encoded: _EPOCH_UTC + int.from_bytes(encoded, "big") * _MICROSECOND,
     DataType.DECIMAL: _decode_decimal,
 }
+"""The value of each form."""
 
 _LENGTHS: Mapping[DataType, Callable[[bytes], int]] = {
     DataType.BOOLEAN: lambda _: 1,

@@ -19,6 +19,8 @@ OpenStore = Callable[[Mapping[str, str]], TableStore]
 
 BUILT_IN: Mapping[str, str] = {
     "memory": "storage.tables.memory_tables:open_store",
+    "redis": "storage.tables.redis_tables:open_store",
+    "postgresql": "storage.tables.postgresql_tables:open_store",
     "sqlite": "storage.tables.sqlite_tables:open_store",
 }
 """Kind -> module and function."""

@@ -9,9 +9,15 @@ import pytest
 
 from storage.tables.memory_tables import MemoryTables
 from storage.tables.port import TableStore
+from storage.tables.postgresql_tables import PostgresqlTables
+from storage.tables.redis_link import RedisLink
+from storage.tables.redis_nodes import SingleNode
+from storage.tables.redis_tables import RedisTables
 from storage.tables.sqlite_tables import SqliteTables
+from tests.postgresql import Postgresql
+from tests.valkey import Valkey
 
-STORES = ("memory", "sqlite")
+STORES = ("memory", "redis", "redis_in_buckets", "sqlite", "postgresql")
 
 Place = Callable[[], TableStore]
 
@@ -23,9 +29,34 @@ def memory_place() -> Place:
 
 
 @pytest.fixture(scope="module")
+def quick_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A real server that does not wait for its disk; what it does otherwise is the same."""
+    server = Valkey(tmp_path_factory.mktemp("valkey"), {"appendfsync": "everysec"}).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis_place(quick_valkey: Valkey) -> Place:
+    return lambda: RedisTables(SingleNode(RedisLink(quick_valkey.url)), prefix="one:")
+
+
+@pytest.fixture(scope="module")
+def redis_in_buckets_place(quick_valkey: Valkey) -> Place:
+    """The layout of a cluster, on one server."""
+    return lambda: RedisTables(SingleNode(RedisLink(quick_valkey.url)), prefix="many:", buckets=16)
+
+
+@pytest.fixture(scope="module")
 def sqlite_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     file = tmp_path_factory.mktemp("sqlite") / "tables.db"
     return lambda: SqliteTables(file)
+
+
+@pytest.fixture(scope="module")
+def postgresql_place(postgresql: Postgresql) -> Place:
+    url = postgresql.database()
+    return lambda: PostgresqlTables(url)
 
 
 @pytest.fixture(params=STORES)
