@@ -145,6 +145,20 @@ class PostgresqlConnections:
         return connection
 
 
+@contextmanager
+def in_pipeline(connection: Connection) -> Iterator[None]:
+    """Send several statements in one round trip.
+
+    A connection that failed at it is closed: the driver takes statements for prepared that the server skipped.
+    """
+    try:
+        with connection.pipeline():
+            yield
+    except psycopg.Error:
+        connection.close()
+        raise
+
+
 def _is_quiet(connection: Connection) -> bool:
     """Whether an idle connection is still there: a server that ended has said so."""
     readable, _, _ = select.select([connection.fileno()], [], [], 0)

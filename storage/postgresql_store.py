@@ -24,7 +24,7 @@ from storage.ports import (
     Stored,
     Version,
 )
-from storage.postgresql_connections import Connection, PostgresqlConnections
+from storage.postgresql_connections import Connection, PostgresqlConnections, in_pipeline
 from storage.postgresql_layout import (
     APPLY,
     APPLY_FUNCTION,
@@ -80,7 +80,7 @@ class PostgresqlStore:
 
     def load(self) -> Contents:
         """Return all cells."""
-        with self._connections.lend() as connection, connection.pipeline():
+        with self._connections.lend() as connection, in_pipeline(connection):
             cells = _ask(connection, CELLS)
             entries = _ask(connection, REPLAY_ENTRIES)
             contents = Contents(cells=dict(cells.fetchall()), replay_entries=entries.fetchall()[0][0])
@@ -98,7 +98,7 @@ class PostgresqlStore:
         cells: Sequence[str] = (),
     ) -> Snapshot:
         """Read all of this in one round trip."""
-        with self._connections.lend() as connection, connection.pipeline():
+        with self._connections.lend() as connection, in_pipeline(connection):
             current = _ask(connection, CURRENT, names_of(list(keys))) if keys else None
             wanted = _ask(connection, VERSIONS, _versioned(versions)) if versions else None
             ranges = [_ask_range(connection, scan) for scan in scans]
