@@ -82,6 +82,7 @@ class Pipeline:
         self.deployment = Deployment(self.home, broker=broker, store=store)
         self.stack = self.deployment.stack
         self.rubbish_evidence = 0
+        self._store = store
         self._new = NewLedger(topic_prefix=prefix)
 
     def up(self) -> None:
@@ -97,7 +98,12 @@ class Pipeline:
     # --- Faults ---
 
     def kill(self, name: str) -> None:
-        """End one process at once, and only that one: its children are left to themselves."""
+        """End one process at once, and only that one: its children are left to themselves.
+
+        A store that is a file has no process: it ends with its party's.
+        """
+        if name in STORES.values() and self._store == StoreKind.SQLITE:
+            return
         pid = self.stack.supervisor.pid(name)
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)

@@ -104,6 +104,8 @@ class PostgresqlServer:
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (self.data / "PG_VERSION").exists():
             self._make_data()
+        if os.geteuid() == 0:
+            _give(self.data)  # a copy that root brought back from somewhere is root's
         self._clear_remains()
         settings = _CONFIGURATION.format(host=LOOPBACK, port=self.port, mark=self._mark)
         (self.data / "postgresql.auto.conf").write_text(settings)
@@ -204,8 +206,12 @@ def _as_account(*command: str) -> tuple[str, ...]:
 
 
 def _give(path: Path) -> None:
+    """Make the account the owner of a file, or of a directory with all that is in it."""
     account = pwd.getpwnam(_ACCOUNT)
-    os.chown(path, account.pw_uid, account.pw_gid)
+    if path.stat().st_uid == account.pw_uid:
+        return
+    for each in (path, *path.rglob("*")):
+        os.chown(each, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
 
 def _program(name: str) -> Path:

@@ -63,11 +63,11 @@ class GroupCommit:
         with self._lock:
             together, self._pending = self._pending[: self._together_max], self._pending[self._together_max :]
         try:
-            errors = self._commit([each.work for each in together])
+            outcomes = self._commit([each.work for each in together])
         except BaseException as error:
-            errors = [error] * len(together)
-        for each, error in zip(together, errors, strict=True):
-            each.error = error
+            outcomes = [error] * len(together)
+        for each, outcome in zip(together, outcomes, strict=True):
+            each.error = outcome
         with self._lock:
             following = self._pending[0] if self._pending else None
             self._led = following is not None

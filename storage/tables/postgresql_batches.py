@@ -1,4 +1,4 @@
-"""A batch as one or two statements of PostgreSQL, which are one transaction.
+"""A batch as one or two statements of PostgreSQL (a large one as some more), which are one transaction.
 
 1. *The conditions and changes*: one statement, each mutation a part of it (WITH), whose end asks of every part that it
    touched its row (`REQUIRE`, a function that raises, which undoes all). Each part waits for the row's writers and
@@ -18,6 +18,9 @@ from storage.model.operations import Check, Delete, Mutation, Upsert
 from storage.tables.sql_statements import Statement, TableStatements
 
 SCHEMA = "countersign"
+_TOGETHER_MAX = 250
+"""Mutations in one statement, whose plan grows with them."""
+
 REQUIRE = f"{SCHEMA}.require"
 REQUIRE_FUNCTION = f"""CREATE FUNCTION {REQUIRE}(touched bigint, place int) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -45,8 +48,9 @@ def batch_statements(batch: Sequence[tuple[TableStatements, Mutation]]) -> list[
     first = [part for part in parts if not _is_plain_delete(part.mutation)]
     second = [part for part in parts if _is_plain_delete(part.mutation) or _is_absence(part.mutation)]
     statements = []
-    if first:
-        statements.append(_joined([_first(part) for part in first], [_required(part) for part in first]))
+    for begin in range(0, len(first), _TOGETHER_MAX):
+        together = first[begin : begin + _TOGETHER_MAX]
+        statements.append(_joined([_first(part) for part in together], [_required(part) for part in together]))
     if second:
         deletes = [part.of.mutation(Delete(table=part.mutation.table, key=part.mutation.key)) for part in second]
         statements.append(deletes[0] if len(deletes) == 1 else _joined(deletes, [None] * len(deletes)))

@@ -37,9 +37,6 @@ from storage.tables.sql_statements import Statement, TableStatements
 from storage.tables.store_settings import check_settings
 
 PAGE_ROWS = 256
-_MUTATIONS_MAX = 1_000
-"""Of a batch: its parts are one statement, whose plan grows with them."""
-
 _LAYOUT_LOCK = 0x7461626C6573
 _SETTINGS = {
     "TimeZone": "UTC",
@@ -64,7 +61,7 @@ _ALL = f"SELECT namespace, name FROM {SCHEMA}.tables WHERE stored IS NOT NULL OR
 
 _CAPABILITIES = Capabilities(
     atomicity=Atomicity.STORE,
-    batch_mutations_max=_MUTATIONS_MAX,
+    batch_mutations_max=None,
     durability=Durability.DISK,
     checks_absence=True,
     reads_at_one_moment=True,
