@@ -1,6 +1,6 @@
 """Connections to one server, for the table store on Redis or Valkey; its door to the driver.
 
-1. Each exchange has a connection for itself; those that are idle wait in a pool.
+1. Threads share round trips (`storage.tables.redis_rounds`); each round has a connection, idle ones wait in a pool.
 2. What is sent is packed once, by hiredis, and several commands travel together. (The driver's own `execute_command`
    costs 30 microseconds of CPU time a call; an exchange here 13, measured on one core of a 2-core machine.)
 3. An exchange that may be tried again is, once, on a new connection. One that may not ends in `UnknownOutcomeError`
@@ -23,6 +23,7 @@ from storage.errors import UnsafeDurabilityError
 from storage.model.errors import InvalidOperationError
 from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.port import Durability
+from storage.tables.redis_rounds import SharedRounds
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
@@ -75,6 +76,7 @@ class RedisLink:
             raise InvalidOperationError("config.invalid", f"no URL of a Redis or Valkey: {error}") from error
         self._pool.connection_kwargs.update(overrides)
         self._idle: deque[tuple[Any, float]] = deque()
+        self._rounds = SharedRounds(self._round_trip)
         self._closed = False
         self.durability = Durability.NONE
         connection = self._connect()
@@ -96,11 +98,11 @@ class RedisLink:
         """
         packed = b"".join([_pack(tuple(command)) for command in commands])
         try:
-            answers = self._exchange(self._connection(), packed, len(commands))
+            answers = self._rounds.exchange(packed, len(commands))
         except UnknownOutcomeError:
             self._drop_idle()
             try:
-                answers = self._exchange(self._connect(), packed, len(commands))
+                answers = self._rounds.exchange(packed, len(commands))
             except UnknownOutcomeError as error:
                 raise TableStoreUnavailableError(error.detail) from error
         return [_checked(answer) for answer in answers]
@@ -121,17 +123,18 @@ class RedisLink:
             UnknownOutcomeError: nobody knows.
             MovedError: in a cluster, another node must be asked; nothing was done.
         """
-        connection = self._connection()
-        [answer] = self._exchange(connection, _pack(("EVALSHA", script.name, *call)), 1)
+        [answer] = self._rounds.exchange(_pack(("EVALSHA", script.name, *call)), 1)
         if isinstance(answer, redis.exceptions.NoScriptError):
-            packed = _pack(("EVAL", script.source, *call))
-            [answer] = self._exchange(self._connection(), packed, 1)
+            [answer] = self._rounds.exchange(_pack(("EVAL", script.source, *call)), 1)
         return _checked(answer)
 
     def close(self) -> None:
         """End all connections; those in use, when they are given back."""
         self._closed = True
         self._drop_idle()
+
+    def _round_trip(self, packed: bytes, count: int) -> list[Any]:
+        return self._exchange(self._connection(), packed, count)
 
     def _exchange(self, connection: Any, packed: bytes, count: int) -> list[Any]:
         """Send, and read so many answers; errors among them are returned."""
