@@ -47,10 +47,6 @@ class Script:
         self.name = sha1(self.source, usedforsecurity=False).hexdigest()
 
 
-class MovedError(Exception):
-    """In a cluster, the slot is on another node; nothing was done."""
-
-
 class RedisLink:
     """A pool of connections to one server.
 
@@ -94,7 +90,6 @@ class RedisLink:
 
         Raises:
             TableStoreUnavailableError: the server does not answer, or will not.
-            MovedError: in a cluster, another node must be asked.
         """
         packed = b"".join([_pack(tuple(command)) for command in commands])
         try:
@@ -121,7 +116,6 @@ class RedisLink:
         Raises:
             TableStoreUnavailableError: nothing was done.
             UnknownOutcomeError: nobody knows.
-            MovedError: in a cluster, another node must be asked; nothing was done.
         """
         [answer] = self._rounds.exchange(_pack(("EVALSHA", script.name, *call)), 1)
         if isinstance(answer, redis.exceptions.NoScriptError):
@@ -238,14 +232,14 @@ def _checked(answer: Any) -> Any:
 
     Raises:
         TableStoreUnavailableError: the server will not do it now.
-        MovedError: in a cluster, another node must be asked.
+        InvalidOperationError: `operation.unsupported`: the slot is on another node of a cluster; nothing was done.
     """
     if not isinstance(answer, redis.exceptions.ResponseError):
         return answer
     if isinstance(answer, redis.exceptions.NoScriptError):
         raise answer
     if isinstance(answer, redis.exceptions.MovedError | redis.exceptions.AskError):
-        raise MovedError(str(answer))
+        raise InvalidOperationError("operation.unsupported", f"the cluster has more than one node: {answer}")
     if isinstance(answer, redis.exceptions.TryAgainError | redis.exceptions.ClusterDownError):
         raise StoreContendedError(str(answer))
     full = isinstance(answer, redis.exceptions.OutOfMemoryError) or str(answer).startswith("MISCONF")
