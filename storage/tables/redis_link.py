@@ -28,7 +28,7 @@ from storage.tables.redis_rounds import SharedRounds
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 
-IDLE_TRUSTED_S = 1.0
+IDLE_TRUSTED_S = 0.01
 """A connection that was idle for longer is looked at before it is used: the server may have closed it."""
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")

@@ -36,6 +36,12 @@ def balance(store: RedisTables, number: int) -> object:
     return None if row is None else row["balance"]
 
 
+def fill(store: RedisTables) -> None:
+    """Insert pairs of large rows, until it is refused."""
+    for number in range(0, 1_000, 2):
+        store.apply([opened(n, note=bytes(20_000)) for n in (number, number + 1)])
+
+
 def test_a_server_that_is_away(server: Valkey) -> None:
     """Is said to be away; it is known that nothing was done before anything could be sent."""
     store = opened_store(server)
@@ -138,8 +144,7 @@ def test_a_full_server_refuses_the_whole_batch(tmp_path: Path) -> None:
         store = opened_store(server)
         store.create_table(accounts())
         with pytest.raises(TableStoreUnavailableError) as full:
-            for number in range(0, 1_000, 2):
-                store.apply([opened(n, note=bytes(20_000)) for n in (number, number + 1)])
+            fill(store)
         assert full.value.code == "disk.full"
         assert len(list(store.scan(ScanAll(table=ACCOUNTS, projection=("id",))))) % 2 == 0
         store.close()
