@@ -127,7 +127,7 @@ class Commit:
             read = yield from self._reader.read(missing)
             for (layout, key), seen in zip(missing, read, strict=True):
                 work.note(layout, (layout.table, key), seen)
-            work.drop_idle_deletes()
+        work.drop_idle_deletes()
 
     # ------------------------------------------------------------ one phase
 
