@@ -150,5 +150,3 @@ class Sweeper:
 
 def _is_held(row: Row | None, transaction_id: str) -> bool:
     return row is not None and not is_committed(row) and row[TX_ID] == transaction_id
-
-

@@ -46,7 +46,9 @@ class ThreadDriver:
         storage_calls: how many were made.
     """
 
-    def __init__(self, stores: Mapping[str, TableStore], hot: HotRecords, pool: ThreadPoolExecutor | None = None) -> None:
+    def __init__(
+        self, stores: Mapping[str, TableStore], hot: HotRecords, pool: ThreadPoolExecutor | None = None
+    ) -> None:
         self.storage_calls = 0
         self._stores = stores
         self._hot = hot
