@@ -7,6 +7,7 @@ from storage.model.errors import InvalidOperationError
 from storage.model.operations import (
     AnyScan,
     Bound,
+    Check,
     Delete,
     Get,
     GetByIndex,
@@ -20,6 +21,7 @@ from storage.model.operations import (
 )
 from storage.model.predicates import AllOf, AnyOf, Comparison, Operator, Predicate, equals, holds
 from storage.model.schema import Order, TableName
+from storage.tables.errors import ConditionFailedError
 from storage.tables.port import TableStore
 from storage.tables.reads import get_by_index
 from tests.table_samples import ACCOUNTS, ASCENDING, account, accounts, column, every_type, insert_all, opened, ordered
@@ -105,6 +107,15 @@ class TestProjection:
             store.get(Get(table=ACCOUNTS, key=account(1), projection=("id", "nobody")))
 
 
+def satisfies(store: TableStore, number: int, predicate: Predicate) -> bool:
+    """Whether a row satisfies a predicate as a condition of a batch."""
+    try:
+        store.apply([Check(table=EVERY.name, key=Key((number,)), where=predicate)])
+    except ConditionFailedError:
+        return False
+    return True
+
+
 class TestPredicates:
     def predicates(self, data_type: DataType) -> list[Predicate]:
         name = f"a_{data_type}"
@@ -119,7 +130,7 @@ class TestPredicates:
         return [*made, AllOf((AnyOf((below, above)), AnyOf((null, above)))), AllOf(()), AnyOf(())]
 
     @pytest.mark.parametrize("data_type", DataType)
-    def test_a_scan_gives_what_satisfies(self, store: TableStore, data_type: DataType) -> None:
+    def test_scans_and_conditions_say_what_satisfies(self, store: TableStore, data_type: DataType) -> None:
         """Every operator on every type, and null never satisfies a comparison, as the model says it."""
         store.create_table(EVERY)
         name = f"a_{data_type}"
@@ -130,10 +141,32 @@ class TestPredicates:
             rows = store.scan(ScanAll(table=EVERY.name, projection=("id",), where=predicate))
             expected = [n for n, value in enumerate(values) if holds(predicate, {name: value})]
             assert sorted(column(rows, "id")) == expected, predicate  # type: ignore[type-var]
+            assert [n for n in range(len(values)) if satisfies(store, n, predicate)] == expected, predicate
 
     @pytest.mark.parametrize(
         "pattern",
-        ["", "%", "a", "A", "a%", "%b", "_", "__", "a_", "%\\%%", "\\_", "%\\\\", "%.%", "%\n%", "[a]%", "%é"],
+        [
+            "",
+            "%",
+            "a",
+            "A",
+            "a%",
+            "%b",
+            "_",
+            "__",
+            "a_",
+            "%\\%%",
+            "\\_",
+            "%\\\\",
+            "%.%",
+            "%\n%",
+            "[a]%",
+            "%é",
+            "%a%b",
+            "_%_",
+            "%_b",
+            "%a%%b%",
+        ],
     )
     def test_patterns(self, store: TableStore, pattern: str) -> None:
         """LIKE and NOT LIKE, upper and lower case apart, with the signs that other pattern languages know."""
@@ -165,6 +198,7 @@ class TestPredicates:
             rows = store.scan(ScanAll(table=EVERY.name, projection=("id",), where=predicate))
             expected = [n for n, text in enumerate(texts) if holds(predicate, {"a_text": text})]
             assert sorted(column(rows, "id")) == expected, predicate  # type: ignore[type-var]
+            assert [n for n in range(len(texts)) if satisfies(store, n, predicate)] == expected, predicate
 
     @pytest.mark.parametrize(
         ("predicate", "code"),
