@@ -2,8 +2,8 @@
 
 A record becomes hot with its first conflict. From then on who reads it waits for its turn, first come, first served,
 until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted. A wait
-is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place of
-one that was abandoned. A record at which nobody had to wait for a while is hot no more.
+is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place
+of one that was abandoned. A record at which nobody had to wait for a while is hot no more.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """

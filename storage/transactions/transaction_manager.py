@@ -9,7 +9,6 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeVar
 
-from protocol.errors import CountersignError
 from storage.model.data_types import Value
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, GetByIndex, Key, Row
@@ -26,7 +25,7 @@ from storage.transactions.identifiers import RANDOM_BYTES, transaction_id
 from storage.transactions.layout import COMMITTED, importing, transactional
 from storage.transactions.record_reader import Counters, World
 from storage.transactions.settings import Isolation, TransactionSettings
-from storage.transactions.sweeper import Swept, Sweeper
+from storage.transactions.sweeper import Sweeper, Swept
 from storage.transactions.threads import ThreadDriver
 from storage.transactions.transaction import TransactionCore
 
@@ -157,6 +156,9 @@ class TransactionManager:
         )
         self.hot = HotRecords()
         self.pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="transactions")
+        self.services_pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="services")
+        """For participants of two-phase commit transactions, whose steps wait for storage calls of the other pool."""
+
         self.driver = ThreadDriver(stores, self.hot, self.pool)
 
     # ------------------------------------------------------------ transactions
@@ -270,6 +272,7 @@ class TransactionManager:
 
     def close(self) -> None:
         """End the manager's threads."""
+        self.services_pool.shutdown()
         self.pool.shutdown()
 
 
