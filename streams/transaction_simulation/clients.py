@@ -95,6 +95,8 @@ class Client:
             attempt = yield from self._begin()
             program = PROGRAMS[self._rng.choice(self._character.programs)]
             core = TransactionCore(self._manager, attempt.transaction_id, attempt.isolation)
+            if self._scene.bug is not None:
+                self._scene.bug.make(core)
             session = Session(core, attempt, self._book)
             try:
                 yield from program(session, self._rng)

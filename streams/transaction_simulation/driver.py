@@ -25,6 +25,7 @@ from storage.transactions.effects import (
     Wait,
 )
 from streams.transaction_simulation.agenda import Agenda
+from streams.transaction_simulation.planted import Bug
 from streams.transaction_simulation.stores import Stores
 from streams.transaction_simulation.weather import Fate, Trouble, Weather
 
@@ -39,14 +40,6 @@ class Forecast(Protocol):
 
     def trouble_of(self, call: StorageCall, by: str) -> Trouble:
         """The trouble of the next call."""
-        ...
-
-
-class Alteration(Protocol):
-    """A bug that is planted between the core and the scene."""
-
-    def ask(self, call: StorageCall, by: str) -> StorageCall | None:
-        """What becomes of a call; None if it is not made, and answered as if it had been."""
         ...
 
 
@@ -69,13 +62,13 @@ class Scene:
     """
 
     def __init__(
-        self, stores: Stores, weather: Weather, rng: random.Random, alteration: Alteration | None = None
+        self, stores: Stores, weather: Weather, rng: random.Random, bug: Bug | None = None
     ) -> None:
         self.agenda = Agenda()
         self.stores = stores
         self.weather = weather
         self.rng = rng
-        self.alteration = alteration
+        self.bug = bug
         self.peace = False
         self.dealt: Counter[Trouble] = Counter()
         self.trace: deque[Passed] = deque(maxlen=_TRACE)
@@ -192,9 +185,9 @@ class Driver:
         scene.trace.append(Passed(scene.agenda.now_ms, self.name, call, trouble))
         given: list[Any] = []
         by = self.name
-        altered = scene.alteration.ask(call, self.name) if scene.alteration else call
-        if fate.done_ms is not None and altered is not None and (isinstance(call, Apply) or not fate.gives_up):
-            scene.agenda.put(fate.done_ms, lambda: given.append(self._perform(altered, by)))
+        asked = scene.bug.ask(call) if scene.bug else call
+        if fate.done_ms is not None and asked is not None and (isinstance(call, Apply) or not fate.gives_up):
+            scene.agenda.put(fate.done_ms, lambda: given.append(self._perform(asked, by)))
 
         def answer() -> None:
             if self._is_over:
@@ -202,7 +195,8 @@ class Driver:
             if fate.crashes:
                 self._end(crashed=True)
             else:
-                hear(_error(call, fate) or (given[0] if given else None))
+                told = _error(call, fate) or (given[0] if given else None)
+                hear(scene.bug.answer(call, told) if scene.bug else told)
 
         scene.agenda.put(fate.answered_ms, answer)
 

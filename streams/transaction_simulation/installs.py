@@ -70,7 +70,7 @@ def installs(
         before, after = change.before, change.after
         ids = known.setdefault(item, {BEGINNING_ID, None})
         if after is None:
-            if before is not None and before[TX_STATE] == COMMITTED:
+            if before is not None and before[TX_STATE] in (COMMITTED, None):
                 deleter = asker(change.by)
                 found.setdefault(item, []).append(Install(deleter or f"nobody, but {change.by}", None))
             continue

@@ -25,6 +25,7 @@ from streams.transaction_simulation.isolation import (
     check_snapshot_isolation,
     check_strict_serializability,
 )
+from streams.transaction_simulation.planted import PLANTED
 from streams.transaction_simulation.programs import PROGRAMS
 from streams.transaction_simulation.stores import Stores
 from streams.transaction_simulation.tables import COLUMNS, SCHEMAS
@@ -80,7 +81,7 @@ def run_seed(seed: int, *, planted: str | None = None) -> Report:
     Raises:
         TransactionSimulationFailure: a history is not what its level promises, or something was lost.
     """
-    simulation = Simulation(seed)
+    simulation = Simulation(seed, planted)
     try:
         return simulation.run()
     except Anomaly as anomaly:
@@ -106,7 +107,7 @@ def simulate(seeds: Iterable[int], progress: Callable[[Report], None], *, plante
 class Simulation:
     """One run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, planted: str | None = None) -> None:
         self.seed = seed
         self.rng = rng = random.Random(seed)
         self.book = Book(COLUMNS)
@@ -114,7 +115,7 @@ class Simulation:
         self.isolations = _isolations(rng)
         self.settings = settings_of(rng, self.isolations[0])
         self.stores = Stores(self.founding.stores)
-        self.scene = Scene(self.stores, _weather(rng), rng)
+        self.scene = Scene(self.stores, _weather(rng), rng, PLANTED[planted] if planted else None)
         programs = [name for name in PROGRAMS if rng.random() < 0.5] or [*PROGRAMS]
         self.clients = [self._client(number, programs) for number in range(rng.randint(2, 5))]
         self.inquirer = Inquirer("inquirer", self.scene, self._manager(), self.book, self.scene)
@@ -126,7 +127,7 @@ class Simulation:
     def _client(self, number: int, programs: list[str]) -> Client:
         rng = self.rng
         character = Character(
-            transactions=rng.randint(4, 14),
+            transactions=rng.randint(6, 20),
             programs=programs,
             isolations=self.isolations,
             pause_ms_max=rng.choice((2, 20, 200)),
@@ -237,8 +238,9 @@ def _isolations(rng: random.Random) -> tuple[Isolation, ...]:
 
 
 def _weather(rng: random.Random) -> Weather:
-    rate = rng.choice((0.0, 0.01, 0.03, 0.08))
-    rates = {trouble: rate for trouble in Trouble if trouble is not Trouble.NONE and rng.random() < 0.6}
+    rate = rng.choice((0.0, 0.02, 0.06, 0.15))
+    chosen = [trouble for trouble in Trouble if trouble is not Trouble.NONE and rng.random() < 0.5]
+    rates = {trouble: rate / len(chosen) for trouble in chosen}
     return Weather(
         rates=rates,
         quick_ms_max=rng.choice((1, 4, 20)),

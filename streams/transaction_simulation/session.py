@@ -9,6 +9,7 @@ from storage.model.predicates import holds
 from storage.model.schema import TableName
 from storage.transactions.effects import Steps
 from storage.transactions.errors import RecordExistsError
+from storage.transactions.settings import Isolation
 from storage.transactions.transaction import TransactionCore
 from streams.transaction_simulation.book import Attempt, Book, item_of
 from streams.transaction_simulation.history import Anomaly, Item, Read, Scan, Write
@@ -89,10 +90,10 @@ class Session:
         before = yield from self.core.get(table, key)
         there = yield from self.core.update(table, key, stamped)
         self._saw(table, key, before)
-        if there is (before is None):
+        if there is (before is None) and self.attempt.isolation is not Isolation.READ_COMMITTED:
             raise Anomaly(f"{self.attempt.name}: update says {there}, get gave {before}")
-        if before is not None:
-            whole = {column: value for column, value in before.items() if column in self._book.columns[table]}
+        if there:  # at READ COMMITTED it may have come or gone in between, and then the commit fails
+            whole = {column: (before or {}).get(column) for column in self._book.columns[table]}
             self._wrote(table, key, whole | stamped)
         return there
 
