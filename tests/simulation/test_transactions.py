@@ -26,10 +26,12 @@ def test_a_planted_bug_is_found(name: str) -> None:
     for seed in range(SEEDS_PER_BUG):
         try:
             run_seed(seed, planted=name)
-        except TransactionSimulationFailure as failure:
-            assert f'--seed {seed} --planted "{name}"' in str(failure)
-            return
-    pytest.fail(f"nobody noticed: {PLANTED[name].what}")
+        except TransactionSimulationFailure as found:
+            failure = found
+            break
+    else:
+        pytest.fail(f"nobody noticed: {PLANTED[name].what}")
+    assert f'--seed {failure.seed} --planted "{name}"' in str(failure)
 
 
 def test_a_seed_is_one_history() -> None:
