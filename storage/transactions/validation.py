@@ -9,10 +9,10 @@ All reads then hold at the moment the commit began; the writes are conditional o
 
 A record that is there and has the same writer twice was unchanged all the time between. An absence has no version: it
 is known for the moments of the two looks only. So scans are looked at first and records last, which leaves one moment
-at which everything holds as long as one call of the store saw all the absences of a transaction: one scan of one page, or
-one `get_many`. Absent records of a transaction that writes are kept absent by a prepared delete where that is not
-so (`storage.transactions.preparing`). What remains: two or more scans, or a scan of several pages, each with a gap into
-which a record was inserted *and* deleted again between the looks.
+at which everything holds as long as one call of the store saw all the absences of a transaction: one scan of one
+page, or one `get_many`. Absent records of a transaction that writes are kept absent by a prepared delete where that is
+not so (`storage.transactions.preparing`). What remains: two or more scans, or a scan of several pages, each with a gap
+into which a record was inserted *and* deleted again between the looks.
 
 Records that are written need no second look: the write itself is conditional on what was read.
 """
