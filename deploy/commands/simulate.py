@@ -1,7 +1,9 @@
 """`simulate`: the same machines in memory, with seeded faults and a checker after every step."""
 
 import time
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -11,6 +13,8 @@ from streams.simulation.run import simulate as simulate_seeds
 from streams.transaction_simulation.run import Report as TransactionReport
 from streams.transaction_simulation.run import TransactionSimulationFailure
 from streams.transaction_simulation.run import simulate as simulate_transactions
+
+AnyReport = TypeVar("AnyReport", Report, TransactionReport)
 
 
 def simulate(
@@ -36,23 +40,16 @@ def simulate(
         chosen = [seed] if seed is not None else range(first, first + seeds)
         started = time.perf_counter()
         reports: list[Report] = []
-        transaction_reports: list[TransactionReport] = []
+        histories: list[TransactionReport] = []
         try:
             with output.progress() as bars:
                 task = bars.add_task("seeds", total=len(chosen))
 
-                def note(report: Report) -> None:
-                    reports.append(report)
-                    bars.advance(task)
-
-                def note_transactions(report: TransactionReport) -> None:
-                    transaction_reports.append(report)
-                    bars.advance(task)
-
+                advance = partial(bars.advance, task)
                 if transactions:
-                    simulate_transactions(chosen, note_transactions, planted=planted or None)
+                    simulate_transactions(chosen, _noting(histories, advance), planted=planted or None)
                 else:
-                    simulate_seeds(chosen, note, steps=steps, planted=planted or None)
+                    simulate_seeds(chosen, _noting(reports, advance), steps=steps, planted=planted or None)
         except (SimulationFailure, TransactionSimulationFailure) as failure:
             output.console.print(f"[red]seed {failure.seed}[/red]: ", end="")
             output.console.print(str(failure), markup=False, soft_wrap=True)
@@ -60,12 +57,22 @@ def simulate(
             return EXIT_CHECK
         seconds = time.perf_counter() - started
         if transactions:
-            _show_transactions(output, transaction_reports, seconds)
+            _show_transactions(output, histories, seconds)
         else:
             _show(output, reports, seconds)
         return 0
 
     run(as_json, work)
+
+
+def _noting(reports: list[AnyReport], advance: Callable[[], None]) -> Callable[[AnyReport], None]:
+    """What takes down a report and moves the progress bar."""
+
+    def note(report: AnyReport) -> None:
+        reports.append(report)
+        advance()
+
+    return note
 
 
 def _show(output: Output, reports: list[Report], seconds: float) -> None:

@@ -14,6 +14,7 @@ from storage.transactions.effects import Clock, Steps, Wait
 from storage.transactions.identifiers import RANDOM_BYTES, transaction_id
 from storage.transactions.record_reader import World
 from storage.transactions.settings import Isolation
+from storage.transactions.sweeper import Sweeper
 from storage.transactions.transaction import TransactionCore
 from streams.transaction_simulation.book import Book, Outcome
 from streams.transaction_simulation.clients import Character, Client, Inquirer
@@ -28,6 +29,7 @@ from streams.transaction_simulation.isolation import (
 from streams.transaction_simulation.planted import PLANTED
 from streams.transaction_simulation.programs import PROGRAMS
 from streams.transaction_simulation.stores import Stores
+from streams.transaction_simulation.sweeping import SweepingProcess
 from streams.transaction_simulation.tables import COLUMNS, SCHEMAS
 from streams.transaction_simulation.truth import Truth
 from streams.transaction_simulation.weather import Trouble, Weather
@@ -55,6 +57,7 @@ class Report:
     Attributes:
         transactions, committed, aborted, unknown: as their clients knew it in the end.
         calls: storage calls that were done.
+        collected: rows of the coordinator.
         simulated_ms: by the world's clock.
         troubles: how often each came.
         digest: over every change of a row; the same seed gives the same.
@@ -66,6 +69,7 @@ class Report:
     aborted: int
     unknown: int
     calls: int
+    collected: int
     simulated_ms: int
     troubles: Mapping[str, int]
     digest: str
@@ -119,10 +123,19 @@ class Simulation:
         programs = [name for name in PROGRAMS if rng.random() < 0.5] or [*PROGRAMS]
         self.clients = [self._client(number, programs) for number in range(rng.randint(2, 5))]
         self.inquirer = Inquirer("inquirer", self.scene, self._manager(), self.book, self.scene)
+        self.sweepers = [
+            SweepingProcess(f"sweeper {number}", self.scene, self._manager(), rng.choice((50, 500)), self._skew_ms())
+            for number in range(rng.choice((0, 1, 1, 2)))
+        ]
         self._outages = rng.random() < 0.3
 
     def _manager(self) -> World:
         return self.founding.manager(self.settings)
+
+    def _skew_ms(self) -> int:
+        """How far a clock is wrong: not much more than what is forgotten, or nothing would ever be committed."""
+        most_ms = min(60_000, self.settings.retention_ms // 2)
+        return self.rng.choice((0, 0, -most_ms, most_ms))
 
     def _client(self, number: int, programs: list[str]) -> Client:
         rng = self.rng
@@ -131,7 +144,7 @@ class Simulation:
             programs=programs,
             isolations=self.isolations,
             pause_ms_max=rng.choice((2, 20, 200)),
-            clock_ms=rng.choice((0, 0, -700, 700, -60_000, 60_000)),
+            clock_ms=self._skew_ms(),
             rolls_back=rng.choice((0.0, 0.1)),
         )
         own = random.Random(rng.getrandbits(64))
@@ -148,6 +161,8 @@ class Simulation:
         for client in self.clients:
             self.scene.agenda.put(0, client.start)
         self.inquirer.start()
+        for sweeper in self.sweepers:
+            sweeper.start()
         if self._outages:
             self.scene.agenda.put(self.rng.randint(0, 500), self._outage)
         for _ in range(_STEPS_MAX):
@@ -183,6 +198,7 @@ class Simulation:
 
     def _read_everything(self) -> Steps[None]:
         manager = self._manager()
+        yield from Sweeper(manager).sweep()
         for table in SCHEMAS:
             for _ in range(5):
                 now_ms: int = yield Clock()
@@ -223,6 +239,7 @@ class Simulation:
             aborted=outcomes.count(Outcome.ABORTED),
             unknown=outcomes.count(Outcome.UNKNOWN) + outcomes.count(Outcome.OPEN),
             calls=self.stores.calls,
+            collected=sum(sweeper.removed for sweeper in self.sweepers),
             simulated_ms=self.scene.agenda.now_ms,
             troubles={str(trouble): count for trouble, count in self.scene.dealt.items()},
             digest=sha256(repr(self.stores.changes).encode()).hexdigest(),
