@@ -28,7 +28,7 @@ from storage.transactions.effects import (
 from storage.transactions.group_decisions import GroupDecisions
 from storage.transactions.hot_records import HotRecords
 
-QUEUE_WAIT_S = 0.25
+QUEUE_WAIT_S = 1.0
 """How long a transaction queues for a hot record at most."""
 
 _POOL_THREADS = 32

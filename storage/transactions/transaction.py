@@ -101,8 +101,8 @@ class TransactionCore:
                 found[record] = base
             elif record not in found:
                 missing.append((layout, key))
-                if record in self._hot:
-                    yield Queue(self.transaction_id, *record)
+        for record in sorted((layout.table, key) for layout, key in missing if (layout.table, key) in self._hot):
+            yield Queue(self.transaction_id, *record)  # in one order, or two would wait for each other
         if missing:
             work.reads += 1
             whole = bool(projection) and any((layout.table, key) in work.writes for layout, key in missing)
