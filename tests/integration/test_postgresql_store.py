@@ -213,8 +213,8 @@ def test_a_record_with_many_versions_is_as_quick(url: str) -> None:
         pages = []
         for name in (b"old", b"new"):
             connection.execute("SET enable_seqscan = off")
-            for _ in range(2):
-                ((plan,),) = connection.execute(query, [name]).fetchall()
+            connection.execute(query, [name])  # what it needs of the catalogue is read once
+            ((plan,),) = connection.execute(query, [name]).fetchall()
             pages.append(plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"])
     assert pages[0] <= pages[1] + 1
     store.close()
