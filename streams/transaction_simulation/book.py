@@ -66,6 +66,12 @@ class Book:
         return stamp
 
 
+def whole(value: Value | None) -> int:
+    """A value of an integer column, 0 where it is null."""
+    assert value is None or isinstance(value, int), "an integer column holds integers"
+    return value or 0
+
+
 def item_of(table: TableName, key: Key) -> Item:
     """The item that a record is in a history."""
     return Item(table.name, ",".join(map(str, (*key.partition, *key.clustering))))

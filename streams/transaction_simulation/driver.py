@@ -5,6 +5,7 @@ effects the others go on.
 import random
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from protocol.errors import CountersignError
@@ -174,7 +175,7 @@ class Driver:
                 self._wake(answers)
 
         for index, part in enumerate(effect.parts):
-            self._make(part, lambda answer, index=index: hear(index, answer))
+            self._make(part, partial(hear, index))
 
     def _make(self, call: StorageCall, hear: Callable[[Any], None]) -> None:
         """Let a call meet its fate; `hear` is told its answer, or its error."""

@@ -99,7 +99,7 @@ def found(layout: Layout, rng: random.Random, book: Book) -> Founding:
         for row in coordinator.horizons():
             stores[name].apply((row,))
     imported = rng.random() < 0.5
-    stamps = {}
+    stamps: dict[Item, str] = {}
     for mutation in _first_rows(rng):
         stamp = f"beginning.{len(stamps)}"
         values = {**mutation.values, "stamp": stamp}
@@ -122,7 +122,7 @@ def _first_rows(rng: random.Random) -> list[Insert]:
 
 def _stored(mutation: Insert, values: Row, imported: bool) -> Mutation:
     """The row as an import leaves it, or as a transaction of the beginning."""
-    hidden = {} if imported else {TX_ID: BEGINNING_ID, TX_STATE: COMMITTED, TX_VERSION: 1}
+    hidden: Row = {} if imported else {TX_ID: BEGINNING_ID, TX_STATE: COMMITTED, TX_VERSION: 1}
     return Insert(table=mutation.table, key=mutation.key, values={**values, **hidden})
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from storage.model.operations import Row
 from storage.model.schema import TableName
 from storage.transactions.layout import ABORTED, COMMITTED, DELETED, TX_ID, TX_STATE, TX_VERSION
-from streams.transaction_simulation.book import item_of
+from streams.transaction_simulation.book import item_of, whole
 from streams.transaction_simulation.history import BEGINNING, Anomaly, Item, Version
 from streams.transaction_simulation.stores import Change
 
@@ -43,7 +43,7 @@ def decisions(changes: Iterable[Change], coordinator: TableName) -> dict[str, in
         if change.before is not None:
             raise Anomaly(f"{change.by} changed the decision about {transaction_id}: {change.before} -> {change.after}")
         if state == COMMITTED or transaction_id not in decided:
-            decided[transaction_id] = int(state)
+            decided[transaction_id] = whole(state)
     return decided
 
 
@@ -95,8 +95,8 @@ def _stamp(row: Row) -> str | None:
 def _check_version(change: Change, item: Item) -> None:
     assert change.after is not None
     former = 0 if change.before is None else change.before[TX_VERSION]
-    if change.after[TX_VERSION] != int(former or 0) + 1:  # type: ignore[call-overload]
-        raise Anomaly(f"{change.by} wrote version {change.after[TX_VERSION]} of {item} on version {former}")
+    if whole(change.after[TX_VERSION]) != whole(former) + 1:
+        raise Anomaly(f"{change.by} wrote version {change.after[TX_VERSION]!r} of {item} on version {former!r}")
 
 
 def version_order(

@@ -257,7 +257,7 @@ def _isolations(rng: random.Random) -> tuple[Isolation, ...]:
 def _weather(rng: random.Random) -> Weather:
     rate = rng.choice((0.0, 0.02, 0.06, 0.15))
     chosen = [trouble for trouble in Trouble if trouble is not Trouble.NONE and rng.random() < 0.5]
-    rates = {trouble: rate / len(chosen) for trouble in chosen}
+    rates: dict[Trouble, float] = {trouble: rate / len(chosen) for trouble in chosen}
     return Weather(
         rates=rates,
         quick_ms_max=rng.choice((1, 4, 20)),

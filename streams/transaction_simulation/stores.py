@@ -54,11 +54,11 @@ class Stores:
             case Pull(rows=rows, size=size):
                 return list(islice(rows, size))
             case Apply(batch=batch):
-                rows = [Get(table=mutation.table, key=mutation.key) for mutation in batch]
-                before = [store.get(row) for row in rows]
+                wanted = [Get(table=mutation.table, key=mutation.key) for mutation in batch]
+                before = [store.get(get) for get in wanted]
                 store.apply(batch)
-                for row, was in zip(rows, before, strict=True):
-                    now = store.get(row)
+                for get, was in zip(wanted, before, strict=True):
+                    now = store.get(get)
                     if now != was:
-                        self.changes.append(Change(by, row.table, row.key, was, now))
+                        self.changes.append(Change(by, get.table, get.key, was, now))
                 return None

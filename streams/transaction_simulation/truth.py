@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from storage.model.operations import Row, ScanAll
 from storage.transactions.layout import ABORTED, COMMITTED, TX_STATE, TX_VERSION
 from storage.transactions.settings import Isolation
-from streams.transaction_simulation.book import Attempt, Book, Outcome, item_of
+from streams.transaction_simulation.book import Attempt, Book, Outcome, item_of, whole
 from streams.transaction_simulation.founding import Founding, coordinator_table
 from streams.transaction_simulation.history import Anomaly, History, Item, Transaction, Write
 from streams.transaction_simulation.installs import decisions, installs, version_order
@@ -115,7 +115,7 @@ class Truth:
             last = self._order[item][-1] if self._order.get(item) else None
             self._check_row(item, rows.get(item), None if last is None else last.stamp)
         self._check_versions(rows)
-        balances = sum(int(row["balance"]) for item, row in rows.items() if item.table == ACCOUNTS.name.name)  # type: ignore[call-overload]
+        balances = sum(whole(row["balance"]) for item, row in rows.items() if item.table == ACCOUNTS.name.name)
         if balances != ACCOUNT_COUNT * OPENING_BALANCE:
             raise Anomaly(f"the sum of all balances is {balances}")
 
@@ -134,8 +134,8 @@ class Truth:
         for item, row in rows.items():
             writes = len(self._order[item]) - 1
             first = 0 if self._founding.imported else 1
-            if item.table == ACCOUNTS.name.name and int(row[TX_VERSION] or 0) != first + writes:  # type: ignore[call-overload]
-                raise Anomaly(f"{item} is of version {row[TX_VERSION]} after {writes} writes on version {first}")
+            if item.table == ACCOUNTS.name.name and whole(row[TX_VERSION]) != first + writes:
+                raise Anomaly(f"{item} is of version {row[TX_VERSION]!r} after {writes} writes on version {first}")
 
     def aborted(self) -> int:
         """How many were decided to be aborted."""
