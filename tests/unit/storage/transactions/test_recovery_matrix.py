@@ -57,9 +57,7 @@ class Bench:
     def core(self, isolation: Isolation = Isolation.SERIALIZABLE) -> TransactionCore:
         """A new transaction."""
         self._count += 1
-        return TransactionCore(
-            self.world, transaction_id(self.now_ms, self._count.to_bytes(10, "big")), isolation
-        )
+        return TransactionCore(self.world, transaction_id(self.now_ms, self._count.to_bytes(10, "big")), isolation)
 
     def run(self, steps: Steps[Any]) -> Any:
         """Drive a generator to its end."""

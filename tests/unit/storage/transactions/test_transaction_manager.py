@@ -225,3 +225,33 @@ def test_one_phase_is_two_reads_and_one_batch() -> None:
         transaction.commit()
     assert manager.driver.storage_calls - before == 3
     manager.close()
+
+
+def test_to_delete_what_is_not_there_writes_nothing(manager: TransactionManager) -> None:
+    """Deleted without a look, looked for afterwards: nothing, and the absence is relied on."""
+    with manager.begin() as transaction:
+        transaction.delete(TABLE, key(50))
+        assert transaction.get(TABLE, key(50)) is None
+        transaction.update(TABLE, key(0), {"balance": 1})
+        transaction.commit()
+    late = manager.begin()
+    late.delete(TABLE, key(51))
+    late.update(TABLE, key(0), {"balance": 2})
+    manager.run(lambda other: other.insert(TABLE, key(52), {"balance": 5}))
+    late.commit()
+    assert (balance(manager, 0), balance(manager, 52)) == (2, 5)
+
+
+def test_a_projection_is_enough_to_write(manager: TransactionManager) -> None:
+    """Columns that were not read are kept by the write, and brought back by a rollback."""
+    with manager.begin() as transaction:
+        assert transaction.get(TABLE, key(0), ("owner",)) == {"owner": "o0"}
+        transaction.upsert(TABLE, key(0), {"balance": 4})
+        assert transaction.get(TABLE, key(0)) == {"branch": "main", "number": 0, "balance": 4, "owner": "o0"}
+        transaction.commit()
+    with manager.begin() as transaction:
+        transaction.get(TABLE, key(0), ("owner",))
+        transaction.upsert(TABLE, key(0), {"balance": 5})
+        transaction.commit()
+    with manager.begin() as transaction:
+        assert transaction.get(TABLE, key(0)) == {"branch": "main", "number": 0, "balance": 5, "owner": "o0"}
