@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,7 @@ def check(world: World, transactions: TransactionManager) -> None:
     assert len(done) >= KILLS * TRANSFERS_BETWEEN, "too little was done to show anything"
     committed = set()
     for transaction in tried:
-        outcome = in_the_end(lambda transaction=transaction: transactions.resolve(transaction))
+        outcome = in_the_end(partial(transactions.resolve, transaction))
         if outcome is Outcome.COMMITTED:
             committed.add(transaction)
     assert done <= committed

@@ -7,7 +7,7 @@ import pytest
 
 from protocol.errors import CountersignError
 from storage.model.data_types import DataType
-from storage.model.operations import Get, Insert, Key, Row, Scan, ScanAll, ScanByIndex
+from storage.model.operations import AnyScan, Get, Insert, Key, Row, Scan, ScanAll, ScanByIndex
 from storage.model.schema import ClusteringColumn, TableName, TableSchema
 from storage.tables.memory_tables import MemoryTables
 from storage.transactions.catalogue import Catalogue
@@ -149,7 +149,7 @@ def read(bench: Bench, core: TransactionCore, operation: str) -> Row | None:
     if operation == "get":
         found: Row | None = bench.run(core.get(TABLE, KEY))
         return found
-    scans = {
+    scans: dict[str, AnyScan] = {
         "scan": Scan(table=TABLE, partition=("s",)),
         "scan all": ScanAll(table=TABLE),
         "index before": ScanByIndex(table=TABLE, column="colour", value="red"),
