@@ -25,12 +25,17 @@ DOORS: dict[str, tuple[str, ...]] = {
     "orjson": ("protocol", "streams", "deploy"),
     "psutil": ("deploy",),
     "psycopg": (
+        "deploy/measuring/transactions/by_hand.py",
         "storage/postgresql_connections.py",
         "storage/tables/postgresql_dialect.py",
         "storage/tables/postgresql_tables.py",
     ),
     "pyarrow": ("storage/duckdb_views.py", "storage/duckdb_queries.py"),
-    "redis": ("storage/redis_store.py", "storage/tables/redis_link.py"),
+    "redis": (
+        "deploy/measuring/transactions/by_hand.py",
+        "storage/redis_store.py",
+        "storage/tables/redis_link.py",
+    ),
     "rich": ("deploy",),
     "starlark": ("protocol/contracts/engine.py",),
     "typer": ("deploy",),
