@@ -137,7 +137,7 @@ class Scanner:
         """Read what own writes in the scan's range build on, where nobody looked, or only at some columns."""
         missing = []
         for record, write in self._work.writes.items():
-            if record[0] == layout.table and write.values is not None and _in_range(layout, scan, record[1]):
+            if record[0] == layout.table and write.values is not None and in_range(layout, scan, record[1]):
                 base = self._work.base(record)
                 if base is None or base.partial:
                     missing.append((layout, record[1]))
@@ -178,7 +178,7 @@ def _own_rows(work: Workspace, layout: Layout, scan: AnyScan) -> dict[Key, dict[
     """The transaction's own rows that the scan should give."""
     rows = {}
     for record, write in work.writes.items():
-        if record[0] != layout.table or write.values is None or not _in_range(layout, scan, record[1]):
+        if record[0] != layout.table or write.values is None or not in_range(layout, scan, record[1]):
             continue
         base = work.base(record) or ABSENT
         row = work.row(layout, record, base, layout.columns)
@@ -188,7 +188,8 @@ def _own_rows(work: Workspace, layout: Layout, scan: AnyScan) -> dict[Key, dict[
     return rows
 
 
-def _in_range(layout: Layout, scan: AnyScan, key: Key) -> bool:
+def in_range(layout: Layout, scan: AnyScan, key: Key) -> bool:
+    """Whether a key lies in the range of a scan, whatever its row."""
     if not isinstance(scan, Scan):
         return True
     length = len(scan.prefix)

@@ -26,7 +26,7 @@ from storage.transactions.errors import TransactionConflictError
 from storage.transactions.images import before_image, is_committed
 from storage.transactions.layout import COMMITTED, STATE_COLUMNS, TX_BEFORE, TX_ID, Layout, Record
 from storage.transactions.record_reader import World
-from storage.transactions.scanning import satisfies, stored_scans
+from storage.transactions.scanning import in_range, satisfies, stored_scans
 from storage.transactions.settings import Isolation
 from storage.transactions.workspace import ScanSeen, Workspace
 
@@ -93,6 +93,7 @@ class Validation:
     def _validate_scan(self, seen: ScanSeen) -> Steps[None]:
         layout, scan = seen.layout, seen.scan
         own = self._work.writes
+        self._check_gaps_of_own(seen)
         expected = [(key, writer) for key, writer in seen.rows if (layout.table, key) not in own]
         found = yield from self._stored_again(seen, len(expected))
         if isinstance(scan, ScanByIndex):
@@ -102,6 +103,22 @@ class Validation:
             missing = set(found) ^ set(expected)
             records = tuple((layout.table, key) for key, _ in missing)
             raise TransactionConflictError(f"a scan of {layout.table} gives other rows", records=records)
+
+    def _check_gaps_of_own(self, seen: ScanSeen) -> None:
+        """What this transaction writes, and a scan did not give, must build on a record that is not in its range.
+
+        The write itself is conditional on what it builds on, which may have been read after the scan.
+        """
+        layout, scan = seen.layout, seen.scan
+        given = {key for key, _ in seen.rows}
+        judged = columns_of(scan.where) if scan.where is not None else frozenset()
+        for record in self._work.writes:
+            table, key = record
+            if table != layout.table or key in given or not seen.whole or not in_range(layout, scan, key):
+                continue
+            row = self._work.built_on(record).row
+            if row is not None and (not judged <= row.keys() or satisfies(scan, row)):
+                raise _conflict(record, "was not given by a scan")
 
     def _stored_again(self, seen: ScanSeen, count: int) -> Steps[list[tuple[Key, str | None]]]:
         """The rows that the scan gives now, but for own writes; of one that was cut short the first `count`."""

@@ -14,6 +14,7 @@ from storage.transactions.transaction import TransactionCore
 from streams.transaction_simulation.book import Attempt, Book, Outcome
 from streams.transaction_simulation.driver import Driver, Forecast, Scene
 from streams.transaction_simulation.programs import PROGRAMS
+from streams.transaction_simulation.services import BANK_PROGRAMS, SHOP_PROGRAMS, commit_services
 from streams.transaction_simulation.session import Session
 
 
@@ -28,6 +29,7 @@ class Character:
         pause_ms_max: between two of them.
         clock_ms: how far its clock is ahead.
         rolls_back: how often it changes its mind at the end.
+        two_services: how often two services take part.
     """
 
     transactions: int
@@ -36,6 +38,7 @@ class Character:
     pause_ms_max: int
     clock_ms: int
     rolls_back: float
+    two_services: float
 
 
 class Client:
@@ -93,22 +96,28 @@ class Client:
             self._left -= 1
             yield Wait(self._rng.randint(0, self._character.pause_ms_max))
             attempt = yield from self._begin()
-            program = PROGRAMS[self._rng.choice(self._character.programs)]
-            core = TransactionCore(self._manager, attempt.transaction_id, attempt.isolation)
-            if self._scene.bug is not None:
-                self._scene.bug.make(core)
-            session = Session(core, attempt, self._book)
+            cores = [self._core(attempt)]
+            programs: tuple[str, ...] = (self._rng.choice(self._character.programs),)
+            if self._rng.random() < self._character.two_services:
+                cores.append(self._core(attempt))
+                programs = (self._rng.choice(BANK_PROGRAMS), self._rng.choice(SHOP_PROGRAMS))
             try:
-                yield from program(session, self._rng)
+                for core, program in zip(cores, programs, strict=True):
+                    yield from PROGRAMS[program](Session(core, attempt, self._book), self._rng)
             except CountersignError:
                 attempt.outcome = Outcome.ABORTED
-                yield from core.rollback()
                 continue
             if self._rng.random() < self._character.rolls_back:
                 attempt.outcome = Outcome.ABORTED
-                yield from core.rollback()
+                yield from cores[0].rollback()
                 continue
-            yield from self._commit(core, attempt)
+            yield from self._commit(cores, attempt)
+
+    def _core(self, attempt: Attempt) -> TransactionCore:
+        core = TransactionCore(self._manager, attempt.transaction_id, attempt.isolation)
+        if self._scene.bug is not None:
+            self._scene.bug.make(core)
+        return core
 
     def _begin(self) -> Steps[Attempt]:
         self._count += 1
@@ -123,10 +132,10 @@ class Client:
         self._book.attempts[attempt.name] = attempt
         return attempt
 
-    def _commit(self, core: TransactionCore, attempt: Attempt) -> Steps[None]:
+    def _commit(self, cores: Sequence[TransactionCore], attempt: Attempt) -> Steps[None]:
         attempt.outcome = Outcome.UNKNOWN  # until it is heard of, also by one that crashes
         try:
-            yield from core.commit()
+            yield from (cores[0].commit() if len(cores) == 1 else commit_services(cores))
         except TransactionUnknownError:
             return
         except CountersignError:

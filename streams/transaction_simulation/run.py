@@ -35,7 +35,7 @@ from streams.transaction_simulation.truth import Truth
 from streams.transaction_simulation.weather import Trouble, Weather
 
 _STEPS_MAX = 200_000
-_COMMITTED_LEAST = 0.04
+_COMMITTED_LEAST = 0.02
 """Of all transactions that were begun, in any weather."""
 
 
@@ -146,6 +146,7 @@ class Simulation:
             pause_ms_max=rng.choice((2, 20, 200)),
             clock_ms=self._skew_ms(),
             rolls_back=rng.choice((0.0, 0.1)),
+            two_services=rng.choice((0.0, 0.0, 0.3)),
         )
         own = random.Random(rng.getrandbits(64))
         return Client(f"c{number}", self.scene, self._manager(), self.book, character, self.scene, own)
@@ -218,7 +219,7 @@ class Simulation:
         truth = Truth(self.book, self.stores, self.founding)
         truth.check_outcomes(self.inquirer.answers)
         truth.check_end()
-        least = max(2, int(_COMMITTED_LEAST * len(self.book.attempts)))
+        least = max(1, int(_COMMITTED_LEAST * len(self.book.attempts)))
         check_read_committed(truth.history(Isolation.READ_COMMITTED), committed_least=least)
         check_snapshot_isolation(truth.history(Isolation.SNAPSHOT), committed_least=least)
         check_strict_serializability(truth.history(Isolation.SERIALIZABLE), committed_least=least)
