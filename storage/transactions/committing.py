@@ -272,7 +272,7 @@ class Commit:
             raise TransactionUnknownError(work.transaction_id, error.detail) from error
         if state != COMMITTED:
             held = yield from self._world.coordinator.read(place, work.transaction_id)
-            if held is None and isinstance(error, UnknownOutcomeError):  # it may have been committed, and collected since
+            if held is None and isinstance(error, UnknownOutcomeError):  # perhaps committed, and collected since
                 raise TransactionUnknownError(work.transaction_id, "older than what is remembered") from error
             if held is None:
                 raise TransactionTooOldError(work.transaction_id) from error
