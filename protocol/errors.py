@@ -16,6 +16,7 @@ process; a *user* error ends a command.
 from typing import Literal, NamedTuple
 
 from protocol.codes import CHECKS, OUTCOMES, REFUSALS, REJECTIONS, Fault, Retry, Row
+from protocol.loading_codes import LOADING
 from protocol.operating_codes import HALTS, USER
 from protocol.table_codes import TABLES
 from protocol.transaction_codes import TRANSACTIONS
@@ -68,6 +69,7 @@ def _table() -> dict[str, Explained]:
         ("user", USER),
         ("user", TABLES),
         ("user", TRANSACTIONS),
+        ("user", LOADING),
     )
     table: dict[str, Explained] = {}
     for family, rows in families:

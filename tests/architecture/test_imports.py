@@ -26,6 +26,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "psutil": ("deploy",),
     "psycopg": (
         "deploy/measuring/transactions/by_hand.py",
+        "storage/loading/foreign_postgresql.py",
         "storage/postgresql_connections.py",
         "storage/tables/postgresql_dialect.py",
         "storage/tables/postgresql_tables.py",
