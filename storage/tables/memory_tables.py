@@ -59,6 +59,7 @@ class MemoryTables:
             durability=Durability.NONE,
             checks_absence=True,
             reads_at_one_moment=True,
+            scan_page_rows=page_rows,
         )
         self._page_rows = page_rows
         self._lock = RLock()

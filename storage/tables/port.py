@@ -55,6 +55,8 @@ class Capabilities:
         durability: of what was acknowledged.
         checks_absence: a batch may hold `Check`s for absence, and then no such row is inserted before it is done.
         reads_at_one_moment: what one `get_many` within a unit of atomicity gives was all true at one moment.
+        scan_page_rows: a scan within a unit of atomicity that comes upon fewer rows than this is of one moment.
+        scan_pages_filtered: of its rows only those count that satisfy its condition.
     """
 
     atomicity: Atomicity
@@ -62,6 +64,8 @@ class Capabilities:
     durability: Durability
     checks_absence: bool
     reads_at_one_moment: bool
+    scan_page_rows: int = 1
+    scan_pages_filtered: bool = False
 
 
 class TableStore(Protocol):

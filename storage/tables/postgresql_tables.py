@@ -65,6 +65,8 @@ _CAPABILITIES = Capabilities(
     durability=Durability.DISK,
     checks_absence=True,
     reads_at_one_moment=True,
+    scan_page_rows=PAGE_ROWS,
+    scan_pages_filtered=True,
 )
 _UNKNOWN_NAMES = (errors.UndefinedColumn, errors.UndefinedTable, errors.InvalidSchemaName, errors.DatatypeMismatch)
 _CONTENDED = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)

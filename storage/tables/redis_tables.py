@@ -70,6 +70,7 @@ class RedisTables:
             durability=nodes.durability,
             checks_absence=True,
             reads_at_one_moment=True,
+            scan_page_rows=PAGE_ROWS,
         )
 
     @property

@@ -52,6 +52,8 @@ _CAPABILITIES = Capabilities(
     durability=Durability.DISK,
     checks_absence=True,
     reads_at_one_moment=True,
+    scan_page_rows=PAGE_ROWS,
+    scan_pages_filtered=True,
 )
 
 

@@ -23,6 +23,7 @@ from protocol.errors import CountersignError
 from storage.model.operations import Mutation
 from storage.tables.errors import ConditionFailedError, StoreContendedError, UnknownOutcomeError
 from storage.transactions.batches import size_max
+from storage.transactions.coordinator import GATE_INDEX
 from storage.transactions.effects import Apply, Clock, Steps
 from storage.transactions.errors import (
     TransactionAbortedError,
@@ -30,12 +31,13 @@ from storage.transactions.errors import (
     TransactionTooOldError,
     TransactionUnknownError,
 )
+from storage.transactions.freezing import passed_gate
 from storage.transactions.images import final, unchanged
 from storage.transactions.layout import COMMITTED, Record
 from storage.transactions.preparing import Preparation
 from storage.transactions.record_reader import RecordReader, World
 from storage.transactions.settings import Isolation
-from storage.transactions.validation import Validation
+from storage.transactions.validation import Validation, seen_together
 from storage.transactions.workspace import Workspace
 
 
@@ -110,9 +112,7 @@ class Commit:
         work = self._work
         if work.reads > 1 or work.scans or self._reader.settled:
             return False
-        stores = {work.layouts[record].store for record in work.seen}
-        alone = len(work.seen) <= 1
-        return alone or (len(stores) == 1 and self._world.coordinator.stores[min(stores)].reads_at_one_moment)
+        return len(work.seen) <= 1 or seen_together(self._world.coordinator, work, work.seen)
 
     def _read_bases(self) -> Steps[None]:
         """Read, in one trip, the records that are written and were never looked at."""
@@ -238,7 +238,7 @@ class Commit:
         decision = coordinator.decision(decided.place, work.transaction_id, COMMITTED, now_ms, pending)
         alone = not decided.mutations
         try:
-            yield Apply(decided.place, (*decision, *decided.mutations), alone)
+            yield from self._through_gate(Apply(decided.place, (*decision, *decided.mutations), alone), now_ms)
         except ConditionFailedError as error:
             number = error.index - len(decision)
             if number >= 0 and decided.records[number] not in held:  # the batch was sent once, so it never was applied
@@ -248,6 +248,19 @@ class Commit:
             raise TransactionConflictError(str(error), records=decided.records) from error
         except UnknownOutcomeError as error:
             yield from self._settle(decided.place, now_ms, error)
+
+    def _through_gate(self, apply: Apply, now_ms: int) -> Steps[None]:
+        """Send a decision; again where only a shut gate refused it, so that nothing of it was done."""
+        world, place = self._world, apply.store
+        while True:
+            try:
+                yield apply
+                return
+            except ConditionFailedError as error:
+                at_gate = error.index == GATE_INDEX and world.coordinator.fenced(place)
+                id_ = self._work.transaction_id
+                if not at_gate or not (yield from passed_gate(world.coordinator, world.settings, place, id_, now_ms)):
+                    raise
 
     def _why_not(self, record: Record) -> Steps[CountersignError]:
         write = self._work.writes.get(record)

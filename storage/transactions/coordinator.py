@@ -8,6 +8,9 @@
 3. After an answer was lost, a decision is only reported as an abort when an ABORTED row is durable: the lost batch
    might still arrive, and then it meets that row.
 
+**A decision to commit passes a gate**: a second value in the horizon's row, the same as the horizon but while somebody
+freezes commits to look at many things at one moment (`storage.transactions.freezing`).
+
 **Garbage collection keeps "absent: never committed" true.** A row is one of 16 buckets, each with one more row, its
 *horizon*: a time that only grows. Every decision is conditional, in its own atomic batch, on its transaction not having
 begun below the horizon. The sweeper first raises the horizon, then removes rows below it:
@@ -43,6 +46,13 @@ from storage.transactions.value_text import dump_records
 HORIZON = "horizon"
 """The clustering key of a bucket's horizon row; behind every id, whose digits are hexadecimal."""
 
+GATE = "gate_ms"
+GATE_INDEX = 1
+"""Where the gate's check stands in the batch of a decision."""
+
+SHUT = 2**62
+"""A gate that no transaction passes (`storage.transactions.freezing`); an open one is at the horizon."""
+
 _ATTEMPTS_PAUSE_MS = 5.0
 _ATTEMPTS_PAUSE_MAX_MS = 200.0
 
@@ -58,6 +68,9 @@ def state_table(namespace: str) -> TableSchema:
             "decided_at_ms": DataType.BIGINT,
             "records": DataType.BLOB,
             "horizon_ms": DataType.BIGINT,
+            "gate_ms": DataType.BIGINT,
+            "frozen_by": DataType.TEXT,
+            "frozen_at_ms": DataType.BIGINT,
         },
         partition_key=("bucket",),
         clustering_key=(ClusteringColumn("transaction_id"),),
@@ -104,7 +117,7 @@ class Coordinator:
     def decision(
         self, place: str, transaction_id: str, state: int, now_ms: int, records: Iterable[Record] = ()
     ) -> tuple[Mutation, ...]:
-        """The mutations that decide: the row first, then the horizon's check, if there is one."""
+        """The mutations that decide: the row first, then the check of the gate or the horizon, if there is one."""
         table, partition = self.table, (bucket(transaction_id),)
         written = tuple(records)
         values: Row = {
@@ -121,13 +134,22 @@ class Coordinator:
             Check(
                 table=table,
                 key=Key(partition, (HORIZON,)),
-                where=Comparison("horizon_ms", Operator.LE, begun),
+                where=Comparison(GATE if state == COMMITTED else "horizon_ms", Operator.LE, begun),
             ),
         )
 
     def lookup(self, transaction_id: str) -> Get:
         """The read of a transaction's row."""
         return Get(table=self.table, key=Key((bucket(transaction_id),), (transaction_id,)))
+
+    def horizon(self, number: int) -> Get:
+        """The read of a bucket's horizon row."""
+        return Get(table=self.table, key=Key((number,), (HORIZON,)))
+
+    def sees_at_once(self, store: str) -> bool:
+        """Whether one `get_many` of a store, whatever it asks for, is of one moment."""
+        can = self.stores[store]
+        return can.reads_at_one_moment and can.atomicity >= Atomicity.STORE
 
     def read(self, place: str, transaction_id: str) -> Steps[Decision | None]:
         """The decision about a transaction in one place; None: there is none."""
@@ -229,7 +251,8 @@ class Coordinator:
     def horizons(self) -> Iterable[Insert]:
         """The horizon rows of a new table, at the beginning of time."""
         for number in range(BUCKETS):
-            yield Insert(table=self.table, key=Key((number,), (HORIZON,)), values={"horizon_ms": 0})
+            values: Row = {"horizon_ms": 0, "gate_ms": 0}
+            yield Insert(table=self.table, key=Key((number,), (HORIZON,)), values=values)
 
 
 def _decision(row: Row | None) -> Decision | None:

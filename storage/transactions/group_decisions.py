@@ -6,12 +6,14 @@ a batch of several is refused each is sent alone; if its answer is lost it is lo
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Event, Lock
 
 from protocol.errors import CountersignError
 from storage.model.operations import Check, Mutation
 from storage.model.predicates import Comparison
 from storage.tables.errors import ConditionFailedError
+from storage.transactions.coordinator import GATE
 
 _TOGETHER_MAX = 64
 
@@ -99,7 +101,11 @@ class GroupDecisions:
 
 
 def combined(batches: Sequence[Batch]) -> list[Mutation]:
-    """One batch of several decisions; of checks of the same horizon the strictest stays."""
+    """One batch of several decisions; of checks of the same gate the strictest stays.
+
+    A gate is never below its horizon, so where an abort, which looks at the horizon, meets a commit, the gate
+    is checked.
+    """
     rows: list[Mutation] = []
     checks: dict[object, Check] = {}
     for batch in batches:
@@ -108,13 +114,16 @@ def combined(batches: Sequence[Batch]) -> list[Mutation]:
                 rows.append(mutation)
                 continue
             other = checks.get(mutation.key)
-            if other is None or _bound(mutation) < _bound(other):
-                checks[mutation.key] = mutation
+            checks[mutation.key] = mutation if other is None else _strictest(mutation, other)
     return [*rows, *checks.values()]
 
 
-def _bound(check: Check) -> int:
-    """A horizon is checked to be at most when the transaction began."""
-    assert isinstance(check.where, Comparison)
-    assert isinstance(check.where.value, int)
-    return check.where.value
+def _strictest(one: Check, other: Check) -> Check:
+    """What holds if both hold: a horizon or gate is checked to be at most when the transaction began."""
+    first, second = one.where, other.where
+    assert isinstance(first, Comparison)
+    assert isinstance(second, Comparison)
+    assert isinstance(first.value, int)
+    assert isinstance(second.value, int)
+    column = first.column if first.column == second.column else GATE
+    return replace(one, where=replace(first, column=column, value=min(first.value, second.value)))

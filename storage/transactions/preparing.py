@@ -19,6 +19,7 @@ from storage.transactions.images import Write, own_back, own_forward, prepared
 from storage.transactions.layout import TX_ID, Record
 from storage.transactions.record_reader import RecordReader, World
 from storage.transactions.settings import Isolation
+from storage.transactions.validation import seen_together
 from storage.transactions.workspace import Workspace
 
 
@@ -78,9 +79,7 @@ class Preparation:
         if work.isolation is not Isolation.SERIALIZABLE or not work.writes:
             return []
         absent = [record for record in work.uncovered() if work.seen[record].row is None]
-        stores = {work.layouts[record].store for record in work.uncovered()}
-        together = len(stores) == 1 and self._world.coordinator.stores[min(stores)].reads_at_one_moment
-        if not absent or (together and not work.scans):
+        if not absent or (not work.scans and seen_together(self._world.coordinator, work, work.uncovered())):
             return []
         return [Write(work.layouts[record], record[1], None) for record in absent]
 

@@ -37,6 +37,7 @@ class Counters:
         recovered_forward, recovered_back: records that others had left prepared.
         expired: transactions that were aborted because their lease had run out.
         one_phase: of the committed ones with writes.
+        frozen: how often commits were frozen to look at all reads at one moment.
     """
 
     committed: int = 0
@@ -46,6 +47,7 @@ class Counters:
     recovered_back: int = 0
     expired: int = 0
     one_phase: int = 0
+    frozen: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from protocol.errors import CountersignError
 from storage.model.operations import Bound, Delete, Get, Key, Mutation, Row, Scan, Update
-from storage.model.predicates import Comparison, Operator, equals
+from storage.model.predicates import AllOf, Comparison, Operator, equals
 from storage.tables.errors import ConditionFailedError, UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
 from storage.transactions.effects import Apply, Clock, Open, Pull, Read, Steps
@@ -21,6 +21,7 @@ from storage.transactions.record_reader import World
 from storage.transactions.value_text import load_records
 
 _PAGE_ROWS = 200
+_OPEN = Comparison("frozen_by", Operator.IS_NULL)
 
 
 class Swept(NamedTuple):
@@ -65,13 +66,13 @@ class Sweeper:
         return Swept(self._settled, removed, kept)
 
     def _raise_horizon(self, place: str, number: int, horizon_ms: int) -> Steps[int]:
-        """Raise a bucket's horizon, unless it is higher; return a time below which it certainly is.
+        """Raise a bucket's horizon, unless it is higher or its gate is shut; return a time below which it certainly is.
 
         The horizon is on disk before anything below it is removed.
         """
         table, key = self._world.coordinator.table, Key((number,), (HORIZON,))
-        lower = Comparison("horizon_ms", Operator.LT, horizon_ms)
-        update = Update(table=table, key=key, values={"horizon_ms": horizon_ms}, where=lower)
+        lower = AllOf((Comparison("horizon_ms", Operator.LT, horizon_ms), _OPEN))
+        update = Update(table=table, key=key, values={"horizon_ms": horizon_ms, "gate_ms": horizon_ms}, where=lower)
         try:
             yield Apply(place, (update,))
         except (ConditionFailedError, UnknownOutcomeError):

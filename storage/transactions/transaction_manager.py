@@ -266,6 +266,7 @@ class TransactionManager:
             "recovered_forward": counters.recovered_forward,
             "recovered_back": counters.recovered_back,
             "expired": counters.expired,
+            "frozen": counters.frozen,
             "storage_calls": self.driver.storage_calls,
             "storage_calls_per_transaction": self.driver.storage_calls / ended if ended else 0.0,
         }

@@ -8,21 +8,28 @@ SNAPSHOT, before anything is written: the same, but a record that an *undecided*
 All reads then hold at the moment the commit began; the writes are conditional on their records being unchanged since.
 
 A record that is there and has the same writer twice was unchanged all the time between. An absence has no version: it
-is known for the moments of the two looks only. So scans are looked at first and records last, which leaves one moment
-at which everything holds as long as one call of the store saw all the absences of a transaction: one scan of one
-page, or one `get_many`. Absent records of a transaction that writes are kept absent by a prepared delete where that is
-not so (`storage.transactions.preparing`). What remains: two or more scans, or a scan of several pages, each with a gap
-into which a record was inserted *and* deleted again between the looks.
+is known for the moments of the two looks only; and so is that a scan gives no other rows. So those are looked at first
+and records that are there last, which leaves one moment at which everything holds if one call of a store saw all the
+absences: one scan of one page, or one `get_many`. Absent records of a transaction that writes are kept absent by a
+prepared delete where that is not so (`storage.transactions.preparing`). Where several calls were needed all the same,
+commits are frozen and everything is looked at once more (`storage.transactions.freezing`). A home store that is atomic
+only within a record cannot do that: there, and only there, a record that was inserted and deleted again between two
+looks can be missed.
 
 Records that are written need no second look: the write itself is conditional on what was read.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from storage.model.operations import AnyScan, Get, Key, Row, ScanByIndex
+from protocol.errors import CountersignError
+from storage.model.operations import AnyScan, Get, Key, Row, Scan, ScanByIndex
 from storage.model.predicates import columns_of
+from storage.tables.port import Atomicity
+from storage.transactions.coordinator import Coordinator
 from storage.transactions.effects import All, Open, Pull, Read, Steps
 from storage.transactions.errors import TransactionConflictError
+from storage.transactions.freezing import Freeze
 from storage.transactions.images import before_image, is_committed
 from storage.transactions.layout import COMMITTED, STATE_COLUMNS, TX_BEFORE, TX_ID, Layout, Record
 from storage.transactions.record_reader import World
@@ -40,6 +47,8 @@ class Validation:
         self._world = world
         self._work = work
         self._strict = work.isolation is Isolation.SERIALIZABLE
+        self._looks = 0
+        """Calls that looked at absences, or at whether a scan gives other rows."""
 
     def validate(self, records: Sequence[Record]) -> Steps[None]:
         """Look again at these records and at every scan.
@@ -47,10 +56,47 @@ class Validation:
         Raises:
             TransactionConflictError: one of them is not as it was.
         """
+        yield from self._look(records)
+        coordinator, work = self._world.coordinator, self._work
+        if self._looks < 2 or not coordinator.fenced(coordinator.home):
+            return
+        self._world.counters.frozen += 1
+        freeze = Freeze(coordinator, self._world.settings, work.transaction_id)
+        try:
+            yield from freeze.hold({*(work.layouts[record].store for record in records), *self._scanned()})
+            yield from self._look(records)
+        except CountersignError:
+            yield from freeze.release()
+            raise
+        if not (yield from freeze.release()):
+            raise TransactionConflictError("commits were not frozen for as long as it took to look at all reads")
+
+    def _scanned(self) -> set[str]:
+        return {scan.layout.store for scan in self._work.scans}
+
+    def _look(self, records: Sequence[Record]) -> Steps[None]:
+        self._looks = 0
         for scan in self._work.scans:
             yield from self._validate_scan(scan)
-        if records:
-            yield from self._validate_records(records)
+        for some in self._in_order(records):
+            yield from self._validate_records(some)
+
+    def _in_order(self, records: Sequence[Record]) -> list[Sequence[Record]]:
+        """The records in the calls that look at them: absences first, unless all are seen at one moment."""
+        work, coordinator = self._work, self._world.coordinator
+        absent = [record for record in records if work.seen[record].row is None]
+        if not absent:
+            return [records] if records else []
+        stores = {work.layouts[record].store for record in absent}
+        at_once = len(stores) == 1 and (len(absent) == 1 or coordinator.sees_at_once(min(stores)))
+        together = seen_together(coordinator, work, records)
+        kept = self._strict and bool(work.writes) and (bool(work.scans) or not together)
+        if not kept:  # else each is there, prepared to be deleted
+            self._looks += 1 if at_once else 2
+        if together:
+            return [records]
+        there = [record for record in records if work.seen[record].row is not None]
+        return [absent, there] if there else [absent]
 
     def _validate_records(self, records: Sequence[Record]) -> Steps[None]:
         work = self._work
@@ -123,21 +169,33 @@ class Validation:
     def _stored_again(self, seen: ScanSeen, count: int) -> Steps[list[tuple[Key, str | None]]]:
         """The rows that the scan gives now, but for own writes; of one that was cut short the first `count`."""
         layout, scan, own = seen.layout, seen.scan, self._work.writes
+        can = self._world.coordinator.stores[layout.store]
+        sent = scan if can.scan_pages_filtered else replace(scan, where=None)
         found: dict[Key, str | None] = {}
-        for part in stored_scans(layout, scan, None, _needed(layout, scan)):
+        passed = 0
+        for part in stored_scans(layout, sent, None, _needed(layout, scan)):
+            passed = 0  # of an index the second part tells what is in it, at its moment
             rows: Iterator[Row] = yield Open(layout.store, part)
-            page = max(self._world.settings.scan_rows, count + len(own) + 1)
+            page = count + len(own) + 1
+            if seen.whole:
+                page = max(page, self._world.settings.scan_rows)
             while seen.whole or len(found) < count:
                 pulled: list[Row] = yield Pull(layout.store, rows, page)
                 for row in pulled:
+                    if len(found) >= count and not seen.whole:
+                        break
+                    passed += 1
                     key = layout.key_of(row)
-                    if (layout.table, key) in own or (len(found) >= count and not seen.whole):
+                    if (layout.table, key) in own:
                         continue
                     image = row if is_committed(row) else (yield from self._held(layout, key, row))
                     if image is not None and satisfies(scan, image):
                         found[key] = image[TX_ID]  # type: ignore[assignment]
                 if len(pulled) < page:
                     break
+        within = isinstance(scan, Scan) and can.atomicity >= Atomicity.PARTITION
+        at_once = passed < can.scan_page_rows and (within or can.atomicity >= Atomicity.STORE)
+        self._looks += 1 if at_once else 2
         return list(found.items())
 
     def _held(self, layout: Layout, key: Key, row: Row) -> Steps[Row | None]:
@@ -154,6 +212,12 @@ class Validation:
         if not own and (yield from self._has_decided(whole)):
             raise _conflict((layout.table, key), "is being written")
         return before_image(layout, whole).row
+
+
+def seen_together(coordinator: Coordinator, work: Workspace, records: Iterable[Record]) -> bool:
+    """Whether one call of a store sees all these records at one moment."""
+    stores = {work.layouts[record].store for record in records}
+    return len(stores) == 1 and coordinator.sees_at_once(min(stores))
 
 
 def _needed(layout: Layout, scan: AnyScan) -> tuple[str, ...]:
