@@ -4,11 +4,12 @@ Each twin does what a careful programmer would do for this store alone. It locks
 records' numbers, so that there are no deadlocks and no retries; and it is as durable as the manager.
 """
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg
 import redis
@@ -102,7 +103,8 @@ class SqliteByHand:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._connection = open_database(file)
+        self._closing = ExitStack()
+        self._connection = self._connect()
         self._lock = Lock()
 
     def fill(self, workload: Workload, records: int) -> None:
@@ -115,7 +117,7 @@ class SqliteByHand:
 
     def work(self) -> Work:
         """A connection for the thread."""
-        connection, lock = open_database(self._file), self._lock
+        connection, lock = self._connect(), self._lock
 
         def run(task: Task, how: str) -> None:
             with transaction(connection, how):
@@ -143,8 +145,13 @@ class SqliteByHand:
         return int(self._connection.execute("SELECT sum(value) FROM records").fetchone()[0])
 
     def close(self) -> None:
-        """Close it."""
-        self._connection.close()
+        """Close every connection."""
+        self._closing.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = open_database(self._file)
+        self._closing.callback(connection.close)
+        return connection
 
 
 class PostgresqlByHand:
@@ -154,7 +161,8 @@ class PostgresqlByHand:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._connection = psycopg.connect(url, autocommit=True)
+        self._closing = ExitStack()
+        self._connection = self._connect()
 
     def fill(self, workload: Workload, records: int) -> None:
         """Make the records."""
@@ -177,7 +185,7 @@ class PostgresqlByHand:
 
     def opened(self) -> Callable[[Task], AbstractContextManager[None]]:
         """What does tasks in blocks, and commits at the end of the block."""
-        connection = psycopg.connect(self._url, autocommit=True)
+        connection = self._connect()
 
         @contextmanager
         def run(task: Task) -> Iterator[None]:
@@ -202,8 +210,13 @@ class PostgresqlByHand:
         return int(row[0] or 0) if row else 0
 
     def close(self) -> None:
-        """Close it; those of the threads end with them."""
-        self._connection.close()
+        """Close every connection."""
+        self._closing.close()
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
+        connection = psycopg.connect(self._url, autocommit=True)
+        self._closing.callback(connection.close)
+        return connection
 
 
 class ValkeyByHand:
@@ -213,7 +226,8 @@ class ValkeyByHand:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client = redis.Redis.from_url(url)
+        self._closing = ExitStack()
+        self._client = self._connect()
         self._records = 0
 
     def fill(self, workload: Workload, records: int) -> None:
@@ -227,7 +241,7 @@ class ValkeyByHand:
 
     def work(self) -> Work:
         """A connection for the thread."""
-        script = redis.Redis.from_url(self._url, single_connection_client=True).register_script(_VALKEY_TASK)
+        script = self._connect().register_script(_VALKEY_TASK)
 
         def do(task: Task) -> None:
             if task:
@@ -247,8 +261,13 @@ class ValkeyByHand:
         return total
 
     def close(self) -> None:
-        """Close it."""
-        self._client.close()
+        """Close every connection."""
+        self._closing.close()
+
+    def _connect(self) -> redis.Redis:
+        client = redis.Redis.from_url(self._url, single_connection_client=True)
+        self._closing.callback(client.close)
+        return client
 
 
 class BothByHand:
