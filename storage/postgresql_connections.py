@@ -15,8 +15,10 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from protocol.errors import CountersignError
 from protocol.records import DamagedRecordError
 from storage.errors import StoreDiskFullError, StoreUnavailableError, UnsafeDurabilityError
 
@@ -54,6 +56,9 @@ class PostgresqlConnections:
         settings: what each connection is set to.
         allow_unsafe: take a server that may lose what it acknowledged; for tests only.
         greet: called with each new connection.
+
+    Raises:
+        CountersignError: `config.invalid`, for another URL.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class PostgresqlConnections:
         allow_unsafe: bool = False,
         greet: Callable[[Connection], None] = lambda _: None,
     ) -> None:
+        place_of(url)
         self._url = url
         self._settings = settings
         self._allow_unsafe = allow_unsafe
@@ -143,6 +149,22 @@ class PostgresqlConnections:
             connection.close()
             raise
         return connection
+
+
+def place_of(url: str) -> str:
+    """User, host, port and database of a URL, for people; never its password, nor what might be a part of it.
+
+    Raises:
+        CountersignError: `config.invalid`. It does not say what is wrong: libpq's own words quote the password.
+    """
+    try:
+        told = conninfo_to_dict(url)
+    except psycopg.Error:
+        raise CountersignError("config.invalid", "the address of PostgreSQL cannot be read") from None
+    host, port = str(told.get("host", "")), str(told.get("port", ""))
+    if "@" in host or not all(each.isdecimal() for each in port.split(",") if each):
+        raise CountersignError("config.invalid", "a user or password of PostgreSQL wants percent-encoding")
+    return " ".join(f"{name}={told[name]}" for name in ("user", "host", "port", "dbname") if name in told)
 
 
 @contextmanager

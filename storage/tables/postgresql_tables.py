@@ -20,7 +20,7 @@ from storage.model.checking import check_key, check_projection, check_scan
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, Get, Mutation, Row
 from storage.model.schema import Alteration, TableName, TableSchema
-from storage.postgresql_connections import Connection, PostgresqlConnections, in_pipeline
+from storage.postgresql_connections import Connection, PostgresqlConnections, in_pipeline, place_of
 from storage.tables.batches import check_batch
 from storage.tables.errors import (
     ConditionFailedError,
@@ -78,10 +78,13 @@ class PostgresqlTables:
 
     Args:
         url: `postgresql://`, with user, password, database and TLS settings as libpq has them.
+
+    Raises:
+        CountersignError: `config.invalid`, for another URL.
     """
 
     def __init__(self, url: str) -> None:
-        self._name = f"postgresql {psycopg.conninfo.make_conninfo(url, password=None)}"
+        self._name = f"postgresql {place_of(url)}"
         self._statements: dict[TableName, TableStatements] = {}
         self._connections = PostgresqlConnections(url, _SETTINGS, greet=_make_catalogue)
         with self._lend():
