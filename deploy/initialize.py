@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
+from deploy.local.settings import STACK_FILE, StackSettings
 from protocol.canonical_json import dumps
 from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
@@ -24,6 +25,7 @@ from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, recei
 from schemas.carriers import Carrier
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
+from storage.record_stores import StoreKind
 from streams.role_directory import RoleConfiguration
 
 ADMINISTRATOR = "admin"
@@ -45,6 +47,7 @@ class NewLedger:
         block_updates: updates in a block, the unit of dispersal; 0 for as many as there are replicas.
         partitions: of the topic `requests`.
         algorithm: of all keys.
+        store: what the parties' stores on this machine are made of; None: whatever they are started with.
     """
 
     replicas: int = 4
@@ -56,6 +59,7 @@ class NewLedger:
     algorithm: Algorithm = "p256"
     limits: Limits = field(default_factory=Limits)
     topic_prefix: str = ""
+    store: StoreKind | None = None
 
     @property
     def enough(self) -> int:
@@ -114,6 +118,9 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
             topic_prefix=new.topic_prefix,
             partitions=new.partitions,
         ).save()
+    if new.store is not None:
+        home.stack.mkdir(parents=True, exist_ok=True)
+        StackSettings(broker="", ports={}, passwords={}, store=new.store).save(home.stack / STACK_FILE)
     (home.public / "genesis.avro").write_bytes(genesis)  # last: from now on the home counts as made
     return epochs
 

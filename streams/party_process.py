@@ -19,7 +19,8 @@ from protocol.signing import SigningKey
 from storage.effects import Event
 from storage.errors import StoreUnavailableError
 from storage.machine import Machine
-from storage.redis_store import RedisStore
+from storage.ports import RecordStore
+from storage.record_stores import open_record_store
 from storage.signing_guard import FileSigningGuard
 from streams.cell_watch import CellWatch
 from streams.clock import now_ms
@@ -132,12 +133,12 @@ def open_party(
         )
 
 
-def _await_store(url: str, stop: StopSignal) -> RedisStore | None:
+def _await_store(url: str, stop: StopSignal) -> RecordStore | None:
     """The party's store, once it answers: it may come up after this process; None if told to stop before."""
     pause_s = _STORE_PAUSE_FIRST_S
     while True:
         try:
-            return RedisStore(url)
+            return open_record_store(url)
         except StoreUnavailableError as error:
             _log.warning("%s; waiting for it", error)
         if stop.wait(pause_s):

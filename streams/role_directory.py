@@ -29,7 +29,7 @@ class RoleConfiguration:
         bootstrap_servers: of the Kafka cluster.
         topic_prefix: of this ledger's topics.
         partitions: of the topic `requests`.
-        store_url: of the party's Redis or Valkey, password included.
+        store_url: of the party's store, password included: `redis://`, `sqlite://` or `postgresql://`.
         guard_file: the signing guard, on another disk than the store in earnest.
         port: on loopback, of a role that serves pages or queries; 0 takes a free one.
         kafka: further settings of librdkafka (TLS, SASL).

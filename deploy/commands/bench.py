@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from deploy.commands import bench_dispersal
+from deploy.commands import bench_dispersal, bench_transactions
+from deploy.commands.ledger import StoreOption
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, VIEWS, NewLedger
@@ -19,6 +20,7 @@ from deploy.measuring.load import Answers, Call, open_accounts, puts, run_load, 
 from deploy.measuring.processes import effect_times, measure_usage, per_request, stage_times
 from deploy.output import JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, open_client
+from storage.record_stores import StoreKind
 from streams.client import Client, ClientOptions
 from streams.garbage_collection import collect_rarely
 
@@ -46,6 +48,7 @@ class Plan:
     rate: float
     in_flight: int
     views: bool
+    store: StoreKind | None
 
 
 Seconds = Annotated[float, typer.Option(help="How long is measured.")]
@@ -74,6 +77,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
         in_flight: InFlight = 4000,
         home: HomeOption = None,
         views: WithViews = False,
+        store: StoreOption = None,
         as_json: JsonOption = False,
     ) -> None:
         plan = Plan(
@@ -87,6 +91,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
             rate=rate,
             in_flight=in_flight,
             views=views,
+            store=store,
         )
 
         def work(output: Output) -> None:
@@ -103,7 +108,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
 
 
 def _run(output: Output, plan: Plan, home: Home) -> None:
-    deployment = Deployment(home)
+    deployment = Deployment(home, store=plan.store)
     deployment.up(output.say, NewLedger(partitions=plan.partitions), without=() if plan.views else (VIEWS, DASHBOARD))
     try:
         options = ClientOptions(signed_together=1 if plan.sign_each else 500, in_flight=plan.in_flight)
@@ -198,6 +203,7 @@ _WHAT = {Workload.TRANSFER: "transfers between accounts", Workload.PUT: "writes 
 for _workload, _what in _WHAT.items():
     group.command(_workload.value, help=_HELP.format(what=_what, name=_workload.value))(_whole_ledger(_workload))
 bench_dispersal.register(group)
+bench_transactions.register(group)
 
 
 def register(app: typer.Typer) -> None:
