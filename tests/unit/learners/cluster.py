@@ -203,8 +203,12 @@ class Cluster:
 
     def replica(self, index: int, encoder: Encoder | None = None) -> Actor:
         """A replica that runs until nothing moves."""
+        return self.replica_actor(index, encoder).run()
+
+    def replica_actor(self, index: int, encoder: Encoder | None = None) -> Actor:
+        """A replica that has not run yet."""
         machine = ReplicaMachine(epochs=self.epochs, index=index, encoder=encoder)
-        return Actor(machine, self.log, key_of(f"replica {index}")).run()
+        return Actor(machine, self.log, key_of(f"replica {index}"))
 
     def disperse(self, *replicas: int) -> None:
         """Let these replicas, or all, publish what there is."""
