@@ -224,8 +224,11 @@ class Reconstruction:
             return None
         place = self.place
         configuration = self._epochs.at(place.epoch)
+        votes = self.window.votes(self._block)
+        if len(votes) < configuration.k and _is_one_voice(votes):
+            return None  # as after most messages
         roots: dict[tuple[bytes, BlockDescription], list[OpenedPiece]] = {}
-        for piece in self.window.votes(self._block):
+        for piece in votes:
             last = self._signed.get(piece.header.last_statement_hash)
             if last is not None:
                 whole = piece if piece.last == last else replace(piece, last=last)  # the broker altered its copy
@@ -317,6 +320,12 @@ class Reconstruction:
             return None
         self._blamed |= {piece.replica}
         return Lie(piece, known)
+
+
+def _is_one_voice(votes: Sequence[OpenedPiece]) -> bool:
+    """Whether all votes say the same of a block."""
+    headers = [piece.header for piece in votes]
+    return len({(h.root, h.block_length, h.previous_block_root, h.last_statement_hash) for h in headers}) < 2
 
 
 def _check_agreement(roots: Sequence[Sequence[OpenedPiece]], configuration: Configuration) -> None:
