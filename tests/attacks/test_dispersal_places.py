@@ -204,7 +204,7 @@ def test_a24_a_replica_that_is_configured_otherwise(checksum: str) -> None:
     changes = ({"k": 2}, {"n": 5, "k": 4}, {"codec": "other"}, {"checksum": other_checksum})
     messages = []
     for change in changes:
-        about = replace(made.description, **change)  # type: ignore[arg-type]
+        about = replace(made.description, **change)
         other = disperse(about, block, erasure_code(about.k, about.n))
         messages.append(cluster.sign_piece(LIAR, other.header(LIAR), other.slice(LIAR), cluster.last(0)))
     newer = replace(made.header(LIAR), format=2)
