@@ -3,8 +3,9 @@
 What a role trusts stands here: the ledger_id of its own file counts, whatever another file or a topic says.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from streams.kafka_connection import KafkaConnection
 from streams.replica_places import ReplicaPlace, replica_places
 
 CONFIGURATION_FILE = "role.toml"
+PARTITIONS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,9 @@ class RoleConfiguration:
                 raise CountersignError(
                     "config.invalid", f"{file}: {name} should be of type {expected.__name__}"
                 )
+        for name, is_right, wanted in _FORMS:
+            if name in values and not is_right(values[name]):
+                raise CountersignError("config.invalid", f"{file}: {name} is {wanted}")
         try:
             configuration = cls(directory=directory, **values)
             replica_places(configuration.replicas)
@@ -128,6 +133,15 @@ _SETTINGS: Mapping[str, type] = {
     if each.name != "directory"
 }
 """The settings of a role's file, each with its type."""
+
+
+_FORMS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("ledger_id", lambda value: re.fullmatch("[0-9a-f]{64}", value) is not None, "64 hexadecimal digits"),
+    ("topic_prefix", lambda value: re.fullmatch("[A-Za-z0-9._-]{0,100}", value) is not None, "letters, digits, . _ -"),
+    ("partitions", lambda value: 1 <= value <= PARTITIONS_MAX, f"a number from 1 to {PARTITIONS_MAX}"),
+    ("port", lambda value: 0 <= value <= 65_535, "a number from 0 to 65535"),
+)
+"""What the values must look like, where their type does not say it."""
 
 
 def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> list[str]:

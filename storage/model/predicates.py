@@ -166,14 +166,19 @@ def like_pattern(pattern: str) -> re.Pattern[str]:
     Raises:
         InvalidOperationError: `value.out_of_range`: it ends in a lone backslash.
     """
-    parts = []
+    segments = [""]
     characters = iter(pattern)
     for character in characters:
         if character == "\\":
             escaped = next(characters, None)
             if escaped is None:
                 raise InvalidOperationError("value.out_of_range", "a pattern ends in a lone backslash")
-            parts.append(re.escape(escaped))
+            segments[-1] += re.escape(escaped)
+        elif character == "%":
+            segments.append("")
         else:
-            parts.append({"%": ".*", "_": "."}.get(character) or re.escape(character))
-    return re.compile("".join(parts), re.DOTALL)
+            segments[-1] += "." if character == "_" else re.escape(character)
+    # The first place where a segment fits is as good as any other, so nothing is tried twice (atomic groups).
+    first, *middle = segments
+    last = f".*{middle.pop()}" if middle else ""
+    return re.compile("".join((first, *(f"(?>.*?{segment})" for segment in middle), last)), re.DOTALL)
