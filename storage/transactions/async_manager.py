@@ -16,6 +16,7 @@ from storage.transactions.errors import TransactionConflictError, TransactionCon
 from storage.transactions.hot_records import HotRecords
 from storage.transactions.layout import COMMITTED
 from storage.transactions.settings import Isolation
+from storage.transactions.sweeper import Swept
 from storage.transactions.tasks import TaskDriver
 from storage.transactions.transaction import TransactionCore
 from storage.transactions.transaction_manager import Outcome, TransactionManager
@@ -153,3 +154,7 @@ class AsyncTransactionManager:
             self._manager.world.coordinator.resolve(transaction, time.time_ns() // 1_000_000)
         )
         return Outcome.COMMITTED if state == COMMITTED else Outcome.ABORTED
+
+    async def sweep(self) -> Swept:
+        """As `TransactionManager.sweep`, in a thread; `TransactionManager.start_sweeping` is for both."""
+        return await asyncio.to_thread(self._manager.sweep)
