@@ -92,6 +92,11 @@ class TransactionCore:
         """What counts of each record: what was seen before, else what is read now."""
         work = self.work
         again = work.isolation is Isolation.READ_COMMITTED
+        if len(wanted) == 1 and not again:  # most operations ask for one record, often for one that was seen
+            layout, key = wanted[0]
+            base = work.base((layout.table, key))
+            if base is not None and _has(base, projection):
+                return [base]
         found: dict[Record, Seen] = {}
         missing = []
         for layout, key in wanted:
@@ -193,10 +198,13 @@ class TransactionCore:
         seen = (yield from self._seen(((layout, key),)))[0]
         record = (layout.table, key)
         self.work.relied_on.add(record)
+        if where is None:
+            write = self.work.writes.get(record)
+            return seen.row is not None if write is None else write.values is not None
         row = self.work.row(layout, record, seen, layout.columns)
-        if where is not None and (row is None or not holds(where, row)):
+        if row is None or not holds(where, row):
             raise ConditionNotMetError(f"{layout.table} {key}")
-        return row is not None
+        return True
 
     # ------------------------------------------------------------ end
 
