@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def stored(manager: TransactionManager, number: int) -> list[Row]:
     return rows
 
 
+def are_settled(manager: TransactionManager, number: int) -> bool:
+    """Whether nobody holds one of the rows any more."""
+    return all(row[TX_STATE] == COMMITTED for row in stored(manager, number))
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
@@ -147,12 +153,12 @@ def test_a_client_dies_at_every_call_and_another_recovers(deployment: Deployment
         transaction = crashing.begin()
         move(transaction, number)
         ended = drive(crashing, transaction.core.commit(), calls)
-        found = other.run(lambda reading, number=number: balances(reading, number))
+        found = other.run(partial(balances, number=number))
         outcome = other.resolve(transaction.id)
         assert found == ([98, 101, 101] if outcome is Outcome.COMMITTED else [100, 100, 100]), calls
         assert outcome is Outcome.COMMITTED or not ended
-        other.run(lambda changing, number=number: move(changing, number))
-        assert other.run(lambda reading, number=number: sum(balances(reading, number))) == 3 * OPENING
+        other.run(partial(move, number=number))
+        assert sum(other.run(partial(balances, number=number))) == 3 * OPENING
         ends.add((outcome, ended))
     assert ends == {(Outcome.ABORTED, False), (Outcome.COMMITTED, False), (Outcome.COMMITTED, True)}
 
@@ -168,7 +174,7 @@ def test_a_sweeper_alone_recovers(deployment: Deployment) -> None:
         assert any(row[TX_STATE] != COMMITTED for row in stored(other, number))
     other.start_sweeping(0.05)
     for number in (200, 201):
-        eventually(lambda number=number: all(row[TX_STATE] == COMMITTED for row in stored(other, number)))
+        eventually(partial(are_settled, other, number))
         assert [row["balance"] for row in stored(other, number)] == [OPENING] * 3
 
 
