@@ -115,6 +115,7 @@ class SchemaLoader:
             if table in present:
                 self._tables.drop_table(table)
             done.append(TableChange(table, "dropped" if table in present else AS_IT_WAS))
+        self._manager.world.catalogue.forget()
         return done
 
     def show(self) -> list[WantedTable]:
@@ -139,6 +140,7 @@ class SchemaLoader:
             self._settle(table.schema.name)
         for alteration in alterations:
             self._tables.alter_table(name, alteration)
+        self._manager.world.catalogue.forget()
         return TableChange(name, word if alterations else AS_IT_WAS, len(alterations))
 
     def _settle(self, table: TableName) -> None:

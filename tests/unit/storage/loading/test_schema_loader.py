@@ -87,7 +87,6 @@ def test_what_crashed_clients_left_is_finished_before_columns_change_their_names
     stores.manager.resolve(crashed.id)
     columns = {"id": DataType.INT, "holder": DataType.TEXT, "amount": DataType.BIGINT}
     loader.alter([_with(ACCOUNTS, columns, "holder", owner="holder", balance="amount")])
-    stores.manager.world.catalogue.forget()
     read = stores.manager.run(lambda transaction: transaction.get(TABLE, Key((1,))))
     assert read == {"id": 1, "holder": "ann", "amount": 5}
 
