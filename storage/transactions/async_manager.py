@@ -19,7 +19,7 @@ from storage.transactions.settings import Isolation
 from storage.transactions.sweeper import Swept
 from storage.transactions.tasks import TaskDriver
 from storage.transactions.transaction import TransactionCore
-from storage.transactions.transaction_manager import Outcome, TransactionManager
+from storage.transactions.transaction_manager import PATIENT_ATTEMPTS, Outcome, TransactionManager
 
 T = TypeVar("T")
 
@@ -134,7 +134,8 @@ class AsyncTransactionManager:
         bound = attempts or settings.attempts
         attempt = 1
         while True:
-            transaction = self.begin(isolation, read_only=read_only)
+            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            transaction = AsyncTransaction(core, self._driver, self._manager.hot)
             try:
                 async with transaction:
                     result = await function(transaction)

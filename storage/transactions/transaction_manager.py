@@ -36,6 +36,9 @@ T = TypeVar("T")
 
 POOL_THREADS = 32
 
+PATIENT_ATTEMPTS = 3
+"""Of `run`; after them a transaction that scans keeps others from changing what it reads."""
+
 
 class Outcome(StrEnum):
     """How a transaction ended."""
@@ -167,11 +170,11 @@ class TransactionManager:
 
     # ------------------------------------------------------------ transactions
 
-    def core(self, isolation: Isolation | None, read_only: bool) -> TransactionCore:
+    def core(self, isolation: Isolation | None, read_only: bool, insists: bool = False) -> TransactionCore:
         """A transaction's pure machine, for a driver."""
         new_id = transaction_id(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
         level = isolation or self.settings.isolation
-        return TransactionCore(self.world, new_id, level, read_only=read_only, hot=self.hot)
+        return TransactionCore(self.world, new_id, level, read_only=read_only, insists=insists, hot=self.hot)
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool = False) -> Transaction:
         """Begin a transaction; nothing is asked of any store."""
@@ -196,7 +199,8 @@ class TransactionManager:
         bound = attempts or self.settings.attempts
         attempt = 1
         while True:
-            transaction = self.begin(isolation, read_only=read_only)
+            core = self.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            transaction = Transaction(core, self.driver, self.hot)
             try:
                 with transaction:
                     result = function(transaction)
