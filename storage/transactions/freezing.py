@@ -14,8 +14,8 @@ stores), it makes that moment itself:
 
 Aborts pass the gate; they change nothing that is committed.
 
-A transaction that *insists*, since it has tried in vain before, freezes from its first scan on. Whoever has prepared what
-it scans waits at the gate and would be waited for, so it makes that one's abort durable at once.
+A transaction that *insists*, since it has tried in vain before, freezes from its first scan on. Whoever has prepared
+what it scans waits at the gate and would be waited for, so it makes that one's abort durable at once.
 """
 
 from collections.abc import Iterable
