@@ -1,4 +1,4 @@
-"""`bench`: a whole ledger under load on this machine, every receipt verified by the client; and its parts."""
+"""`bench`: a whole ledger under load on this machine, every receipt verified by the client; or one of its parts."""
 
 import tempfile
 from collections.abc import Callable, Iterator

@@ -6,13 +6,17 @@ altered or dropped, no transaction should be at work in it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from storage.loading.schema_changes import changes, repairs, shown, stored_schema
 from storage.loading.schema_file import WantedTable
 from storage.loading.stores_file import OpenedStores
 from storage.model.errors import InvalidOperationError
-from storage.model.schema import Alteration, TableName
-from storage.transactions.layout import is_transactional
+from storage.model.operations import Key, ScanAll
+from storage.model.predicates import Comparison, Operator
+from storage.model.schema import Alteration, DropColumn, RenameColumn, TableName
+from storage.transactions.layout import COMMITTED, TX_STATE, is_transactional
+from storage.transactions.transaction_manager import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class TableChange:
 
 
 AS_IT_WAS = "as it was"
+
+_PREPARED = Comparison(TX_STATE, Operator.NE, COMMITTED)
+"""Not of rows that were imported, whose state is null."""
 
 
 class SchemaLoader:
@@ -108,6 +115,7 @@ class SchemaLoader:
             if table in present:
                 self._tables.drop_table(table)
             done.append(TableChange(table, "dropped" if table in present else AS_IT_WAS))
+        self._manager.world.catalogue.forget()
         return done
 
     def show(self) -> list[WantedTable]:
@@ -128,9 +136,23 @@ class SchemaLoader:
         if alterations is None:
             self._tables.create_table(stored_schema(table))
             return TableChange(name, "created")
+        if table.transactional and any(isinstance(each, RenameColumn | DropColumn) for each in alterations):
+            self._settle(table.schema.name)
         for alteration in alterations:
             self._tables.alter_table(name, alteration)
+        self._manager.world.catalogue.forget()
         return TableChange(name, word if alterations else AS_IT_WAS, len(alterations))
+
+    def _settle(self, table: TableName) -> None:
+        """Finish what crashed clients left prepared: a before-image knows columns by their present names."""
+        stored = self._tables.schema(table)
+        if not is_transactional(stored):
+            return
+        for row in self._tables.scan(ScanAll(table=table, where=_PREPARED)):
+            values = [row[name] for name in stored.key_columns]
+            key = tuple(value for value in values if value is not None)
+            count = len(stored.partition_key)
+            self._manager.run(partial(_read, table, Key(key[:count], key[count:])), read_only=True)
 
     def _present(self) -> frozenset[TableName]:
         return frozenset(self._tables.tables())
@@ -138,3 +160,8 @@ class SchemaLoader:
     def _coordinate(self, wanted: Iterable[WantedTable]) -> None:
         if any(table.transactional for table in wanted):
             self._manager.create_coordinator()
+
+
+def _read(table: TableName, key: Key, transaction: Transaction) -> None:
+    """A read settles what it meets."""
+    transaction.get(table, key)

@@ -171,6 +171,8 @@ def _check_key_part(
 ) -> tuple[Value, ...]:
     if len(values) != len(columns):
         raise InvalidOperationError("key.incomplete", f"{schema.name}: {len(values)} values, not {len(columns)}")
+    if not columns:
+        return values if isinstance(values, tuple) else ()
     same, length = True, 0
     checked = []
     for (data_type, _), value in zip(columns, values, strict=True):

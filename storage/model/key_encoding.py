@@ -40,10 +40,11 @@ _INVERTED = bytes(255 - byte for byte in range(256))
 
 def encode_key(columns: Iterable[KeyColumn], values: Iterable[Value]) -> bytes:
     """Encode the values of a key, or of its first columns: that is how the encoded key begins."""
-    return b"".join(
-        ENCODERS[data_type](value) if order is Order.ASC else ENCODERS[data_type](value).translate(_INVERTED)
-        for (data_type, order), value in zip(columns, values, strict=False)
-    )
+    encoded = b""
+    for (data_type, order), value in zip(columns, values, strict=False):
+        part = ENCODERS[data_type](value)
+        encoded += part if order is Order.ASC else part.translate(_INVERTED)
+    return encoded
 
 
 def decode_key(columns: Sequence[KeyColumn], encoded: bytes) -> tuple[Value, ...]:

@@ -7,6 +7,8 @@
    from the first byte sent until its answer is there; before that, and when the server refused it, nothing was done.
 """
 
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from hashlib import sha1
@@ -28,6 +30,8 @@ from storage.tables.redis_rounds import SharedRounds
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 30.0
 
+RECEIVE_BYTES = 65536
+
 IDLE_TRUSTED_S = 0.01
 """A connection that was idle for longer is looked at before it is used: the server may have closed it."""
 
@@ -45,6 +49,46 @@ class Script:
     def __init__(self, file: str) -> None:
         self.source = files("storage.tables").joinpath(file).read_bytes()
         self.name = sha1(self.source, usedforsecurity=False).hexdigest()
+
+
+class _Wire:
+    """A connection of the driver, with its socket and a reader of our own: an answer costs no layers of Python."""
+
+    __slots__ = ("_receive", "_send", "connection", "reader")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.reader = cast(Any, hiredis).Reader(replyError=connection._parser.parse_error)
+        opened: socket.socket = connection._sock
+        timeout_s = opened.gettimeout()
+        if type(opened) is socket.socket and timeout_s:  # by the system: Python makes one more call each time for it
+            interval = struct.pack("ll", int(timeout_s), int(timeout_s % 1 * 1_000_000))
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
+            opened.settimeout(None)
+        self._send, self._receive = opened.sendall, opened.recv
+
+    def exchange(self, packed: bytes, count: int) -> list[Any]:
+        """Send, and read so many answers; errors among them are returned.
+
+        Raises:
+            OSError, redis.exceptions.ConnectionError: who knows what the server has done.
+        """
+        self._send(packed)
+        answers: list[Any] = []
+        gets, feed = self.reader.gets, self.reader.feed
+        while len(answers) < count:
+            answer = gets()
+            if answer is False:  # not whole yet; no answer of this protocol is a boolean
+                received = self._receive(RECEIVE_BYTES)
+                if not received:
+                    raise ConnectionResetError("the server closed the connection")
+                feed(received)
+            elif isinstance(answer, redis.exceptions.ConnectionError):
+                raise answer
+            else:
+                answers.append(answer)
+        return answers
 
 
 class RedisLink:
@@ -71,12 +115,11 @@ class RedisLink:
         except ValueError as error:
             raise InvalidOperationError("config.invalid", f"no URL of a Redis or Valkey: {error}") from error
         self._pool.connection_kwargs.update(overrides)
-        self._idle: deque[tuple[Any, float]] = deque()
+        self._idle: deque[tuple[_Wire, float]] = deque()
         self._rounds = SharedRounds(self._round_trip)
         self._closed = False
         self.durability = Durability.NONE
-        connection = self._connect()
-        [told] = self._exchange(connection, _pack(SETTINGS), 1)
+        [told] = self._exchange(self._connect(), _pack(SETTINGS), 1)
         self.durability = _durability(told)
 
     @property
@@ -130,34 +173,32 @@ class RedisLink:
     def _round_trip(self, packed: bytes, count: int) -> list[Any]:
         return self._exchange(self._connection(), packed, count)
 
-    def _exchange(self, connection: Any, packed: bytes, count: int) -> list[Any]:
+    def _exchange(self, wire: "_Wire", packed: bytes, count: int) -> list[Any]:
         """Send, and read so many answers; errors among them are returned."""
-        answers: list[Any] = []
         try:
-            connection.send_packed_command((packed,), check_health=False)
-            while len(answers) < count:
-                answers.append(_answer(connection))
-        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+            answers = wire.exchange(packed, count)
+        except (OSError, redis.exceptions.ConnectionError) as error:
+            wire.connection.disconnect()
             raise UnknownOutcomeError(str(error)) from error
         except BaseException:
-            connection.disconnect()  # an answer may yet come, and would be taken for the next one's
+            wire.connection.disconnect()  # an answer may yet come, and would be taken for the next one's
             raise
-        self._give_back(connection)
+        self._give_back(wire)
         return answers
 
-    def _connection(self) -> Any:
+    def _connection(self) -> "_Wire":
         """An idle connection, or a new one."""
         while self._idle:
             try:
-                connection, since = self._idle.pop()
+                wire, since = self._idle.pop()
             except IndexError:  # another thread took the last one
                 break
-            if monotonic() - since < IDLE_TRUSTED_S or _quiet(connection):
-                return connection
-            connection.disconnect()
+            if monotonic() - since < IDLE_TRUSTED_S or _quiet(wire.connection):
+                return wire
+            wire.connection.disconnect()
         return self._connect()
 
-    def _connect(self) -> Any:
+    def _connect(self) -> "_Wire":
         connection: Any = self._pool.make_connection()
         try:
             connection.connect()
@@ -172,21 +213,21 @@ class RedisLink:
         if _RANK[durability] < _RANK[self.durability]:
             connection.disconnect()
             raise UnsafeDurabilityError(f"it was {self.durability} when the store was opened, and is {durability}")
-        return connection
+        return _Wire(connection)
 
-    def _give_back(self, connection: Any) -> None:
+    def _give_back(self, wire: "_Wire") -> None:
         if self._closed:
-            connection.disconnect()
+            wire.connection.disconnect()
         else:
-            self._idle.append((connection, monotonic()))
+            self._idle.append((wire, monotonic()))
 
     def _drop_idle(self) -> None:
         while self._idle:
             try:
-                connection, _ = self._idle.pop()
+                wire, _ = self._idle.pop()
             except IndexError:
                 return
-            connection.disconnect()
+            wire.connection.disconnect()
 
 
 _RANK = {durability: rank for rank, durability in enumerate(Durability)}

@@ -16,9 +16,10 @@ from storage.transactions.errors import TransactionConflictError, TransactionCon
 from storage.transactions.hot_records import HotRecords
 from storage.transactions.layout import COMMITTED
 from storage.transactions.settings import Isolation
+from storage.transactions.sweeper import Swept
 from storage.transactions.tasks import TaskDriver
 from storage.transactions.transaction import TransactionCore
-from storage.transactions.transaction_manager import Outcome, TransactionManager
+from storage.transactions.transaction_manager import PATIENT_ATTEMPTS, Outcome, TransactionManager
 
 T = TypeVar("T")
 
@@ -133,7 +134,8 @@ class AsyncTransactionManager:
         bound = attempts or settings.attempts
         attempt = 1
         while True:
-            transaction = self.begin(isolation, read_only=read_only)
+            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            transaction = AsyncTransaction(core, self._driver, self._manager.hot)
             try:
                 async with transaction:
                     result = await function(transaction)
@@ -153,3 +155,7 @@ class AsyncTransactionManager:
             self._manager.world.coordinator.resolve(transaction, time.time_ns() // 1_000_000)
         )
         return Outcome.COMMITTED if state == COMMITTED else Outcome.ABORTED
+
+    async def sweep(self) -> Swept:
+        """As `TransactionManager.sweep`, in a thread; `TransactionManager.start_sweeping` is for both."""
+        return await asyncio.to_thread(self._manager.sweep)

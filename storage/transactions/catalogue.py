@@ -37,6 +37,10 @@ class Catalogue:
             raise InvalidOperationError("transaction.unrouted", namespace)
         return store
 
+    def is_routed(self, namespace: str, store: str) -> bool:
+        """Whether this is the store of a namespace."""
+        return self._namespaces.get(namespace, self._default) == store
+
     def layout(self, table: TableName | str) -> Steps[Layout]:
         """A table's layout; asks its store the first time.
 

@@ -62,7 +62,7 @@ class Commit:
         self._world = world
         self._reader = reader
         self._work = work
-        self._validation = Validation(world, work)
+        self._validation = self.validation = Validation(world, reader, work)
         self.preparation = Preparation(world, reader, work)
 
     # ------------------------------------------------------------ the whole

@@ -13,6 +13,9 @@ stores), it makes that moment itself:
    is opened by whoever waits at it: its client has crashed.
 
 Aborts pass the gate; they change nothing that is committed.
+
+A transaction that *insists*, since it has tried in vain before, freezes from its first scan on. Whoever has prepared
+what it scans waits at the gate and would be waited for, so it makes that one's abort durable at once.
 """
 
 from collections.abc import Iterable

@@ -72,6 +72,9 @@ class RecordReader:
         self.settled = 0
         """Records that were not read in one go, because another transaction held them."""
 
+        self.insists = False
+        """Give up whoever holds a record, whatever is left of its lease: commits are frozen, so it cannot go on."""
+
         self._world = world
         self._waits = waits
 
@@ -151,7 +154,7 @@ class RecordReader:
         if held is not None:
             return held.state
         now_ms: int = yield Clock()
-        if now_ms - prepared_ms <= self._world.settings.lease_ms:
+        if now_ms - prepared_ms <= self._world.settings.lease_ms and not self.insists:
             return None
         self._world.counters.expired += 1
         state = yield from coordinator.abort(coordinator.home, holder, now_ms)

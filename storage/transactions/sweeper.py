@@ -1,8 +1,9 @@
-"""The sweeper: finishes what crashed clients left behind, and collects the coordinator's old rows.
+"""The sweeper of the coordinator: finishes what it knows that clients left behind, and collects its old rows.
 
 It walks the coordinator's buckets, oldest first. Of each decided transaction whose row names records that may still be
-prepared it settles those. Rows below the horizon, which it raises first, are removed under the rules of
-`storage.transactions.coordinator`. Several sweepers at once do no harm: everything they do is conditional.
+prepared it settles those; what no row names is found by `storage.transactions.table_sweeper`. Rows below the horizon,
+which it raises first, are removed under the rules of `storage.transactions.coordinator`. Several sweepers at once do no
+harm: everything they do is conditional.
 """
 
 from collections.abc import Iterator
@@ -31,11 +32,13 @@ class Swept(NamedTuple):
         settled: records that were brought forward or back.
         removed: coordinator rows that are gone.
         kept: rows below the horizon that had to stay, because a record could not be reached.
+        abandoned: of the settled records those that no row of the coordinator named.
     """
 
     settled: int
     removed: int
     kept: int
+    abandoned: int = 0
 
 
 class Sweeper:

@@ -7,6 +7,7 @@ anything is written.
 
 from collections.abc import Container, Sequence
 
+from protocol.errors import CountersignError
 from storage.model.data_types import Value
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, GetByIndex, Key, Row, ScanByIndex
@@ -15,6 +16,7 @@ from storage.model.schema import TableName
 from storage.transactions.committing import Commit
 from storage.transactions.effects import Queue, Steps
 from storage.transactions.errors import ConditionNotMetError, TransactionMisuseError
+from storage.transactions.freezing import Freeze
 from storage.transactions.images import Seen
 from storage.transactions.layout import Layout, Record
 from storage.transactions.record_reader import RecordReader, World
@@ -31,6 +33,8 @@ class TransactionCore:
         transaction_id: `storage.transactions.identifiers`.
         isolation: its level.
         read_only: refuse writes.
+        insists: what it scans cannot change until its commit has looked at it again, since it freezes commits from its
+            first scan on; for who has tried in vain before.
         hot: records for which transactions of this process queue.
     """
 
@@ -41,6 +45,7 @@ class TransactionCore:
         isolation: Isolation,
         *,
         read_only: bool = False,
+        insists: bool = False,
         hot: Container[Record] = (),
     ) -> None:
         self.transaction_id = transaction_id
@@ -49,6 +54,9 @@ class TransactionCore:
         self.prepared = False
         self._world = world
         self._read_only = read_only
+        coordinator = world.coordinator
+        can_freeze = isolation is not Isolation.READ_COMMITTED and coordinator.fenced(coordinator.home)
+        self._freeze = Freeze(coordinator, world.settings, transaction_id) if insists and can_freeze else None
         self._hot = hot
         self._reader = RecordReader(world, waits=isolation is not Isolation.READ_COMMITTED)
         self._scanner = Scanner(world, self._reader, self.work)
@@ -92,6 +100,11 @@ class TransactionCore:
         """What counts of each record: what was seen before, else what is read now."""
         work = self.work
         again = work.isolation is Isolation.READ_COMMITTED
+        if len(wanted) == 1 and not again:  # most operations ask for one record, often for one that was seen
+            layout, key = wanted[0]
+            base = work.base((layout.table, key))
+            if base is not None and _has(base, projection):
+                return [base]
         found: dict[Record, Seen] = {}
         missing = []
         for layout, key in wanted:
@@ -133,6 +146,10 @@ class TransactionCore:
         self._check_active()
         layout = yield from self._world.catalogue.layout(scan.table)
         self.work.reads += 1
+        if self._freeze is not None and self.phases.validation.freeze is None:
+            self.phases.validation.freeze = self._freeze
+            self._reader.insists = True
+            yield from self._freeze.hold(self._world.coordinator.places)
         rows = yield from self._scanner.scan(layout, scan)
         return rows
 
@@ -193,10 +210,13 @@ class TransactionCore:
         seen = (yield from self._seen(((layout, key),)))[0]
         record = (layout.table, key)
         self.work.relied_on.add(record)
+        if where is None:
+            write = self.work.writes.get(record)
+            return seen.row is not None if write is None else write.values is not None
         row = self.work.row(layout, record, seen, layout.columns)
-        if where is not None and (row is None or not holds(where, row)):
+        if row is None or not holds(where, row):
             raise ConditionNotMetError(f"{layout.table} {key}")
-        return row is not None
+        return True
 
     # ------------------------------------------------------------ end
 
@@ -212,13 +232,23 @@ class TransactionCore:
         """
         self._check_active()
         self.ended = True
-        yield from self.phases.commit()
+        if not self.work.scans:
+            yield from self._thaw()  # nothing needs it, and the gate is shut for this transaction, too
+        try:
+            yield from self.phases.commit()
+        except CountersignError:
+            yield from self._thaw()
+            raise
 
     def rollback(self) -> Steps[None]:
         """Give up; nothing was written. Once more does no harm."""
         self.ended = True
-        return
-        yield
+        yield from self._thaw()
+
+    def _thaw(self) -> Steps[None]:
+        """End the freeze, if there is one still."""
+        if self._freeze is not None:
+            yield from self._freeze.release()
 
     def _check_active(self) -> None:
         if self.ended:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Self, TypeVar
 
+from protocol.errors import CountersignError
 from storage.model.data_types import Value
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, GetByIndex, Key, Row
@@ -16,22 +17,27 @@ from storage.model.predicates import Predicate
 from storage.model.schema import TableName, TableSchema
 from storage.tables.errors import ConditionFailedError
 from storage.tables.port import TableStore
+from storage.transactions.background_sweeping import BackgroundSweeping
 from storage.transactions.backoff import wait_ms
 from storage.transactions.catalogue import Catalogue
 from storage.transactions.coordinator import Coordinator, state_table
-from storage.transactions.errors import TransactionConflictError, TransactionContendedError
+from storage.transactions.errors import TransactionConflictError, TransactionContendedError, TransactionMisuseError
 from storage.transactions.hot_records import HotRecords
 from storage.transactions.identifiers import RANDOM_BYTES, transaction_id
-from storage.transactions.layout import COMMITTED, importing, transactional
+from storage.transactions.layout import COMMITTED, importing, is_transactional, transactional
 from storage.transactions.record_reader import Counters, World
 from storage.transactions.settings import Isolation, TransactionSettings
 from storage.transactions.sweeper import Sweeper, Swept
+from storage.transactions.table_sweeper import TableSweeper
 from storage.transactions.threads import ThreadDriver
 from storage.transactions.transaction import TransactionCore
 
 T = TypeVar("T")
 
 POOL_THREADS = 32
+
+PATIENT_ATTEMPTS = 3
+"""Of `run`; after them a transaction that scans keeps others from changing what it reads."""
 
 
 class Outcome(StrEnum):
@@ -160,14 +166,15 @@ class TransactionManager:
         """For participants of two-phase commit transactions, whose steps wait for storage calls of the other pool."""
 
         self.driver = ThreadDriver(stores, self.hot, self.pool)
+        self._sweeping: BackgroundSweeping | None = None
 
     # ------------------------------------------------------------ transactions
 
-    def core(self, isolation: Isolation | None, read_only: bool) -> TransactionCore:
+    def core(self, isolation: Isolation | None, read_only: bool, insists: bool = False) -> TransactionCore:
         """A transaction's pure machine, for a driver."""
         new_id = transaction_id(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
         level = isolation or self.settings.isolation
-        return TransactionCore(self.world, new_id, level, read_only=read_only, hot=self.hot)
+        return TransactionCore(self.world, new_id, level, read_only=read_only, insists=insists, hot=self.hot)
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool = False) -> Transaction:
         """Begin a transaction; nothing is asked of any store."""
@@ -192,7 +199,8 @@ class TransactionManager:
         bound = attempts or self.settings.attempts
         attempt = 1
         while True:
-            transaction = self.begin(isolation, read_only=read_only)
+            core = self.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            transaction = Transaction(core, self.driver, self.hot)
             try:
                 with transaction:
                     result = function(transaction)
@@ -222,9 +230,46 @@ class TransactionManager:
             return Outcome.UNDECIDED
         return Outcome.COMMITTED if seen == COMMITTED else Outcome.ABORTED
 
-    def sweep(self) -> Swept:
-        """Finish what crashed clients left, and collect old rows of the coordinator; to be called now and then."""
-        return self.driver.run(Sweeper(self.world).sweep())
+    def sweep(self, *, tables: bool = True) -> Swept:
+        """Finish what crashed clients left, and collect old rows of the coordinator; to be called now and then.
+
+        Args:
+            tables: also look through every table for records of clients that died before they decided.
+
+        Raises:
+            CountersignError: a store cannot be reached; what could be done is done.
+        """
+        swept, failures = Swept(0, 0, 0), []
+        try:
+            swept = self.driver.run(Sweeper(self.world).sweep())
+        except CountersignError as error:
+            failures.append(error)
+        for name in self.stores if tables else ():
+            try:
+                found = self.driver.run(TableSweeper(self.world).sweep(self._transactional_tables(name)))
+            except CountersignError as error:
+                failures.append(error)
+            else:
+                swept = swept._replace(settled=swept.settled + found, abandoned=swept.abandoned + found)
+        if failures:
+            raise failures[0]
+        return swept
+
+    def start_sweeping(self, every_s: float) -> None:
+        """Sweep in a thread, every so many seconds on average, until `close`; several processes may do so.
+
+        Raises:
+            TransactionMisuseError: it does already.
+        """
+        if self._sweeping is not None:
+            raise TransactionMisuseError("transaction.phase", "this manager is sweeping already")
+        self._sweeping = BackgroundSweeping(self.sweep, every_s)
+
+    def _transactional_tables(self, name: str) -> list[TableName]:
+        """The tables of a store that transactions may have left something in; raises as the store does."""
+        store, catalogue = self.stores[name], self.world.catalogue
+        routed = [table for table in store.tables() if catalogue.is_routed(table.namespace, name)]
+        return [table for table in routed if is_transactional(store.schema(table))]
 
     # ------------------------------------------------------------ tables
 
@@ -267,12 +312,17 @@ class TransactionManager:
             "recovered_back": counters.recovered_back,
             "expired": counters.expired,
             "frozen": counters.frozen,
+            "sweeps": self._sweeping.rounds if self._sweeping else 0,
+            "sweeps_failed": self._sweeping.failed if self._sweeping else 0,
             "storage_calls": self.driver.storage_calls,
             "storage_calls_per_transaction": self.driver.storage_calls / ended if ended else 0.0,
         }
 
     def close(self) -> None:
-        """End the manager's threads."""
+        """End the manager's threads; waits for a round of the sweeper that is under way."""
+        if self._sweeping is not None:
+            self._sweeping.stop()
+            self._sweeping = None
         self.services_pool.shutdown()
         self.pool.shutdown()
 

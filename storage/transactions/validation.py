@@ -32,7 +32,7 @@ from storage.transactions.errors import TransactionConflictError
 from storage.transactions.freezing import Freeze
 from storage.transactions.images import before_image, is_committed
 from storage.transactions.layout import COMMITTED, STATE_COLUMNS, TX_BEFORE, TX_ID, Layout, Record
-from storage.transactions.record_reader import World
+from storage.transactions.record_reader import RecordReader, World
 from storage.transactions.scanning import in_range, satisfies, stored_scans
 from storage.transactions.settings import Isolation
 from storage.transactions.workspace import ScanSeen, Workspace
@@ -43,12 +43,16 @@ _COLUMNS = (*STATE_COLUMNS, TX_BEFORE)
 class Validation:
     """Looks again at what a transaction read."""
 
-    def __init__(self, world: World, work: Workspace) -> None:
+    def __init__(self, world: World, reader: RecordReader, work: Workspace) -> None:
         self._world = world
+        self._reader = reader
         self._work = work
         self._strict = work.isolation is Isolation.SERIALIZABLE
         self._looks = 0
         """Calls that looked at absences, or at whether a scan gives other rows."""
+
+        self.freeze: Freeze | None = None
+        """One that was begun before anything was scanned (`storage.transactions.transaction`)."""
 
     def validate(self, records: Sequence[Record]) -> Steps[None]:
         """Look again at these records and at every scan.
@@ -56,14 +60,16 @@ class Validation:
         Raises:
             TransactionConflictError: one of them is not as it was.
         """
-        yield from self._look(records)
-        coordinator, work = self._world.coordinator, self._work
-        if self._looks < 2 or not coordinator.fenced(coordinator.home):
-            return
+        coordinator, work, freeze = self._world.coordinator, self._work, self.freeze
+        if freeze is None:
+            yield from self._look(records)
+            if self._looks < 2 or not coordinator.fenced(coordinator.home):
+                return
+            freeze = Freeze(coordinator, self._world.settings, work.transaction_id)
         self._world.counters.frozen += 1
-        freeze = Freeze(coordinator, self._world.settings, work.transaction_id)
         try:
-            yield from freeze.hold({*(work.layouts[record].store for record in records), *self._scanned()})
+            if self.freeze is None:
+                yield from freeze.hold({*(work.layouts[record].store for record in records), *self._scanned()})
             yield from self._look(records)
         except CountersignError:
             yield from freeze.release()
@@ -118,6 +124,11 @@ class Validation:
         seen = self._work.seen[record]
         if row is not None and not is_committed(row):
             own = row[TX_ID] == self._work.transaction_id  # of another service in this transaction
+            if not own and self._reader.insists:
+                settled = yield from self._reader.settle(self._work.layouts[record], record[1], None)
+                if settled.transaction_id != seen.transaction_id or (settled.row is None) is not (seen.row is None):
+                    raise _conflict(record, "was written")
+                return
             if not own and (self._strict or (yield from self._has_decided(row))):
                 raise _conflict(record, "is being written")
             former = before_image(self._work.layouts[record], row)
@@ -204,6 +215,8 @@ class Validation:
         Held by this very transaction are also absences that it keeps, and what its other services write.
         """
         own = row[TX_ID] == self._work.transaction_id
+        if not own and self._reader.insists:
+            return (yield from self._reader.settle(layout, key, None)).row
         if self._strict and not own:
             raise _conflict((layout.table, key), "is being written")
         whole: Row | None = (yield Read(layout.store, (Get(table=layout.table, key=key),)))[0]

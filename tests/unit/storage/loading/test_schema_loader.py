@@ -76,6 +76,21 @@ def test_altering_adds_renames_and_drops_indexes(stores: OpenedStores, table: Wa
     assert loader.show()[0].schema.indexes == ()
 
 
+def test_what_crashed_clients_left_is_finished_before_columns_change_their_names(stores: OpenedStores) -> None:
+    """A prepared row whose transaction was aborted has its former value afterwards, under the new name."""
+    loader = SchemaLoader(stores)
+    loader.create([ACCOUNTS])
+    _write(stores)
+    crashed = stores.manager.begin()
+    crashed.update(TABLE, Key((1,)), {"owner": "bob", "balance": 666})
+    stores.manager.driver.run(crashed.core.phases.prepare())
+    stores.manager.resolve(crashed.id)
+    columns = {"id": DataType.INT, "holder": DataType.TEXT, "amount": DataType.BIGINT}
+    loader.alter([_with(ACCOUNTS, columns, "holder", owner="holder", balance="amount")])
+    read = stores.manager.run(lambda transaction: transaction.get(TABLE, Key((1,))))
+    assert read == {"id": 1, "holder": "ann", "amount": 5}
+
+
 def test_columns_go_only_when_asked(stores: OpenedStores) -> None:
     """Without it nothing at all is changed."""
     loader = SchemaLoader(stores)

@@ -20,6 +20,8 @@ from tests.unit.storage.transactions.test_transaction_manager import ACCOUNTS, N
 CALLS = 8
 """After each of so many storage calls, at the most, the others may do something."""
 
+CALLS_OF_INSISTING = 5
+
 Place = tuple[str, Key]
 LEFT = ("bank.accounts", Key(("left",), (2,)))
 RIGHT = ("bank.accounts", Key(("right",), (2,)))
@@ -159,6 +161,60 @@ def test_what_never_was_is_never_committed(situation: str, isolation: Isolation,
         committed += 1
         assert seen > 0, script
     assert committed > 0
+
+
+@pytest.mark.parametrize("situation", ["two scans", "several pages"])
+@pytest.mark.parametrize("isolation", [Isolation.SERIALIZABLE, Isolation.SNAPSHOT])
+@pytest.mark.parametrize("writes", [False, True])
+def test_who_insists_is_not_starved(situation: str, isolation: Isolation, writes: bool) -> None:
+    """Whenever others swap, a transaction that insists is committed at once, and has seen what was there."""
+    read, places = SITUATIONS[situation]
+    for script in product((False, True), repeat=CALLS_OF_INSISTING):
+        manager = make()
+        if situation == "several pages":
+            manager.run(lambda transaction: transaction.insert("bank.accounts", Key(("left",), (3,)), {}))
+        others = Others(manager, places)
+        swaps = iter(script)
+
+        def before_call(others: Others = others, swaps: Iterator[bool] = swaps) -> None:
+            if next(swaps, True):
+                others.swap()
+
+        core = manager.core(isolation, read_only=False, insists=True)
+        seen = drive(manager, read(core), before_call)
+        if writes:
+            drive(manager, core.insert("office.notes", Key((2,)), {}), before_call)
+        drive(manager, core.commit(), before_call)
+        assert seen > 0, script
+        others.swap()
+        manager.close()
+
+
+def test_who_insists_gives_up_whoever_holds_what_it_scans() -> None:
+    """An undecided transaction whose lease has not run out is aborted, and cannot be committed any more."""
+    manager = make()
+    manager.run(lambda transaction: transaction.insert(*LEFT, {"balance": 1}))
+    holder = manager.begin()
+    holder.update(*LEFT, {"balance": 2})
+    drive(manager, holder.core.phases.prepare(), lambda: None)
+    insisting = manager.core(Isolation.SERIALIZABLE, read_only=False, insists=True)
+    rows = manager.driver.run(insisting.scan(Scan(table=ACCOUNTS.name, partition=("left",))))
+    manager.driver.run(insisting.commit())
+    assert [row["balance"] for row in rows] == [1]
+    with pytest.raises(TransactionConflictError):
+        manager.driver.run(holder.core.phases.decide(()))
+    manager.close()
+
+
+def test_who_insists_and_scans_nothing_is_not_held_up_by_itself() -> None:
+    """A scan of no rows begins the freeze, and the commit ends it before it decides."""
+    manager = make()
+    insisting = manager.core(Isolation.SERIALIZABLE, read_only=False, insists=True)
+    assert manager.driver.run(insisting.scan(Scan(table=ACCOUNTS.name, partition=("left",), limit=0))) == []
+    manager.driver.run(insisting.insert(*LEFT, {"balance": 1}))
+    manager.driver.run(insisting.commit())
+    manager.run(lambda transaction: transaction.update(*LEFT, {"balance": 2}))
+    manager.close()
 
 
 def test_a_commit_waits_for_a_freeze_and_goes_on() -> None:
