@@ -22,7 +22,7 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """Every kind of setting: numbers, texts, and tables within tables."""
     written = RoleConfiguration(
         directory=tmp_path,
-        ledger_id="ab",
+        ledger_id="ab" * 32,
         public="../public",
         partitions=7,
         kafka={"sasl.mechanism": "PLAIN"},
