@@ -43,7 +43,9 @@ class KnownBlock:
     def is_of(self, piece: OpenedPiece) -> bool:
         """Whether a piece is the block's."""
         header = piece.header
-        return header.root == self.dispersal.root and header == self.dispersal.header(piece.replica)
+        if (header.epoch, header.root) != (self.dispersal.description.epoch, self.dispersal.root):
+            return False  # another epoch may have replicas, and numbers, that this block has no slice for
+        return header == self.dispersal.header(piece.replica)
 
     def refutes(self, piece: OpenedPiece) -> bool:
         """Whether the block proves that the replica of an authentic piece lied (rules 1 and 2)."""

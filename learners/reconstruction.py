@@ -12,7 +12,7 @@ Rules:
    no block of their root, two roots of more than `b` replicas each, a root that `k` can no longer name, or a
    root that does not continue the one before it. It never guesses.
 5. A replica with another key is another replica: a new epoch that replaces the key of one that was blamed
-   clears its number.
+   clears its number, and what comes under the old key from then on, anybody may have signed: it blames nobody.
 
 Source: seed paper, sections 3.3 and 3.4.
 """
@@ -135,6 +135,8 @@ class Reconstruction:
         self.wrong = [0] * replicas
         self.missing = [0] * replicas
         self.newest = [-1] * replicas
+        if block:
+            self._clear_replaced(self._ranges.of_block(block - 1).epoch)  # it may not have been known there
 
     @property
     def block(self) -> int:
@@ -293,8 +295,12 @@ class Reconstruction:
         """At the first block of an epoch, clear the numbers that have another key than before."""
         following = self.place.epoch
         if following != epoch and self._blamed:
-            before, after = self._epochs.at(epoch).replica_keys, self._epochs.at(following).replica_keys
-            self._blamed = frozenset(i for i in self._blamed if before[i : i + 1] == after[i : i + 1])
+            self._blamed = frozenset(i for i in self._blamed if self._has_one_key(i, epoch, following))
+
+    def _has_one_key(self, replica: int, *epochs: int) -> bool:
+        """Whether a number stands for the same replica in some epochs."""
+        keys = {self._epochs.at(epoch).replica_keys[replica : replica + 1] for epoch in epochs}
+        return len(keys) == 1
 
     # --- Blame ---
 
@@ -307,7 +313,7 @@ class Reconstruction:
         known = self._known.get(piece.header.block)
         if known is None:
             return None
-        if piece.replica not in known.heard:
+        if piece.replica < known.dispersal.description.n and piece.replica not in known.heard:
             self.missing[piece.replica] -= 1
         return self._judge(piece, known)
 
@@ -316,7 +322,9 @@ class Reconstruction:
         if known.is_of(piece):
             return None
         self.wrong[piece.replica] += 1
-        if piece.replica in self._blamed or not known.refutes(piece):
+        if piece.replica in self._blamed or not self._has_one_key(piece.replica, piece.header.epoch, self.place.epoch):
+            return None
+        if not known.refutes(piece):
             return None
         self._blamed |= {piece.replica}
         return Lie(piece, known)
