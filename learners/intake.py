@@ -58,6 +58,7 @@ class PieceIntake:
         self._reconstruction = reconstruction
         self._topics = tuple(place.topic for place in read_on)
         self._read_on = list(read_on)
+        self._too_new: dict[int, Position] = {}
         self._count = count
         self._observer = observer
         self._decodes = reconstruction.decodes
@@ -75,12 +76,24 @@ class PieceIntake:
         """Read on at the end of topics whose tail the log has lost."""
         for alarm in alarms:
             self._count("alarm_tail_lost", 1)
-            self._read_on[self._topics.index(alarm.topic)] = Position(alarm.topic, 0, alarm.end_offset)
+            replica = self._topics.index(alarm.topic)
+            self._read_on[replica] = Position(alarm.topic, 0, alarm.end_offset)
+            self._too_new.pop(replica, None)
 
     def read_on(self) -> tuple[Position, ...]:
-        """By replica, where to begin after a restart: nothing before it is needed any more."""
+        """By replica, where to begin after a restart: nothing before it is needed any more.
+
+        What is of an epoch that is not known yet will be, by who is started again with its configuration.
+        """
         earliest = self._reconstruction.window.earliest
-        return tuple(earliest(replica) or place for replica, place in enumerate(self._read_on))
+        return tuple(
+            min(
+                (found for found in (earliest(replica), self._too_new.get(replica)) if found is not None),
+                key=lambda found: found.offset,
+                default=place,
+            )
+            for replica, place in enumerate(self._read_on)
+        )
 
     # --- Pieces ---
 
@@ -106,7 +119,10 @@ class PieceIntake:
         self._count("received_bytes", message_bytes)
         try:
             return open_piece(message, replica, self._epochs)
-        except PieceFaultError:
+        except PieceFaultError as error:
+            if error.fault == "unknown_epoch":
+                here = Position(message.topic, message.partition, message.offset, message.leader_epoch)
+                self._too_new.setdefault(replica, here)
             self._skip(replica, message_bytes)
             return None
 

@@ -19,7 +19,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from learners.accounting import Observer
+from learners.accounting import Observer, replicas_max
 from learners.blame import BlockEncoder, accuse, accuse_many, accuse_parties
 from learners.clients import ClientKeys
 from learners.dispersal import BlockError, open_block
@@ -89,7 +89,7 @@ class LearnerMachine(Machine):
         self._feed = feed
         self._observer = observer
         self._clients = ClientKeys.of_genesis(epochs) if check_clients else None
-        self._take_up(LearnerPosition.start(max(configuration.n for configuration in epochs.configurations)))
+        self._take_up(LearnerPosition.start(replicas_max(epochs)))
         self._rows = RowGatherer()
         self._learned: list[bytes] = []
         self._measures: dict[str, float] = {}
@@ -138,7 +138,7 @@ class LearnerMachine(Machine):
         """Take up the stored position; new views begin with the records of the genesis."""
         loaded: PositionLoaded = yield LoadPosition()
         if loaded.position.state:
-            self._take_up(LearnerPosition.from_bytes(loaded.position.state))
+            self._take_up(LearnerPosition.from_bytes(loaded.position.state).reading(replicas_max(self._epochs)))
             if self._clients is not None and not self._at.clients:
                 text = "these views were filled without checking clients: delete them to have all checked"
                 yield Halt(code="config.invalid", text=text)
