@@ -52,6 +52,12 @@ class OwnPlace:
         )
 
 
+def has_share(replica: int, epoch: int, epochs: Epochs) -> bool:
+    """Whether a replica has, and can sign, a piece of an epoch's blocks: it is there under the key that it has now."""
+    now = epochs.latest.replica_keys[replica : replica + 1]
+    return bool(now) and epochs.at(epoch).replica_keys[replica : replica + 1] == now
+
+
 def find_place(replica: int, epochs: Epochs) -> Generator[Effect, Any, OwnPlace]:
     """Look for the last good piece among the newest on a replica's own topic."""
     for count in _TAILS:

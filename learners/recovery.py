@@ -22,7 +22,7 @@ from typing import Any
 from learners.accounting import replicas_max
 from learners.dispersal import BlockError, open_block
 from learners.intake import PieceIntake
-from learners.own_pieces import OwnPlace, find_place, sign_piece
+from learners.own_pieces import OwnPlace, find_place, has_share, sign_piece
 from learners.reconstruction import MoreLiarsError, Rebuilt, Reconstruction
 from learners.updates import UpdateError, check_content, unsigned_parts
 from protocol.configuration import Epochs
@@ -130,9 +130,7 @@ class RecoveryMachine(Machine):
             previous_root=self._place.previous_root,
         )
         replicas = range(replicas_max(self._epochs))
-        # Nobody publishes a block before all those before it, so none stands before the offset of its number.
-        offset = self._place.block or FIRST_OFFSET
-        read_on = tuple(Position(pieces_topic(replica), 0, offset) for replica in replicas)
+        read_on = tuple(Position(pieces_topic(replica), 0, self._offset(replica)) for replica in replicas)
         intake = PieceIntake(
             epochs=self._epochs, reconstruction=reconstruction, read_on=read_on, count=self._count
         )
@@ -157,6 +155,17 @@ class RecoveryMachine(Machine):
                 if self._can_follow(first):
                     return
 
+    def _offset(self, replica: int) -> int:
+        """Where to begin in a replica's topic.
+
+        Who was there all the time publishes no block before all those before it, so none stands before the
+        offset of its number.
+        """
+        epochs = self._epochs
+        if all(has_share(replica, configuration.epoch, epochs) for configuration in epochs.configurations):
+            return self._place.block or FIRST_OFFSET
+        return FIRST_OFFSET
+
     def _recover_next(self, intake: PieceIntake) -> Generator[Effect, Any, bool]:
         """Publish the own piece of the next block if the others' are there; whether they were."""
         try:
@@ -169,13 +178,14 @@ class RecoveryMachine(Machine):
         except (MoreLiarsError, BlockError, UpdateError, MalformedMessageError) as error:
             yield Halt(code="replicas.assumption", text=f"block {self._place.block}: {error}")
             raise AssertionError("a halted machine is not stepped again") from error
-        piece = yield from sign_piece(rebuilt.dispersal, self._index, rebuilt.last)
-        yield Publish(messages=(Outgoing(pieces_topic(self._index), 0, None, piece),))
+        if has_share(self._index, rebuilt.place.epoch, self._epochs):
+            piece = yield from sign_piece(rebuilt.dispersal, self._index, rebuilt.last)
+            yield Publish(messages=(Outgoing(pieces_topic(self._index), 0, None, piece),))
+            self._count("recovered", 1)
+            self._count("published_bytes", len(piece))
         intake.advance(rebuilt)
         intake.take_lies()  # replicas accuse nobody: learners do
         self._place = place
-        self._count("recovered", 1)
-        self._count("published_bytes", len(piece))
         return True
 
     def _check(self, rebuilt: Rebuilt) -> OwnPlace:

@@ -9,8 +9,10 @@ Rules:
 3. It keeps no store. When it starts it reads its own last piece from its own topic and goes on behind it. The
    piece's message key says where in `decisions` that is; nobody signs the key, so it is only a hint.
 4. It does not remember the journal's frontier: it leaves `journal_root` to both signatures and the learners.
-5. If the broker lost the tail of its topic, it starts again at what is left.
-6. Where later decisions come and the next one does not, it ends (`BEHIND`): what `decisions` no longer has, the
+5. Of the blocks of an epoch in which its number was another's, or nobody's, it has no piece; it reads them for
+   their roots.
+6. If the broker lost the tail of its topic, it starts again at what is left.
+7. Where later decisions come and the next one does not, it ends (`BEHIND`): what `decisions` no longer has, the
    other replicas' pieces have (`learners.recovery`).
 
 Source: seed paper, figure 3.
@@ -24,8 +26,8 @@ from typing import Any, NamedTuple
 from learners.blocks import BlockRange, BlockRanges
 from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Encoder, describe, frame_block
-from learners.own_pieces import find_place, sign_piece
+from learners.dispersal import Dispersal, Encoder, describe, frame_block
+from learners.own_pieces import find_place, has_share, sign_piece
 from learners.updates import UpdateError, check_content, update_bytes
 from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
@@ -277,15 +279,20 @@ class ReplicaMachine(Machine):
         )
         encoder = self._encoder or erasure_code(configuration.k, configuration.n)
         made = disperse(description, block, encoder)
-        piece = yield from sign_piece(made, self._index, journal.signed)
-        hint = _HINT.pack(journal.next_decision.offset, journal.next_decision.leader_epoch)
+        if has_share(self._index, place.epoch, self._epochs):
+            yield from self._publish(made, journal.signed)
+        journal.block += 1
+        journal.previous_root = made.root
+        journal.updates = []
+
+    def _publish(self, made: Dispersal, last: Countersigned) -> Steps:
+        """Publish the own piece, with a hint where the next decision is."""
+        piece = yield from sign_piece(made, self._index, last)
+        hint = _HINT.pack(self._journal.next_decision.offset, self._journal.next_decision.leader_epoch)
         yield Publish(messages=(Outgoing(self._topic, 0, hint, piece),))
         self._published = made.header(self._index).to_bytes()
         self._count("blocks")
         self._count("published_bytes", len(piece))
-        journal.block += 1
-        journal.previous_root = made.root
-        journal.updates = []
 
     # --- Measures ---
 

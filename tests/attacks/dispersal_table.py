@@ -9,6 +9,7 @@ _PIECES = "attacks/test_dispersal_pieces.py"
 _ROOTS = "attacks/test_dispersal_roots.py"
 _PLACES = "attacks/test_dispersal_places.py"
 _ORDER = "attacks/test_dispersal_order.py"
+_EPOCHS = "attacks/test_dispersal_epochs.py"
 
 DISPERSAL: tuple[Attack, ...] = (
     Attack(
@@ -112,6 +113,29 @@ DISPERSAL: tuple[Attack, ...] = (
             "a24_a_replica_that_is_configured_otherwise",
         )
         + of(_ORDER, "a_replaced_key_clears_the_number_of_a_liar"),
+    ),
+    Attack(
+        "Joined with a later epoch, or has an old key: speaks of blocks that it has no share of",
+        "nobody; the reader goes on, and who has an old key does not speak for the new one",
+        of(
+            _EPOCHS,
+            "a_replica_that_joined_later_speaks_of_a_block_before_its_time",
+            "who_has_an_old_key_does_not_speak_for_the_new_one",
+            "an_old_key_is_blamed_in_its_own_epoch",
+            "a_reader_started_with_a_new_epoch_clears_who_has_another_key",
+        ),
+    ),
+    Attack(
+        "A learner, a replica or a recovery meets an epoch with other replicas",
+        "nobody; what is of an epoch not known yet is read again, and nobody publishes what it has no share of",
+        of(
+            _EPOCHS,
+            "a_learner_that_does_not_know_the_new_epoch_yet",
+            "a_learner_started_again_with_more_replicas",
+            "a_replica_that_joins_disperses_from_its_own_epoch_on",
+            "a_replica_with_a_new_key_signs_nothing_of_the_old_epoch",
+            "a_replica_recovers_across_epochs",
+        ),
     ),
     Attack(
         "Withholds pieces; they come in any order, late, or years later",

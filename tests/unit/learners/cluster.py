@@ -53,6 +53,9 @@ from streams.memory_log import MemoryLog
 from tests.parties import key_of, make_configuration, sign_configuration
 from tests.worlds import World
 
+_TOPICS = 7
+"""So many replicas have a topic, at least: some may join with a later epoch."""
+
 QUIET = 4
 """Empty receives after which a machine is taken to have nothing to do."""
 
@@ -183,8 +186,15 @@ class Cluster:
         self.epochs = self.world.epochs if usual else epochs_of(self.world, n, b, **changes)
         self.configuration = self.epochs.latest
         self.n, self.b, self.k = n, b, self.configuration.k
-        names = [DECISIONS, EVIDENCE, LEARNED, *map(pieces_topic, range(n))]
+        names = [DECISIONS, EVIDENCE, LEARNED, *map(pieces_topic, range(max(n, _TOPICS)))]
         self.log = MemoryLog(dict.fromkeys(names, 1))
+        self.ranges = BlockRanges(self.epochs)
+
+    def follow_world(self) -> None:
+        """Go by the epoch that the world has begun, and its replicas."""
+        self.epochs = self.world.epochs
+        self.configuration = self.epochs.latest
+        self.n, self.b, self.k = self.configuration.n, self.configuration.b, self.configuration.k
         self.ranges = BlockRanges(self.epochs)
 
     # --- Decisions ---
