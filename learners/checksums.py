@@ -21,7 +21,7 @@ from struct import Struct
 from typing import ClassVar, Protocol
 
 from learners.codec import CodecError, erasure_code
-from learners.dispersal import BlockDescription, Dispersal, Encoder, Slice, slice_hash
+from learners.dispersal import BlockDescription, Dispersal, Encoder, Slice, block_root, slice_hash
 from protocol import merkle
 from protocol.configuration import NONE, SIMPLE, TREE
 from protocol.hashing import Tag, tagged
@@ -85,7 +85,7 @@ class NoChecksum:
     def check_header(self, header: PieceHeader) -> None:
         """See `Checksum`."""
         _check_no_path(header)
-        if BlockDescription.of(header).bind(_NOTHING) != header.root:
+        if block_root(header, _NOTHING) != header.root:
             raise PieceError(f"piece {header.piece_index} describes another block than its root")
 
 
@@ -144,7 +144,7 @@ class TreeChecksum:
             tree_root = merkle.root_from_path(leaf, header.piece_index, _width(header.n), header.path)
         except merkle.MerkleError as error:
             raise PieceError(str(error)) from error
-        if BlockDescription.of(header).bind(tree_root) != header.root:
+        if block_root(header, tree_root) != header.root:
             raise PieceError(f"the path of piece {header.piece_index} does not lead to its root")
 
 

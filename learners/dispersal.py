@@ -79,12 +79,17 @@ class BlockDescription:
 
     def bind(self, commitment: bytes) -> bytes:
         """The block's root: everything described here, and what a checksum commits to."""
-        numbers = _NUMBERS.pack(
-            FORMAT, self.epoch, self.block, self.first_sequence, self.count, self.n, self.k, self.block_length
-        )
-        names = (self.codec.encode(), self.checksum.encode())
-        hashes = (self.previous_block_root, self.last_statement_hash, commitment)
-        return tagged(Tag.BLOCK, self.ledger_id, numbers, *names, *hashes)
+        return block_root(self, commitment)
+
+
+def block_root(about: BlockDescription | PieceHeader, commitment: bytes) -> bytes:
+    """The root of a block that is described like this, over what its checksum commits to."""
+    numbers = _NUMBERS.pack(
+        FORMAT, about.epoch, about.block, about.first_sequence, about.count, about.n, about.k, about.block_length
+    )
+    names = (about.codec.encode(), about.checksum.encode())
+    hashes = (about.previous_block_root, about.last_statement_hash, commitment)
+    return tagged(Tag.BLOCK, about.ledger_id, numbers, *names, *hashes)
 
 
 class Slice(NamedTuple):

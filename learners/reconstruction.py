@@ -31,6 +31,7 @@ from learners.window import PieceWindow
 from protocol.configuration import NONE, TREE, Epochs
 from protocol.hashing import ZERO_HASH
 from schemas.epoch import Configuration
+from schemas.piece import PieceHeader
 from schemas.statement import Countersigned
 
 Admission = Literal["held", "late", "repeated", "altered", "misconfigured"]
@@ -38,6 +39,9 @@ Admission = Literal["held", "late", "repeated", "altered", "misconfigured"]
 not the signed one, which the broker may have done, so that only its header is judged; of a replica that disperses
 otherwise than its epoch says."""
 
+
+_Voice = tuple[bytes, int, bytes, bytes]
+"""What pieces that count may say differently: root, length, root of the block before, hash of the last statement."""
 
 Claim = Literal["false block", "no block", "roots", "chain"]
 """How it shows that too many lied: pieces of one root that surely give no right block; that do not, and some of them
@@ -125,7 +129,8 @@ class Reconstruction:
         self._block = block
         self._previous_root = previous_root
         self._blamed = blamed
-        self._searches: dict[tuple[bytes, BlockDescription], Search[OpenedPiece]] = {}
+        self._place = self._ranges.of_block(block)
+        self._searches: dict[_Voice, Search[OpenedPiece]] = {}
         self._seen: set[Countersigned] = set()
         self._signed: dict[bytes, Countersigned] = {}
         self._before: tuple[OpenedPiece, ...] = ()
@@ -156,7 +161,7 @@ class Reconstruction:
     @property
     def place(self) -> BlockRange:
         """Of the next block."""
-        return self._ranges.of_block(self._block)
+        return self._place
 
     def lag(self, replica: int) -> int:
         """How many blocks a replica is behind this reader."""
@@ -182,7 +187,7 @@ class Reconstruction:
     def _is_consistent(self, piece: OpenedPiece) -> bool:
         """Whether a header neither contradicts itself nor names another place than its block has."""
         header = piece.header
-        place = self._ranges.of_block(header.block)
+        place = self._place if header.block == self._block else self._ranges.of_block(header.block)
         named = (header.epoch, header.first_sequence, header.count)
         if named != (place.epoch, place.first_sequence, place.updates):
             return False
@@ -229,33 +234,35 @@ class Reconstruction:
         votes = self.window.votes(self._block)
         if len(votes) < configuration.k and _is_one_voice(votes):
             return None  # as after most messages
-        roots: dict[tuple[bytes, BlockDescription], list[OpenedPiece]] = {}
+        voices: dict[_Voice, list[OpenedPiece]] = {}
         for piece in votes:
             last = self._signed.get(piece.header.last_statement_hash)
             if last is not None:
                 whole = piece if piece.last == last else replace(piece, last=last)  # the broker altered its copy
-                key = (piece.header.root, BlockDescription.of(piece.header))
-                roots.setdefault(key, []).append(whole)
-        _check_agreement(list(roots.values()), configuration)
-        for (root, description), pieces in roots.items():
+                voices.setdefault(_voice(piece.header), []).append(whole)
+        _check_agreement(list(voices.values()), configuration)
+        for pieces in voices.values():
             if len(pieces) < configuration.k:
                 continue
-            found = self._search(root, description, pieces, configuration.b)
+            description = BlockDescription.of(pieces[0].header)
+            found = self._search(description, pieces, configuration.b)
             if found is None:
                 continue
             last_hash = description.last_statement_hash
             length = description.block_length
             if description != describe(configuration, place, length, self._previous_root, last_hash):
                 text = f"block {self._block} does not follow the one before it"
-                raise MoreLiarsError(text, "chain", found.pieces, self._before)
+                before = tuple(replace(piece, data=b"") for piece in self._before)
+                raise MoreLiarsError(text, "chain", found.pieces, before)
             last = self._signed[last_hash]
             return Rebuilt(place=place, dispersal=found.dispersal, pieces=found.pieces, last=last)
         return None
 
     def _search(
-        self, root: bytes, description: BlockDescription, pieces: Sequence[OpenedPiece], b: int
+        self, description: BlockDescription, pieces: Sequence[OpenedPiece], b: int
     ) -> Found[OpenedPiece] | None:
-        search = self._searches.setdefault((root, description), Search[OpenedPiece](description, root, b))
+        header = pieces[0].header
+        search = self._searches.setdefault(_voice(header), Search[OpenedPiece](description, header.root, b))
         before = search.decodes
         try:
             return search.find(pieces, self._blamed)
@@ -282,8 +289,9 @@ class Reconstruction:
         for replica in range(known.dispersal.description.n):
             self.missing[replica] += replica not in known.heard
         self._known.remember(known)
-        self._before = tuple(replace(piece, data=b"") for piece in rebuilt.pieces)
+        self._before = rebuilt.pieces
         self._block += 1
+        self._place = self._ranges.of_block(self._block)
         self._previous_root = rebuilt.root
         self._searches.clear()
         self._seen.clear()
@@ -332,8 +340,12 @@ class Reconstruction:
 
 def _is_one_voice(votes: Sequence[OpenedPiece]) -> bool:
     """Whether all votes say the same of a block."""
-    headers = [piece.header for piece in votes]
-    return len({(h.root, h.block_length, h.previous_block_root, h.last_statement_hash) for h in headers}) < 2
+    return len({_voice(piece.header) for piece in votes}) < 2
+
+
+def _voice(header: PieceHeader) -> _Voice:
+    """What a consistent header says of its block, as far as its block does not fix it (`_is_consistent`)."""
+    return header.root, header.block_length, header.previous_block_root, header.last_statement_hash
 
 
 def _check_agreement(roots: Sequence[Sequence[OpenedPiece]], configuration: Configuration) -> None:
