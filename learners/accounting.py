@@ -277,7 +277,7 @@ class Accounting:
                 cost.repeated += 1
             return
         cost.pieces[piece.replica] = PieceBytes.of(piece)
-        if cost.is_learned:  # so it comes late
+        if cost.is_learned and piece.replica < cost.messages_max:  # so it comes late
             replica.credit(cost.pieces[piece.replica])
             replica.missing -= 1
 

@@ -121,6 +121,7 @@ DISPERSAL: tuple[Attack, ...] = (
             _EPOCHS,
             "a_replica_that_joined_later_speaks_of_a_block_before_its_time",
             "who_has_an_old_key_does_not_speak_for_the_new_one",
+            "the_account_of_a_block_is_that_of_its_own_replicas",
             "an_old_key_is_blamed_in_its_own_epoch",
             "a_reader_started_with_a_new_epoch_clears_who_has_another_key",
         ),

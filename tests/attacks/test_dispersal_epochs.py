@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from learners.accounting import Accounting
 from learners.reconstruction import Reconstruction
 from learners.recovery import RECOVERED, RecoveryMachine
 from protocol.configuration import Epochs
@@ -60,6 +61,19 @@ def test_a_replica_that_joined_later_speaks_of_a_block_before_its_time(checksum:
     assert blocks.blamed() == []
 
 
+def test_the_account_of_a_block_is_that_of_its_own_replicas() -> None:
+    """Who joined later was missing from no block before, and is credited with none."""
+    blocks = begun(followed_by(epochs(4, 1, "tree"), n=7, b=2, k=5, replica_keys=SEVEN))
+    account = Accounting(blocks.epochs)
+    made, last = blocks.make(0)
+    for index in range(3):
+        account.admitted(blocks.piece(made, last, index))
+    account.learned(blocks.ranges.of_block(0), len(made.block), 1)
+    account.admitted(opened(replace(made.header(0), piece_index=5, epoch=1, n=7, k=5), made.slice(0), last))
+    joined = account.report().replicas[5]
+    assert (joined.missing, joined.messages, joined.counted_max) == (0, 0, 0)
+
+
 def test_who_has_an_old_key_does_not_speak_for_the_new_one() -> None:
     """A false piece of the old epoch under replica 2's old key, when the epoch of its new key has begun.
 
@@ -97,25 +111,30 @@ def test_a_reader_started_with_a_new_epoch_clears_who_has_another_key() -> None:
 # --- The whole machines ---
 
 
-def cluster_of_two_epochs(**changes: Any) -> tuple[Cluster, Epochs]:
-    """Two blocks in each epoch, and the epochs as known before the second one."""
+def cluster_of_two_epochs(updates: int = 8, **changes: Any) -> tuple[Cluster, Epochs]:
+    """Two blocks in each epoch, the second perhaps a short one, and the epochs as known before the second one."""
     cluster = Cluster()
     before = cluster.epochs
-    cluster.decide(8)
+    cluster.decide(updates)
     cluster.world.begin_epoch(**changes)
     cluster.follow_world()
     cluster.decide(8)
     return cluster, before
 
 
-def test_a_learner_that_does_not_know_the_new_epoch_yet() -> None:
-    """It learns as far as it can; what it read too early it reads again when it is started with the epoch."""
-    cluster, before = cluster_of_two_epochs()
+@pytest.mark.parametrize(("updates", "learned"), [(8, 7), (6, 3)])
+def test_a_learner_that_does_not_know_the_new_epoch_yet(updates: int, learned: int) -> None:
+    """It learns as far as it can; what it read too early it reads again when it is started with the epoch.
+
+    Where the epoch ended within a block, it takes the short one for a contradiction, and accuses nobody.
+    """
+    cluster, before = cluster_of_two_epochs(updates)
     cluster.disperse()
     actor = cluster.learner(epochs=before).settle()
-    assert (actor.halt, actor.views.position.sequence) == (None, 7)
+    assert (actor.halt, actor.views.position.sequence) == (None, learned)
     actor = cluster.learn(actor.views)
-    assert (actor.halt, actor.views.position.sequence) == (None, 15)
+    assert (actor.halt, actor.views.position.sequence) == (None, updates + 7)
+    assert [actor.measures.get(f"wrong_{replica}", 0) for replica in range(4)] == [0] * 4
     assert cluster.evidence() == []
 
 
