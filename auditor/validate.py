@@ -11,6 +11,7 @@ Rules:
    is skipped.
 """
 
+import struct
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -21,6 +22,7 @@ from auditor.heal import DecisionHealer
 from auditor.state import read_sequence, write_sequence
 from protocol import merkle
 from protocol.configuration import Epochs
+from protocol.errors import CountersignError
 from protocol.signatures import SignatureCheck, ledger_endorsement_input, order_input
 from schemas.errors import MalformedMessageError
 from schemas.statement import Result, Statement, Update
@@ -69,14 +71,21 @@ class ValidateState:
 
     @classmethod
     def from_cells(cls, cells: Mapping[str, bytes]) -> Self:
-        """Read back what `cells` wrote."""
-        return cls(
-            store_id=cells["store_id"],
-            epoch=cells["epoch"],
-            decided=read_sequence(cells["decided"]),
-            delivered=read_sequence(cells["delivered"]),
-            position=cells.get("results_position", b""),
-        )
+        """Read back what `cells` wrote.
+
+        Raises:
+            CountersignError: `store.damaged`, a cell is missing or not in our own form.
+        """
+        try:
+            return cls(
+                store_id=cells["store_id"],
+                epoch=cells["epoch"],
+                decided=read_sequence(cells["decided"]),
+                delivered=read_sequence(cells["delivered"]),
+                position=cells.get("results_position", b""),
+            )
+        except (KeyError, ValueError, struct.error) as error:
+            raise CountersignError("store.damaged", f"cells: {error!r}") from error
 
     def cells(self) -> dict[str, bytes]:
         """The cells that validating writes."""

@@ -2,7 +2,21 @@
 
 import typer
 
-from deploy.commands import bench, contract, demo, entity, evidence, execute, ledger, receipt, simulate, sql
+from deploy.commands import (
+    bench,
+    contract,
+    data,
+    demo,
+    entity,
+    evidence,
+    execute,
+    learn,
+    ledger,
+    receipt,
+    schema,
+    simulate,
+    sql,
+)
 
 app = typer.Typer(
     name="countersign",
@@ -15,6 +29,7 @@ app = typer.Typer(
 ledger.register(app)
 execute.register(app)
 sql.register(app)
+learn.register(app)
 demo.register(app)
 bench.register(app)
 simulate.register(app)
@@ -22,6 +37,8 @@ app.add_typer(entity.app, name="entity")
 app.add_typer(contract.app, name="contract")
 app.add_typer(receipt.app, name="receipt")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(schema.app, name="schema")
+app.add_typer(data.app, name="data")
 
 
 def main() -> None:

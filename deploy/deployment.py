@@ -26,7 +26,7 @@ from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from schemas.topics import EPOCHS, topic_table
 from storage.effects import Outgoing
-from storage.redis_store import RedisStore
+from storage.record_stores import StoreKind, open_record_store
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
 from streams.log import publish
@@ -50,11 +50,12 @@ class Deployment:
     Args:
         home: its directories; made by `up` where there is no ledger yet.
         broker: addresses of a Kafka that is there already; by default one is started.
+        store: what the parties' stores are made of; by default what they are already, or Redis.
     """
 
-    def __init__(self, home: Home, *, broker: str = "") -> None:
+    def __init__(self, home: Home, *, broker: str = "", store: StoreKind | None = None) -> None:
         self.home = home
-        self.stack = LocalStack(home.stack, broker=broker)
+        self.stack = LocalStack(home.stack, broker=broker, store=store)
 
     def epochs(self) -> Epochs:
         """Genesis and configurations, as the client trusts them."""
@@ -154,7 +155,7 @@ class Deployment:
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
-                store = RedisStore(self.home.load(role).store_url)
+                store = open_record_store(self.home.load(role).store_url)
                 create(store, epochs)
                 store.close()
                 marker.touch()

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
+from deploy.local.settings import STACK_FILE, StackSettings
 from protocol.canonical_json import dumps
-from protocol.configuration import Epochs, check_epochs, ledger_id
+from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.contracts.genesis import genesis_records
@@ -24,6 +25,7 @@ from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, recei
 from schemas.carriers import Carrier
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
+from storage.record_stores import StoreKind
 from streams.role_directory import RoleConfiguration
 
 ADMINISTRATOR = "admin"
@@ -41,17 +43,43 @@ class NewLedger:
 
     Attributes:
         replicas: n. liars: b, how many of them may lie. silent: c, how many may be silent.
+        checksum: that binds blocks: "tree", "simple", or "none", which is for `liars` = 0 only.
+        block_updates: updates in a block, the unit of dispersal; 0 for as many as there are replicas.
         partitions: of the topic `requests`.
         algorithm: of all keys.
+        store: what the parties' stores on this machine are made of; None: whatever they are started with.
     """
 
     replicas: int = 4
     liars: int = 1
     silent: int = 0
+    checksum: str = TREE
+    block_updates: int = 0
     partitions: int = 4
     algorithm: Algorithm = "p256"
     limits: Limits = field(default_factory=Limits)
     topic_prefix: str = ""
+    store: StoreKind | None = None
+
+    @property
+    def enough(self) -> int:
+        """k: pieces that suffice."""
+        return self.replicas - self.liars - self.silent
+
+    def check(self) -> None:
+        """Require what a configuration must be.
+
+        Raises:
+            ConfigurationError: `epoch.malformed`, `epoch.checksum`.
+        """
+        check_dispersal(
+            n=self.replicas,
+            b=self.liars,
+            c=self.silent,
+            k=self.enough,
+            checksum=self.checksum,
+            block_updates=self.block_updates or self.replicas,
+        )
 
 
 def replica_role(number: int) -> str:
@@ -63,8 +91,10 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.invalid`, there is a ledger already, or the numbers do not fit.
+        CountersignError: `config.invalid`, there is a ledger already; `epoch.malformed`, `epoch.checksum`, the
+            numbers do not fit. Nothing was written then.
     """
+    new.check()
     if home.exists:
         raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
     auditor_key = make_key(home.role(AUDITOR) / KEY_FILE, new.algorithm)
@@ -88,6 +118,9 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
             topic_prefix=new.topic_prefix,
             partitions=new.partitions,
         ).save()
+    if new.store is not None:
+        home.stack.mkdir(parents=True, exist_ok=True)
+        StackSettings(broker="", ports={}, passwords={}, store=new.store).save(home.stack / STACK_FILE)
     (home.public / "genesis.avro").write_bytes(genesis)  # last: from now on the home counts as made
     return epochs
 
@@ -127,10 +160,10 @@ def _configuration(
         n=new.replicas,
         b=new.liars,
         c=new.silent,
-        k=new.replicas - new.liars - new.silent,
+        k=new.enough,
         codec="zfec",
-        checksum="tree",
-        block_updates=new.replicas,
+        checksum=new.checksum,
+        block_updates=new.block_updates or new.replicas,
         engine_version=engine_version(),
         engine_answers=engine_answers(),
         schemas=accepted_schemas(),

@@ -36,6 +36,9 @@ from streams.client_receipts import ContractFailedError
 
 EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 
+_FILE_COLUMNS = 120
+"""Width of what goes to a file or through a pipe, where there is no terminal that has one."""
+
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
 
@@ -61,7 +64,8 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False)
+        stream = sys.stderr if as_json else sys.stdout
+        self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else _FILE_COLUMNS)
 
     def say(self, text: str) -> None:
         """A line for people."""

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from deploy.dispersal_page import measured_page
 from protocol.errors import ERRORS
 from protocol.hashing import Tag
 from protocol.limits import Limits
@@ -32,6 +33,7 @@ def pages() -> Mapping[str, str]:
         "codes.md": _codes(),
         "limits.md": _limits(),
         "schemas.md": _schemas(),
+        "dispersal-measured.md": measured_page(),
     }
 
 

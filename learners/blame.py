@@ -1,25 +1,22 @@
 """Who disperses lies: what honest replicas sign about a block, and evidence against others.
 
-Rules:
-
-1. A replica is a liar only if its own signed header, which names the block's last statement, is not the one
-   that follows from the block. The offline verifier (`protocol.evidence.replica`) comes to the same from the
-   piece and the block alone.
-2. A header that names another last statement proves nothing against its replica: both parties may have signed
-   two. One that differs in the root before it proves nothing by itself either.
-3. Late pieces are compared too, as long as their block is remembered.
+What is a lie, `learners.known_blocks` says; the offline verifier (`protocol.evidence.replica`) comes to the same
+from the piece and the block alone.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from learners.blocks import BlockRanges
+from learners.checksums import NotACodewordError, PieceError, check_header, disperse, rebuild
 from learners.codec import CodecError, erasure_code
-from learners.dispersal import BlockError, Dispersal, describe, disperse, open_block
+from learners.dispersal import BlockDescription, BlockError, Slice, describe, open_block
+from learners.known_blocks import Lie
 from learners.pieces import OpenedPiece
+from learners.reconstruction import MoreLiarsError
 from learners.updates import UpdateError, check_content, unsigned_parts
 from protocol.configuration import Epochs
+from protocol.evidence.ports import Made
 from protocol.evidence.verdicts import NothingProvenError
 from protocol.signatures import statement_hash
 from schemas.codec import Message
@@ -31,6 +28,8 @@ from schemas.piece import Piece, PieceHeader
 from schemas.statement import Countersigned, Statement, Update
 
 REPLICA = "replica"
+FALSE_BLOCK = "false block"
+TOO_MANY_LIARS = "too many liars"
 TWO_STATEMENTS = "two statements"
 """Kinds as in `protocol.evidence.kinds`, whose judges a learner need not load."""
 
@@ -70,6 +69,37 @@ class BlockEncoder:
         about = describe(configuration, place, len(block), claimed.previous_block_root, last_hash)
         return disperse(about, block, code).header(claimed.piece_index)
 
+    def made_of(
+        self, pieces: Sequence[tuple[PieceHeader, bytes]], last: Statement, configuration: Configuration
+    ) -> Made:
+        """What exactly `k` slices give; see the port.
+
+        Raises:
+            NothingProvenError: no block of this description ends in `last`, or a header contradicts itself.
+        """
+        claimed = pieces[0][0]
+        about = BlockDescription.of(claimed)
+        place = self._ranges.of_sequence(last.sequence)
+        ends = last.sequence == place.last_sequence and last.epoch == place.epoch
+        previous, last_hash = claimed.previous_block_root, statement_hash(last.to_bytes())
+        if not ends or about != describe(configuration, place, claimed.block_length, previous, last_hash):
+            raise NothingProvenError("no block of this description ends in that statement")
+        try:
+            for header, _ in pieces:
+                check_header(header)
+        except PieceError as error:
+            raise NothingProvenError(str(error)) from error
+        try:
+            slices = {header.piece_index: Slice(data, header.slice_hash) for header, data in pieces}
+            made = rebuild(about, claimed.root, slices)
+        except NotACodewordError:
+            return Made.NOTHING
+        try:
+            self._check_updates(open_block(made.block, place.updates), last)
+        except (BlockError, UpdateError, MalformedMessageError):
+            return Made.FALSE
+        return Made.RIGHT
+
     def _check_updates(self, updates: Sequence[bytes], last: Statement) -> None:
         """Require that updates are whole, chain to each other, and end in `last`."""
         following: bytes | None = None
@@ -81,47 +111,6 @@ class BlockEncoder:
                 raise UpdateError(f"sequence {checked.statement.sequence} does not lead to the last one")
             check_content(update, checked.statement, checked.header)
             following = checked.statement.previous_statement_hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownBlock:
-    """A block that was learned: what pieces of it are compared with.
-
-    Attributes:
-        dispersal: without its slices.
-        block: its bytes.
-        last: the doubly signed statement it ends with.
-    """
-
-    dispersal: Dispersal
-    block: bytes
-    last: Countersigned
-
-    def is_of(self, piece: OpenedPiece) -> bool:
-        """Whether a piece is the block's."""
-        return piece.header == self.dispersal.header(piece.replica)
-
-
-class Memory:
-    """The blocks learned last, as many as fit into `memory_bytes`, but always one."""
-
-    def __init__(self, memory_bytes: int) -> None:
-        self._memory_bytes = memory_bytes
-        self._known: OrderedDict[int, KnownBlock] = OrderedDict()
-        self._held_bytes = 0
-
-    def remember(self, known: KnownBlock) -> None:
-        """Add the block learned last, and forget the oldest ones that no longer fit."""
-        slim = replace(known, dispersal=replace(known.dispersal, slices=()))
-        self._known[known.dispersal.description.block] = slim
-        self._held_bytes += len(known.block)
-        while self._held_bytes > self._memory_bytes and len(self._known) > 1:
-            _, forgotten = self._known.popitem(last=False)
-            self._held_bytes -= len(forgotten.block)
-
-    def get(self, block: int) -> KnownBlock | None:
-        """A block, if it is still remembered."""
-        return self._known.get(block)
 
 
 def accuse_parties(first: Countersigned, second: Countersigned, epochs: Epochs) -> tuple[Evidence, ...]:
@@ -159,14 +148,44 @@ def _evidence(epochs: Epochs, kind: str, parts: tuple[Part, ...]) -> Evidence:
     )
 
 
-def accuse(piece: OpenedPiece, known: KnownBlock, epochs: Epochs, encoder: BlockEncoder) -> Evidence | None:
-    """Evidence against the replica of an authentic piece that is not the block's; None if it is no proof."""
-    about = known.dispersal.description
-    if piece.header.last_statement_hash != about.last_statement_hash or piece.header.epoch != about.epoch:
-        return None
-    last = Statement.from_bytes(known.last.statement)
-    expected = encoder.expected(piece.header, known.block, last, epochs.at(about.epoch))
-    if expected == piece.header:
-        return None
-    shown = Piece(header=piece.header_bytes, signature=piece.signature, slice=b"", last=known.last)
-    return _evidence(epochs, REPLICA, (Part("piece", shown.to_bytes()), Part("block", known.block)))
+def accuse(lie: Lie, epochs: Epochs) -> Evidence:
+    """Evidence against the replica that lied."""
+    parts = (_piece(replace(lie.piece, data=b"", last=lie.known.last)), Part("block", lie.known.block))
+    return _evidence(epochs, REPLICA, parts)
+
+
+def accuse_many(error: MoreLiarsError, epochs: Epochs, encoder: BlockEncoder) -> tuple[Evidence, ...]:
+    """Evidence of more liars than allowed: against each of them where it shows who they are, else against all together.
+
+    There is none where the pieces do give the block that both parties signed, as it is when these two lied, or
+    where what it takes is no longer held.
+    """
+    pieces = error.pieces
+    if error.claim in ("false block", "no block") and _give_the_block(pieces, epochs, encoder):
+        return ()
+    if error.claim == "false block":
+        return tuple(_accuse_signer(piece, pieces, epochs) for piece in pieces)
+    if error.claim == "chain" and not error.previous:
+        return ()
+    if error.claim != "no block":
+        pieces = tuple(replace(piece, data=b"") for piece in pieces)
+    shown = (*map(_piece, pieces), *(_piece(piece, "previous") for piece in error.previous))
+    return (_evidence(epochs, TOO_MANY_LIARS, (Part("claim", error.claim.encode()), *shown)),)
+
+
+def _accuse_signer(accused: OpenedPiece, pieces: Sequence[OpenedPiece], epochs: Epochs) -> Evidence:
+    others = (_piece(piece, "other") for piece in pieces if piece.replica != accused.replica)
+    return _evidence(epochs, FALSE_BLOCK, (_piece(accused), *others))
+
+
+def _give_the_block(pieces: Sequence[OpenedPiece], epochs: Epochs, encoder: BlockEncoder) -> bool:
+    """Whether the first `k` of these pieces, which are enough where one root fixes them, give the right block."""
+    header = pieces[0].header
+    shown = [(piece.header, piece.data) for piece in pieces[: header.k]]
+    last = Statement.from_bytes(pieces[0].last.statement)
+    return encoder.made_of(shown, last, epochs.at(header.epoch)) is Made.RIGHT
+
+
+def _piece(piece: OpenedPiece, name: str = "piece") -> Part:
+    shown = Piece(header=piece.header_bytes, signature=piece.signature, slice=piece.data, last=piece.last)
+    return Part(name, shown.to_bytes())

@@ -60,11 +60,31 @@ class ErasureCode:
         """
         if not block:
             raise CodecError("an empty block has no slices")
-        size = self.slice_bytes(len(block))
-        parts = [block[start : start + size].ljust(size, b"\0") for start in range(0, self.k * size, size)]
+        parts = self._parts(block)
         if self.n > self.k:
             parts += self._encoder.encode(parts, tuple(range(self.k, self.n)))
         return parts
+
+    def slice(self, block: bytes, index: int) -> bytes:
+        """One slice of a block; where it is a part of the block, nothing is computed.
+
+        Raises:
+            CodecError: the block is empty, or there is no such slice.
+        """
+        if not 0 <= index < self.n:
+            raise CodecError(f"slice {index} of {self.n}")
+        if not block:
+            raise CodecError("an empty block has no slices")
+        if index < self.k:
+            size = self.slice_bytes(len(block))
+            return block[index * size : (index + 1) * size].ljust(size, b"\0")
+        (made,) = self._encoder.encode(self._parts(block), (index,))
+        return bytes(made)
+
+    def _parts(self, block: bytes) -> list[bytes]:
+        """A block cut into `k` parts of one length, the last ones padded."""
+        size = self.slice_bytes(len(block))
+        return [block[start : start + size].ljust(size, b"\0") for start in range(0, self.k * size, size)]
 
     def decode(self, slices: Mapping[int, bytes], block_length: int) -> bytes:
         """The block that `k` slices determine; whether they are one block's is for the caller to check.

@@ -1,17 +1,13 @@
-"""Information dispersal: from `n` updates to signed shares of a block, and back (seed paper section 3).
+"""Information dispersal: from `n` updates to a block, and what stands under its root (seed paper, section 3).
 
 Rules:
 
 1. A block is its updates, each after its length as u32 big-endian, in sequence; count and length stand in the
    header, and a block is read back only if it uses up every byte.
-2. The *tree checksum* (paper 3.4): leaf `i` is `u32 i || H("slice", slice i)`, filled up with `NULL_LEAF` to
-   a power of two, so every path has the same length; an RFC 6962 tree over them; and `root = H("block", all
-   that honest replicas say alike of the block, tree root)`. So a root fixes ledger, epoch, block number,
-   sequences, n, k, codec, checksum, length, the root before it and the last statement, and neither an inner
-   node, another block's piece nor another replica's can stand in for a piece.
-3. Who has verified `k` slices under a root decodes once and encodes again: the root must come out. If it
-   does, every slice of the block is known, and with it who signed a wrong one. If it does not, the root is
-   not over one codeword and more replicas lied than assumed; nobody guesses then.
+2. `root = H("block", all that honest replicas say alike of the block, commitment)`. So a root fixes ledger,
+   epoch, block number, sequences, n, k, codec, checksum, length, the root before it and the last statement; and
+   whatever of the block itself the checksum commits to (`learners.checksums`).
+3. Nothing is encoded, and nothing hashed, before somebody asks for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,19 +16,11 @@ from struct import Struct
 from typing import NamedTuple, Protocol, Self
 
 from learners.blocks import BlockRange
-from learners.codec import CodecError, erasure_code
-from protocol import merkle
 from protocol.hashing import Tag, tagged
 from schemas.epoch import Configuration
 from schemas.piece import PieceHeader
 
 FORMAT = 1
-
-TREE = "tree"
-"""The checksum of this module, as the epoch's configuration names it."""
-
-NULL_LEAF = b"null"
-"""Leaf of a slice that does not exist: no real leaf has this length."""
 
 _LENGTH = Struct(">I")
 _NUMBERS = Struct(">8q")
@@ -42,19 +30,15 @@ class BlockError(ValueError):
     """Bytes that are no block of the count they claim."""
 
 
-class PieceError(ValueError):
-    """A piece header that contradicts itself: whoever signed it lied."""
-
-
-class NotACodewordError(ValueError):
-    """Verified slices that are not of one codeword: the root is a lie that too many replicas agree on."""
-
-
 class Encoder(Protocol):
     """What makes slices; `learners.codec.ErasureCode` unless somebody wants to lie."""
 
     def encode(self, block: bytes) -> list[bytes]:
         """All slices of a block."""
+        ...
+
+    def slice(self, block: bytes, index: int) -> bytes:
+        """One slice of a block."""
         ...
 
 
@@ -93,25 +77,87 @@ class BlockDescription:
             last_statement_hash=header.last_statement_hash,
         )
 
-    def bind(self, tree_root: bytes) -> bytes:
-        """The block's root: everything described here, and the tree over its slices."""
-        numbers = _NUMBERS.pack(
-            FORMAT, self.epoch, self.block, self.first_sequence, self.count, self.n, self.k, self.block_length
-        )
-        names = (self.codec.encode(), self.checksum.encode())
-        hashes = (self.previous_block_root, self.last_statement_hash, tree_root)
-        return tagged(Tag.BLOCK, self.ledger_id, numbers, *names, *hashes)
+    def bind(self, commitment: bytes) -> bytes:
+        """The block's root: everything described here, and what a checksum commits to."""
+        return block_root(self, commitment)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def block_root(about: BlockDescription | PieceHeader, commitment: bytes) -> bytes:
+    """The root of a block that is described like this, over what its checksum commits to."""
+    numbers = _NUMBERS.pack(
+        FORMAT, about.epoch, about.block, about.first_sequence, about.count, about.n, about.k, about.block_length
+    )
+    names = (about.codec.encode(), about.checksum.encode())
+    hashes = (about.previous_block_root, about.last_statement_hash, commitment)
+    return tagged(Tag.BLOCK, about.ledger_id, numbers, *names, *hashes)
+
+
+class Slice(NamedTuple):
+    """A slice and its hash, which somebody has compared."""
+
+    data: bytes
+    hash: bytes
+
+
 class Dispersal:
-    """A block's slices under their root; slice, hash and path by piece index."""
+    """A block under its root; slice, hash and path by piece index, each made when it is asked for.
 
-    description: BlockDescription
-    root: bytes
-    slices: Sequence[bytes]
-    slice_hashes: Sequence[bytes]
-    paths: Sequence[tuple[bytes, ...]]
+    Args:
+        description: of the block.
+        root: of the block.
+        block: its bytes.
+        encoder: makes the slices.
+        slices, hashes: those that were made already.
+        paths: of all slices, where the checksum is a tree.
+    """
+
+    def __init__(
+        self,
+        *,
+        description: BlockDescription,
+        root: bytes,
+        block: bytes,
+        encoder: Encoder,
+        slices: Mapping[int, bytes] | None = None,
+        hashes: Mapping[int, bytes] | None = None,
+        paths: Sequence[tuple[bytes, ...]] = (),
+    ) -> None:
+        self.description = description
+        self.root = root
+        self.block = block
+        self._encoder = encoder
+        self._slices = dict(slices or {})
+        self._hashes = dict(hashes or {})
+        self._paths = paths
+
+    def slice(self, index: int) -> bytes:
+        """The share of replica `index`."""
+        if index not in self._slices:
+            self._slices[index] = self._encoder.slice(self.block, index)
+        return self._slices[index]
+
+    def slice_hash(self, index: int) -> bytes:
+        """The hash of that share."""
+        if index not in self._hashes:
+            self._hashes[index] = slice_hash(self.slice(index))
+        return self._hashes[index]
+
+    def path(self, index: int) -> tuple[bytes, ...]:
+        """What leads from that hash to the root; empty unless the checksum is a tree."""
+        return self._paths[index] if self._paths else ()
+
+    def is_slice(self, index: int, held: Slice) -> bool:
+        """Whether a slice is the one of replica `index`; where it is, it is not hashed again."""
+        if index in self._hashes:
+            return self._hashes[index] == held.hash
+        if self.slice(index) != held.data:
+            return False
+        self._hashes[index] = held.hash
+        return True
+
+    def forget_slices(self) -> None:
+        """Keep the block alone, and the hashes: slices are made again if they are asked for."""
+        self._slices.clear()
 
     def header(self, index: int) -> PieceHeader:
         """What replica `index` signs."""
@@ -131,8 +177,8 @@ class Dispersal:
             piece_index=index,
             previous_block_root=about.previous_block_root,
             root=self.root,
-            path=self.paths[index],
-            slice_hash=self.slice_hashes[index],
+            path=self.path(index),
+            slice_hash=self.slice_hash(index),
             last_statement_hash=about.last_statement_hash,
         )
 
@@ -159,13 +205,6 @@ def describe(
         previous_block_root=previous_block_root,
         last_statement_hash=last_statement_hash,
     )
-
-
-class Slice(NamedTuple):
-    """A slice and its hash, which somebody has verified under a root."""
-
-    data: bytes
-    hash: bytes
 
 
 def frame_block(updates: Sequence[bytes]) -> bytes:
@@ -198,74 +237,3 @@ def open_block(block: bytes, count: int) -> list[bytes]:
 def slice_hash(data: bytes) -> bytes:
     """The hash of a slice, as its header and its leaf hold it."""
     return tagged(Tag.SLICE, data)
-
-
-def disperse(
-    description: BlockDescription, block: bytes, encoder: Encoder, verified: Mapping[int, Slice] | None = None
-) -> Dispersal:
-    """Encode a block and build the tree over its slices.
-
-    A slice that comes out like one of the `verified` is not hashed again.
-    """
-    known = verified or {}
-    slices = encoder.encode(block)
-    hashes: list[bytes] = []
-    for index, data in enumerate(slices):
-        held = known.get(index)
-        hashes.append(held.hash if held is not None and held.data == data else slice_hash(data))
-    leaves = [_leaf(index, hashed) for index, hashed in enumerate(hashes)]
-    leaves += [NULL_LEAF] * (_width(description.n) - len(leaves))
-    paths = merkle.paths(leaves)
-    tree_root = merkle.root_from_path(leaves[0], 0, len(leaves), paths[0])
-    return Dispersal(
-        description=description,
-        root=description.bind(tree_root),
-        slices=slices,
-        slice_hashes=hashes,
-        paths=paths,
-    )
-
-
-def check_header(header: PieceHeader) -> None:
-    """Check that a piece header does not contradict itself: its path leads from its slice's hash to its root.
-
-    Raises:
-        PieceError: it does, so it proves by itself that its signer lied.
-    """
-    if not 0 <= header.piece_index < header.n:
-        raise PieceError(f"piece {header.piece_index} of {header.n}")
-    leaf = _leaf(header.piece_index, header.slice_hash)
-    try:
-        tree_root = merkle.root_from_path(leaf, header.piece_index, _width(header.n), header.path)
-    except merkle.MerkleError as error:
-        raise PieceError(str(error)) from error
-    if BlockDescription.of(header).bind(tree_root) != header.root:
-        raise PieceError(f"the path of piece {header.piece_index} does not lead to its root")
-
-
-def rebuild(
-    description: BlockDescription, root: bytes, slices: Mapping[int, Slice]
-) -> tuple[bytes, Dispersal]:
-    """Decode a block from exactly `k` slices that were verified under `root`, and encode it again.
-
-    Raises:
-        NotACodewordError: the root does not come out, or the slices do not fit what it binds.
-    """
-    try:
-        code = erasure_code(description.k, description.n)
-        block = code.decode({index: held.data for index, held in slices.items()}, description.block_length)
-    except CodecError as error:
-        raise NotACodewordError(str(error)) from error
-    again = disperse(description, block, code, slices)
-    if again.root != root:
-        raise NotACodewordError(f"block {description.block} does not encode to its root")
-    return block, again
-
-
-def _leaf(index: int, hashed: bytes) -> bytes:
-    return _LENGTH.pack(index) + hashed
-
-
-def _width(n: int) -> int:
-    """The least power of two that holds `n` leaves."""
-    return 1 << (n - 1).bit_length()

@@ -2,14 +2,13 @@
 
 Rules:
 
-1. A piece counts only under its replica's signature and from its replica's topic. `k > b`, so pieces of `k`
-   distinct replicas under one root are more than the liars can be: one of them at least is honest.
-2. A block is decoded once and encoded again, and its last statement must bear both parties' signatures.
+1. A piece counts only under its replica's signature and from its replica's topic.
+2. Blocks are rebuilt, and liars found, by `learners.reconstruction`; a block's last statement must bear both
+   parties' signatures.
 3. The journal inside is checked from the last one learned: the chain of statements with its roots, every
    order and commitment, all entries, outcomes, outputs and values. Whatever does not fit ends the learner: it
    never guesses, and never hands on what it could not check.
-4. Every other piece of the block, late ones too, is compared with what it should be, and liars are accused.
-   Silence is measured as lag and accuses nobody.
+4. Liars are accused with evidence. Silence is measured as lag and as missing blocks, and accuses nobody.
 5. Blocks are handed on strictly in order. The change feed is published before the rows are stored, and these
    are stored together with the position, so a crash repeats messages of the feed and nothing else.
 
@@ -17,44 +16,30 @@ Source: seed paper, sections 3.3 and 3.4.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from learners.blame import BlockEncoder, KnownBlock, Memory, accuse, accuse_parties
-from learners.blocks import BlockRange, BlockRanges
+from learners.accounting import Observer, replicas_max
+from learners.blame import BlockEncoder, accuse, accuse_many, accuse_parties
 from learners.clients import ClientKeys
-from learners.dispersal import (
-    BlockDescription,
-    BlockError,
-    NotACodewordError,
-    PieceError,
-    check_header,
-    describe,
-    open_block,
-    rebuild,
-)
+from learners.dispersal import BlockError, open_block
+from learners.intake import PieceIntake
 from learners.journal import FollowedUpdate, follow
-from learners.pieces import OpenedPiece, PieceFaultError, open_piece
 from learners.position import LearnerPosition
+from learners.reconstruction import MoreLiarsError, Rebuilt, Reconstruction
 from learners.rows import BATCH_AGE_MS, RowGatherer, genesis_rows
 from learners.updates import UpdateError
-from learners.window import PieceWindow
 from protocol.configuration import Epochs
-from protocol.countersigned import check_parts
-from protocol.errors import CountersignError
 from protocol.journal import Head
 from schemas.errors import MalformedMessageError
 from schemas.evidence import Evidence
-from schemas.statement import Countersigned
 from schemas.topics import EVIDENCE, LEARNED
 from storage.effects import (
     Append,
     Effect,
     Halt,
     LoadPosition,
-    Message,
     Outgoing,
-    Position,
     PositionLoaded,
     Publish,
     Receive,
@@ -71,12 +56,10 @@ _RECEIVED_AT_ONCE = 16
 _REPORT_MS = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Decoded:
+class _Checked(NamedTuple):
     """A block whose journal continues the one learned so far, up to `head`."""
 
-    place: BlockRange
-    known: KnownBlock
+    rebuilt: Rebuilt
     followed: Sequence[FollowedUpdate]
     head: Head
 
@@ -89,28 +72,26 @@ class LearnerMachine(Machine):
         feed: whether to publish what is learned on `learned`.
         check_clients: whether to verify every client's signature as well; views that were filled without it
             cannot be gone on with.
+        observer: told of what is received and decoded, if anybody wants to know.
     """
 
-    def __init__(self, *, epochs: Epochs, feed: bool = True, check_clients: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        epochs: Epochs,
+        feed: bool = True,
+        check_clients: bool = False,
+        observer: Observer | None = None,
+    ) -> None:
         super().__init__()
         self._epochs = epochs
         self._limits = epochs.limits
         self._feed = feed
-        self._ranges = BlockRanges(epochs)
-        self._encoder = BlockEncoder(epochs)
-        replicas = max(configuration.n for configuration in epochs.configurations)
-        self._at = LearnerPosition.start(replicas)
-        self._topics = tuple(place.topic for place in self._at.read_on)
-        self._read_on = list(self._at.read_on)
-        self._newest = [-1] * replicas
-        self._window = PieceWindow(replicas, self._limits.learner_window_bytes)
-        self._memory = Memory(self._limits.learner_window_bytes // 4)
+        self._observer = observer
         self._clients = ClientKeys.of_genesis(epochs) if check_clients else None
+        self._take_up(LearnerPosition.start(replicas_max(epochs)))
         self._rows = RowGatherer()
         self._learned: list[bytes] = []
-        self._accusations: list[Evidence] = []
-        self._seen: set[Countersigned] = set()
-        self._signed: dict[bytes, Countersigned] = {}
         self._measures: dict[str, float] = {}
         self._reported_at_ms = 0
 
@@ -119,17 +100,15 @@ class LearnerMachine(Machine):
         yield from self._load()
         while True:
             received: Received = yield Receive(
-                topics=self._topics_with_room(),
+                topics=self._intake.topics_with_room(),
                 max_messages=_RECEIVED_AT_ONCE,
                 wait_ms=min(BATCH_AGE_MS, self._limits.resend_first_ms),
             )
-            for alarm in received.alarms:
-                self._count("alarm_tail_lost")
-                self._read_on[self._topics.index(alarm.topic)] = Position(alarm.topic, 0, alarm.end_offset)
-            yield from self._admit(received.messages)
+            self._intake.take_alarms(received.alarms)
+            yield from self._intake.admit(received.messages)
             while (yield from self._learn_next()):
                 pass
-            yield from self._publish_accusations()
+            yield from self._accuse()
             if self._rows.due(self.now_ms):
                 yield from self._store()
             if self.now_ms - self._reported_at_ms >= _REPORT_MS:
@@ -137,11 +116,29 @@ class LearnerMachine(Machine):
 
     # --- Position ---
 
+    def _take_up(self, position: LearnerPosition) -> None:
+        """Stand at a position, with nothing in hand."""
+        self._at = position
+        self._reconstruction = Reconstruction(
+            epochs=self._epochs,
+            window_bytes=self._limits.learner_window_bytes,
+            block=position.block,
+            previous_root=position.previous_root,
+            blamed=position.blamed,
+        )
+        self._intake = PieceIntake(
+            epochs=self._epochs,
+            reconstruction=self._reconstruction,
+            read_on=position.read_on,
+            count=self._count,
+            observer=self._observer,
+        )
+
     def _load(self) -> Steps:
         """Take up the stored position; new views begin with the records of the genesis."""
         loaded: PositionLoaded = yield LoadPosition()
         if loaded.position.state:
-            self._at = LearnerPosition.from_bytes(loaded.position.state)
+            self._take_up(LearnerPosition.from_bytes(loaded.position.state).reading(replicas_max(self._epochs)))
             if self._clients is not None and not self._at.clients:
                 text = "these views were filled without checking clients: delete them to have all checked"
                 yield Halt(code="config.invalid", text=text)
@@ -150,7 +147,6 @@ class LearnerMachine(Machine):
         else:
             rows = genesis_rows(self._epochs.ledger_id, self._epochs.genesis)
             yield Append(rows=rows, position=self._position())
-        self._read_on = list(self._at.read_on)
         yield Seek(positions=self._at.read_on)
 
     def _store(self) -> Steps:
@@ -158,168 +154,88 @@ class LearnerMachine(Machine):
         if self._learned:
             yield Publish(messages=tuple(Outgoing(LEARNED, 0, None, message) for message in self._learned))
             self._learned = []
-        read_on = tuple(self._window.earliest(replica) or place for replica, place in enumerate(self._read_on))
-        self._at = replace(self._at, read_on=read_on)
         yield Append(rows=self._rows.take(), position=self._position())
 
     def _position(self) -> ViewPosition:
-        """What the views keep: where the learner stands, and the clients' keys if it checks them."""
-        clients = b"" if self._clients is None else self._clients.to_bytes()
-        self._at = replace(self._at, clients=clients)
+        """What the views keep: where the learner stands, whom it blamed, and the clients' keys if it checks them."""
+        reconstruction = self._reconstruction
+        self._at = replace(
+            self._at,
+            block=reconstruction.block,
+            previous_root=reconstruction.previous_root,
+            read_on=self._intake.read_on(),
+            blamed=reconstruction.blamed,
+            clients=b"" if self._clients is None else self._clients.to_bytes(),
+        )
         return ViewPosition(self._at.head.sequence, self._at.to_bytes())
-
-    # --- Pieces ---
-
-    def _topics_with_room(self) -> tuple[str, ...]:
-        return tuple(topic for replica, topic in enumerate(self._topics) if self._window.has_room(replica))
-
-    def _admit(self, messages: Sequence[Message]) -> Steps:
-        """Open messages, verify whose they are, and keep what is of the next block or a later one."""
-        opened = [piece for piece in map(self._open, messages) if piece is not None]
-        if not opened:
-            return
-        checks = tuple(piece.signature_check(self._epochs.at(piece.header.epoch)) for piece in opened)
-        verified: Verified = yield Verify(checks=checks)
-        for piece, valid in zip(opened, verified.valid, strict=True):
-            if not valid:
-                self._count("skipped")
-            elif not piece.fits(self._epochs.at(piece.header.epoch)):
-                self._count(f"misconfigured_{piece.replica}")
-            else:
-                self._newest[piece.replica] = max(self._newest[piece.replica], piece.header.block)
-                if piece.header.block < self._at.block:
-                    yield from self._judge_late(piece)
-                else:
-                    yield from self._hold(piece)
-
-    def _open(self, message: Message) -> OpenedPiece | None:
-        replica = self._topics.index(message.topic)
-        place = Position(message.topic, message.partition, message.offset + 1, message.leader_epoch)
-        self._read_on[replica] = place
-        self._count("messages")
-        self._count("received_bytes", len(message.value or b""))
-        try:
-            return open_piece(message, replica, self._epochs)
-        except PieceFaultError:
-            self._count("skipped")
-            return None
-
-    def _hold(self, piece: OpenedPiece) -> Steps:
-        """Keep an authentic piece, to count for its block or to be judged with it.
-
-        The broker may have altered the statement beside the one that is held: a repetition's is taken if it is good.
-        """
-        consistent = self._is_consistent(piece)
-        if consistent and not piece.slice_is_whole:
-            self._count("skipped")
-        elif not self._window.add(piece, consistent):
-            self._count("repeated")
-            if self._window.lacks(piece) and (yield from self._is_last_statement(piece.last, piece.header.block)):
-                self._window.amend(piece)
-
-    def _is_consistent(self, piece: OpenedPiece) -> bool:
-        """Whether a header neither contradicts itself nor names another place than its block has."""
-        header = piece.header
-        place = self._ranges.of_block(header.block)
-        if (header.epoch, header.first_sequence, header.count) != (
-            place.epoch,
-            place.first_sequence,
-            place.updates,
-        ):
-            return False
-        try:
-            check_header(header)
-        except PieceError:
-            return False
-        return True
 
     # --- Blocks ---
 
     def _learn_next(self) -> Generator[Effect, Any, bool]:
         """Learn the next block if its pieces are there; whether it was."""
-        votes = self._window.votes(self._at.block)
-        yield from self._verify_last_statements(votes)
-        chosen = self._agreeing(votes)
-        if chosen is None:
-            return False
         try:
-            decoded = self._decode(chosen)
-            if self._clients is not None:
-                verified: Verified = yield Verify(checks=self._clients.checks(decoded.followed))
-                if not all(verified.valid):
-                    raise UpdateError("a client's signature fails")
-            self._learn(decoded)
-        except (NotACodewordError, BlockError, UpdateError, MalformedMessageError) as error:
-            text = f"block {self._at.block}, replicas {[piece.replica for piece in chosen]}: {error}"
-            yield Halt(code="replicas.assumption", text=text)
+            rebuilt = yield from self._intake.next_block()
+            yield from self._convict_parties()
+            if rebuilt is None:
+                return False
+            checked = self._check(rebuilt)
+            yield from self._verify_clients(checked)
+            self._learn(checked)
+        except MoreLiarsError as error:
+            yield from self._end(error)
         return True
 
-    def _verify_last_statements(self, votes: Sequence[OpenedPiece]) -> Steps:
-        """Verify every statement that is said to end the block, each once; two convict the parties."""
-        for piece in votes:
-            if piece.last in self._seen or not piece.last_is_whole:
-                continue
-            self._seen.add(piece.last)
-            if (yield from self._is_last_statement(piece.last, piece.header.block)):
-                self._signed[piece.header.last_statement_hash] = piece.last
-        if len(self._signed) > 1:
-            first, second = list(self._signed.values())[:2]
-            yield from self._convict_parties(first, second)
+    def _end(self, error: MoreLiarsError) -> Steps:
+        """Too many replicas lied, or both parties did: show what shows it, and stop."""
+        yield from self._accuse()
+        yield from self._publish_evidence(accuse_many(error, self._epochs, BlockEncoder(self._epochs)))
+        replicas = [piece.replica for piece in error.pieces]
+        text = f"block {self._reconstruction.block}, replicas {replicas}: {error}"
+        yield Halt(code="replicas.assumption", text=text)
 
-    def _is_last_statement(self, last: Countersigned, block: int) -> Generator[Effect, Any, bool]:
-        """Whether both parties signed this as the statement that ends a block."""
-        try:
-            checked = check_parts(last, self._epochs)
-        except CountersignError:
-            return False
-        if checked.statement.sequence != self._ranges.of_block(block).last_sequence:
-            return False
-        verified: Verified = yield Verify(checks=checked.checks)
-        return all(verified.valid)
-
-    def _agreeing(self, votes: Sequence[OpenedPiece]) -> list[OpenedPiece] | None:
-        """`k` pieces under one root whose last statement is signed; replicas that never lied first."""
-        by_root: dict[bytes, list[OpenedPiece]] = {}
-        for piece in votes:
-            if piece.header.last_statement_hash in self._signed:
-                by_root.setdefault(piece.header.root, []).append(piece)
-        for pieces in by_root.values():
-            k = pieces[0].header.k
-            if len(pieces) >= k:
-                return sorted(pieces, key=lambda piece: (piece.replica in self._at.blamed, piece.replica))[:k]
-        return None
-
-    def _decode(self, chosen: Sequence[OpenedPiece]) -> _Decoded:
-        """Decode a block and check the journal in it.
+    def _verify_clients(self, checked: _Checked) -> Steps:
+        """Verify every client's signature, if asked to.
 
         Raises:
-            NotACodewordError, BlockError, UpdateError: it is not what both parties signed.
+            MoreLiarsError: one fails.
         """
-        header = chosen[0].header
-        place = self._ranges.of_block(header.block)
-        block, made = rebuild(
-            BlockDescription.of(header), header.root, {piece.replica: piece.slice for piece in chosen}
-        )
-        self._count("decodes")
-        followed, head = follow(self._at.head, open_block(block, place.updates), self._epochs)
-        expected = describe(
-            self._epochs.at(place.epoch), place, len(block), self._at.previous_root, head.statement_hash
-        )
-        if made.description != expected:
-            raise UpdateError("the block does not follow the one before it")
-        last = self._signed[header.last_statement_hash]
-        known = KnownBlock(dispersal=made, block=block, last=last)
-        return _Decoded(place=place, known=known, followed=followed, head=head)
+        if self._clients is None:
+            return
+        try:
+            checks = self._clients.checks(checked.followed)
+        except UpdateError as error:
+            raise self._reconstruction.reject(checked.rebuilt, str(error)) from error
+        verified: Verified = yield Verify(checks=checks)
+        if not all(verified.valid):
+            raise self._reconstruction.reject(checked.rebuilt, "a client's signature fails")
 
-    def _learn(self, decoded: _Decoded) -> None:
+    def _check(self, rebuilt: Rebuilt) -> _Checked:
+        """Check the journal in a block.
+
+        Raises:
+            MoreLiarsError: it is not what both parties signed.
+        """
+        try:
+            bodies = open_block(rebuilt.block, rebuilt.place.updates)
+            followed, head = follow(self._at.head, bodies, self._epochs)
+        except (BlockError, UpdateError) as error:
+            raise self._reconstruction.reject(rebuilt, str(error)) from error
+        if head.statement_hash != rebuilt.dispersal.description.last_statement_hash:
+            raise self._reconstruction.reject(rebuilt, "the block does not end with the statement its pieces name")
+        return _Checked(rebuilt, followed, head)
+
+    def _learn(self, checked: _Checked) -> None:
         """Gather the rows of a checked block, and judge all its pieces.
 
         Raises:
-            MalformedMessageError: the rows' reader finds parts that do not fit; then both parties lied.
+            MoreLiarsError: the rows' reader finds parts that do not fit; then both parties lied.
         """
-        place, known, root = decoded.place, decoded.known, decoded.known.dispersal.root
-        for update, statement, outcomes in decoded.followed:
-            message = self._rows.add(update, statement, self.now_ms, outcomes)
+        place = checked.rebuilt.place
+        for update, statement, outcomes in checked.followed:
+            try:
+                message = self._rows.add(update, statement, self.now_ms, outcomes)
+            except MalformedMessageError as error:
+                raise self._reconstruction.reject(checked.rebuilt, str(error)) from error
             self._count("requests", statement.count)
             if self._feed:
                 self._learned.append(message)
@@ -329,53 +245,31 @@ class LearnerMachine(Machine):
                 first_sequence=place.first_sequence,
                 count=place.updates,
                 epoch=place.epoch,
-                root=root,
+                root=checked.rebuilt.root,
                 learned_at_ms=self.now_ms,
             )
         )
-        self._memory.remember(known)
-        self._at = replace(self._at, block=place.block + 1, previous_root=root, head=decoded.head)
-        for piece in self._window.take(place.block):
-            self._judge(piece, known)
-        self._seen.clear()
-        self._signed.clear()
+        self._at = replace(self._at, head=checked.head)
+        self._intake.advance(checked.rebuilt)
 
     # --- Blame ---
 
-    def _judge_late(self, piece: OpenedPiece) -> Steps:
-        """Compare a piece of a block that was learned already with what it should be."""
-        self._count("late")
-        known = self._memory.get(piece.header.block)
-        if known is None:
-            return
-        about = known.dispersal.description
-        differs = piece.header.last_statement_hash != about.last_statement_hash and piece.last_is_whole
-        if differs and (yield from self._is_last_statement(piece.last, piece.header.block)):
-            yield from self._convict_parties(known.last, piece.last)
-        self._judge(piece, known)
+    def _accuse(self) -> Steps:
+        """Publish evidence of the lies that came to light, each replica's once in this learner's life."""
+        yield from self._convict_parties()
+        yield from self._publish_evidence([accuse(lie, self._epochs) for lie in self._intake.take_lies()])
 
-    def _judge(self, piece: OpenedPiece, known: KnownBlock) -> None:
-        """Accuse the replica of an authentic piece that is not the block's, once in this learner's life."""
-        replica = piece.replica
-        if known.is_of(piece):
+    def _convict_parties(self) -> Steps:
+        """If both parties signed two histories, say so, and stop."""
+        if not self._intake.two_histories:
             return
-        self._count(f"wrong_{replica}")
-        if replica in self._at.blamed:
-            return
-        evidence = accuse(piece, known, self._epochs, self._encoder)
-        if evidence is not None:
-            self._at = replace(self._at, blamed=self._at.blamed | {replica})
-            self._accusations.append(evidence)
+        first, second = self._intake.two_histories
+        yield from self._publish_evidence(accuse_parties(first, second, self._epochs))
+        text = f"two histories at or before block {self._reconstruction.block} are doubly signed"
+        yield Halt(code="evidence.raised", text=text)
 
-    def _convict_parties(self, first: Countersigned, second: Countersigned) -> Steps:
-        """Both parties signed two histories: say so, and stop."""
-        self._accusations += accuse_parties(first, second, self._epochs)
-        yield from self._publish_accusations()
-        yield Halt(code="evidence.raised", text=f"two histories of block {self._at.block} are doubly signed")
-
-    def _publish_accusations(self) -> Steps:
-        messages = [evidence.to_message() for evidence in self._accusations]
-        self._accusations = []
+    def _publish_evidence(self, found: Sequence[Evidence]) -> Steps:
+        messages = [evidence.to_message() for evidence in found]
         fitting = [message for message in messages if len(message) <= self._limits.message_bytes]
         self._count("evidence_too_large", len(messages) - len(fitting))
         if fitting:
@@ -391,10 +285,12 @@ class LearnerMachine(Machine):
     def _report(self) -> Steps:
         self._reported_at_ms = self.now_ms
         measures, self._measures = self._measures, {}
+        reconstruction = self._reconstruction
         measures["gauge_sequence"] = self._at.head.sequence
-        measures["gauge_block"] = self._at.block
-        measures["gauge_held_bytes"] = self._window.held_bytes()
-        for replica, newest in enumerate(self._newest):
-            measures[f"gauge_lag_{replica}"] = max(0, self._at.block - 1 - newest)
-            measures[f"gauge_blamed_{replica}"] = replica in self._at.blamed
+        measures["gauge_block"] = reconstruction.block
+        measures["gauge_held_bytes"] = reconstruction.window.held_bytes()
+        for replica in range(len(self._at.read_on)):
+            measures[f"gauge_lag_{replica}"] = reconstruction.lag(replica)
+            measures[f"gauge_missing_{replica}"] = reconstruction.missing[replica]
+            measures[f"gauge_blamed_{replica}"] = replica in reconstruction.blamed
         yield Report(metrics=measures)

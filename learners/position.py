@@ -1,7 +1,7 @@
 """Where a learner stands, as it is stored in one transaction with what it has learned."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from protocol.hashing import HASH_SIZE, ZERO_HASH
@@ -43,6 +43,11 @@ class LearnerPosition:
             read_on=tuple(Position(pieces_topic(replica), 0, FIRST_OFFSET) for replica in range(replicas)),
             blamed=frozenset(),
         )
+
+    def reading(self, replicas: int) -> Self:
+        """This position for so many replicas: those that joined meanwhile are read from the beginning."""
+        joined = self.start(replicas).read_on[len(self.read_on) :]
+        return replace(self, read_on=(*self.read_on, *joined))
 
     def to_bytes(self) -> bytes:
         """What the views keep of it."""

@@ -9,28 +9,31 @@ Rules:
 3. It keeps no store. When it starts it reads its own last piece from its own topic and goes on behind it. The
    piece's message key says where in `decisions` that is; nobody signs the key, so it is only a hint.
 4. It does not remember the journal's frontier: it leaves `journal_root` to both signatures and the learners.
-5. If the broker lost the tail of its topic, it starts again at what is left.
+5. Of the blocks of an epoch in which its number was another's, or nobody's, it has no piece; it reads them for
+   their roots.
+6. If the broker lost the tail of its topic, it starts again at what is left.
+7. Where later decisions come and the next one does not, it ends (`BEHIND`): what `decisions` no longer has, the
+   other replicas' pieces have (`learners.recovery`).
 
 Source: seed paper, figure 3.
 """
 
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from learners.blocks import BlockRange, BlockRanges
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Encoder, describe, disperse, frame_block
-from learners.pieces import OpenedPiece, PieceFaultError, open_piece
+from learners.dispersal import Dispersal, Encoder, describe, frame_block
+from learners.own_pieces import find_place, has_share, sign_piece
 from learners.updates import UpdateError, check_content, update_bytes
 from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
 from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH
-from protocol.signatures import piece_input
 from schemas.errors import MalformedMessageError
-from schemas.piece import Piece
 from schemas.statement import Countersigned, Decision, DecisionHead, Statement
 from schemas.topics import DECISIONS, pieces_topic
 from storage.effects import (
@@ -46,8 +49,6 @@ from storage.effects import (
     Received,
     Report,
     Seek,
-    Sign,
-    Signed,
     Verified,
     Verify,
 )
@@ -55,8 +56,11 @@ from storage.machine import Machine, Steps
 
 _RECEIVED_AT_ONCE = 8
 
-_TAILS = (8, 64)
-"""How many of its own newest messages are looked through for a good piece."""
+BEHIND = "replica.behind"
+"""Code of the halt with which it ends where `decisions` does not show what it needs next."""
+
+_TAIL = 8
+"""Among so many of its own newest messages its last piece should be."""
 
 _FIRST_DECISION = Position(DECISIONS, 0, FIRST_OFFSET)
 
@@ -92,6 +96,15 @@ class _Ahead(NamedTuple):
     position: Position
 
 
+def _hinted(key: bytes | None) -> Position:
+    """Where a message's key says that the next decision is; at the beginning of the log if it says nothing."""
+    if key is not None and len(key) == _HINT.size:
+        offset, leader_epoch = _HINT.unpack(key)
+        if offset >= 0:
+            return Position(DECISIONS, 0, offset, leader_epoch)
+    return _FIRST_DECISION
+
+
 class ReplicaMachine(Machine):
     """One replica.
 
@@ -99,19 +112,23 @@ class ReplicaMachine(Machine):
         epochs: genesis and configurations.
         index: which replica this is, from 0.
         encoder: makes the slices; the configured code, unless this replica is to lie in a demonstration.
+        hinted: whether the own last piece's hint is followed; if not, the log is read from its beginning.
     """
 
-    def __init__(self, *, epochs: Epochs, index: int, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self, *, epochs: Epochs, index: int, encoder: Encoder | None = None, hinted: bool = True
+    ) -> None:
         super().__init__()
         self._epochs = epochs
         self._limits = epochs.limits
         self._ranges = BlockRanges(epochs)
         self._index = index
         self._encoder = encoder
+        self._hinted = hinted
         self._topic = pieces_topic(index)
         self._journal = _Journal()
         self._ahead: _Ahead | None = None
-        self._searched_for = -1
+        self._beyond = self._searched_for = -1
         self._published = b""
         self._measures: dict[str, float] = {}
 
@@ -125,52 +142,22 @@ class ReplicaMachine(Machine):
 
     def _resume(self) -> Steps:
         """Take up the journal behind the own last piece, or at its beginning."""
-        self._journal, self._ahead, self._published = _Journal(), None, b""
-        for count in _TAILS:
-            tail: Received = yield ReadTail(topic=self._topic, count=count)
-            for message, piece, checked in self._own_pieces(tail.messages):
-                signature = piece.signature_check(self._epochs.at(piece.header.epoch))
-                verified: Verified = yield Verify(checks=(signature, *checked.checks))
-                if all(verified.valid):
-                    self._take_up(message, piece, checked)
-                    yield Seek(positions=(self._journal.next_decision,))
-                    return
-            if len(tail.messages) < count:
-                break
+        place = yield from find_place(self._index, self._epochs)
+        self._ahead, self._beyond, self._published = None, -1, place.header
+        self._journal = _Journal(
+            sequence=place.sequence,
+            statement_hash=place.statement_hash,
+            block=place.block,
+            previous_root=place.previous_root,
+            next_decision=_hinted(place.key) if self._hinted else _FIRST_DECISION,
+        )
         yield Seek(positions=(self._journal.next_decision,))
-
-    def _own_pieces(
-        self, messages: tuple[Message, ...]
-    ) -> Iterator[tuple[Message, OpenedPiece, CheckedStatement]]:
-        """What may be own pieces, the last block first; no signature is verified yet."""
-        found = []
-        for message in messages:
-            try:
-                piece = open_piece(message, self._index, self._epochs)
-                checked = check_parts(piece.last, self._epochs)
-            except (PieceFaultError, CountersignError):
-                continue
-            if piece.last_is_whole:
-                found.append((message, piece, checked))
-        return iter(sorted(found, key=lambda row: row[1].header.block, reverse=True))
-
-    def _take_up(self, message: Message, piece: OpenedPiece, checked: CheckedStatement) -> None:
-        header, journal = piece.header, self._journal
-        journal.sequence = checked.statement.sequence
-        journal.statement_hash = checked.statement_hash
-        journal.block = header.block + 1
-        journal.previous_root = header.root
-        self._published = piece.header_bytes
-        if message.key is not None and len(message.key) == _HINT.size:
-            offset, leader_epoch = _HINT.unpack(message.key)
-            if offset >= 0:
-                journal.next_decision = Position(DECISIONS, 0, offset, leader_epoch)
 
     # --- Following the decisions ---
 
     def _follow(self) -> Steps:
         """Append decision after decision, until the own last piece is no longer there."""
-        looked_at_ms = self.now_ms
+        looked_at_ms = moved_at_ms = self.now_ms
         while True:
             received: Received = yield Receive(
                 topics=(DECISIONS,), max_messages=_RECEIVED_AT_ONCE, wait_ms=self._limits.resend_first_ms
@@ -182,8 +169,13 @@ class ReplicaMachine(Machine):
                 self._count("alarm_tail_lost")
                 self._ahead = _Ahead(-1, Position(alarm.topic, alarm.partition, alarm.end_offset))
             moved = self._journal.sequence > before
+            if moved or self._beyond <= self._journal.sequence:
+                moved_at_ms = self.now_ms
             yield from self._close_gap(moved, silent=not received.messages)
             yield from self._report()
+            if self.now_ms - moved_at_ms >= self._limits.resend_longest_ms:
+                text = f"{self._beyond} is decided, and nothing shows what follows {self._journal.sequence}"
+                yield Halt(code=BEHIND, text=text)
             if self.now_ms - looked_at_ms >= self._limits.resend_longest_ms:
                 looked_at_ms = self.now_ms
                 if (yield from self._is_unpublished()):
@@ -209,7 +201,7 @@ class ReplicaMachine(Machine):
         """Whether the own last piece is missing among the newest of the own topic."""
         if not self._published:
             return False
-        tail: Received = yield ReadTail(topic=self._topic, count=_TAILS[0])
+        tail: Received = yield ReadTail(topic=self._topic, count=_TAIL)
         return not any(self._published in (message.value or b"") for message in tail.messages)
 
     def _take(self, message: Message) -> Steps:
@@ -230,6 +222,7 @@ class ReplicaMachine(Machine):
         if not all(verified.valid):
             self._count("skipped")
         elif statement.sequence > following:
+            self._beyond = max(self._beyond, statement.sequence)
             place = Position(message.topic, message.partition, message.offset, message.leader_epoch)
             self._ahead = _Ahead(statement.sequence, place)
         else:
@@ -286,20 +279,20 @@ class ReplicaMachine(Machine):
         )
         encoder = self._encoder or erasure_code(configuration.k, configuration.n)
         made = disperse(description, block, encoder)
-        header = made.header(self._index).to_bytes()
-        to_sign = piece_input(configuration.ledger_id, configuration.epoch, header)
-        signed: Signed = yield Sign(messages=(to_sign,))
-        piece = Piece(
-            header=header, signature=signed.signatures[0], slice=made.slices[self._index], last=journal.signed
-        ).to_message()
-        hint = _HINT.pack(journal.next_decision.offset, journal.next_decision.leader_epoch)
-        yield Publish(messages=(Outgoing(self._topic, 0, hint, piece),))
-        self._published = header
-        self._count("blocks")
-        self._count("published_bytes", len(piece))
+        if has_share(self._index, place.epoch, self._epochs):
+            yield from self._publish(made, journal.signed)
         journal.block += 1
         journal.previous_root = made.root
         journal.updates = []
+
+    def _publish(self, made: Dispersal, last: Countersigned) -> Steps:
+        """Publish the own piece, with a hint where the next decision is."""
+        piece = yield from sign_piece(made, self._index, last)
+        hint = _HINT.pack(self._journal.next_decision.offset, self._journal.next_decision.leader_epoch)
+        yield Publish(messages=(Outgoing(self._topic, 0, hint, piece),))
+        self._published = made.header(self._index).to_bytes()
+        self._count("blocks")
+        self._count("published_bytes", len(piece))
 
     # --- Measures ---
 

@@ -9,12 +9,16 @@ Rules:
    again.
 3. It ends at the last decision that the log has. A rebuild that was interrupted goes on where its store
    stands, and so does one whose store somebody else went on with.
+4. What `decisions` no longer has comes from the replicas' pieces (`ledger.learned_updates`). Where neither has it,
+   the Ledger waits: it never leaves anything out.
 """
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
+from ledger.decisions import hold_decision
+from ledger.learned_updates import LearnedUpdateError, check_updates
 from ledger.state import CommitState
 from protocol import merkle
 from protocol.configuration import Epochs
@@ -25,18 +29,22 @@ from protocol.requests import open_request
 from schemas.errors import MalformedMessageError
 from schemas.order import Entry
 from schemas.outcome import Outcome
-from schemas.statement import Decision
+from schemas.statement import Decision, Update
 from storage.effects import (
+    END_OFFSET,
+    FIRST_OFFSET,
     Applied,
     Apply,
     Effect,
     Fetch,
     Fetched,
     Halt,
+    JournalRead,
     Load,
     Loaded,
     Message,
     Position,
+    ReadJournal,
     ReadTail,
     Receive,
     Received,
@@ -53,21 +61,41 @@ REBUILT = "store.rebuilt"
 """Code of the halt with which this machine ends: the store holds all that is decided."""
 
 _RECEIVED_AT_ONCE = 8
+_GLANCE_MS = 500
+"""After so long without a message `decisions` has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Decided:
-    """A decision that follows the head, with what it wrote."""
+    """A decision or an update that follows the head, with what it wrote.
 
-    message: Message
-    decision: Decision
+    Attributes:
+        content: statement, entries, outcomes and values.
+        statement: its bytes.
+        behind: offset and leader epoch of what follows it in `decisions`.
+    """
+
+    content: Decision | Update
+    statement: bytes
     checked: CheckedStatement
     outcomes: tuple[Outcome, ...]
+    behind: tuple[int, int]
 
     def keys(self) -> tuple[RecordKey, ...]:
         """The records it wrote, each once."""
         written = (RecordKey(w.namespace, w.key) for outcome in self.outcomes for w in outcome.writes)
         return tuple(dict.fromkeys(written))
+
+
+class _Start(NamedTuple):
+    """Where `decisions` begins: its first offset, -1 if it is empty, and its first decision's sequence, if any."""
+
+    offset: int
+    sequence: int | None
+
+    def is_above(self, sequence: int) -> bool:
+        """Whether it begins above what follows a sequence."""
+        return self.sequence is None or self.sequence > sequence + 1
 
 
 class RebuildMachine(Machine):
@@ -89,10 +117,21 @@ class RebuildMachine(Machine):
         yield Halt(code=REBUILT, text=f"up to sequence {sequence}")
 
     def _rebuild(self) -> Generator[Effect, Any, int | None]:
-        """The last sequence rebuilt, None if the store refused a call."""
+        """The last sequence rebuilt; None if the store refused a call, or something is missing still."""
         loaded: Loaded = yield Load()
         state = CommitState.from_cells(loaded.cells)
         end = yield from self._end_of_log()
+        start = yield from self._start_of_log()
+        if start.is_above(state.sequence):
+            older = yield from self._load_older(state, start)
+            if older is None:
+                return None
+            state = older
+        if 0 <= state.decisions[0] < start.offset:
+            moved = yield from self._pass_over(state, start.offset)
+            if moved is None:
+                return None
+            state = moved
         yield Seek(positions=(Position("decisions", 0, *state.decisions),))
         read = max(-1, state.decisions[0] - 1)
         while read < end:
@@ -108,12 +147,86 @@ class RebuildMachine(Machine):
                     return None
                 state = after
             yield Report(metrics={"gauge_rebuilt": state.sequence})
+        if start.sequence is not None and start.is_above(state.sequence):
+            yield Report(metrics={"waits_for_older": 1})
+            yield Seek(positions=(Position("decisions", 0, END_OFFSET),))
+            yield Receive(topics=("decisions",), max_messages=1, wait_ms=self._limits.resend_first_ms)
+            return None
         return state.sequence
 
     def _end_of_log(self) -> Generator[Effect, Any, int]:
         """Offset of the newest decision, -1 if there is none."""
         tail: Received = yield ReadTail(topic="decisions", count=1)
         return max((message.offset for message in tail.messages), default=-1)
+
+    def _start_of_log(self) -> Generator[Effect, Any, _Start]:
+        """Where `decisions` begins, by its first message and its first decision."""
+        yield Seek(positions=(Position("decisions", 0, FIRST_OFFSET),))
+        offset = -1
+        while True:
+            received: Received = yield Receive(
+                topics=("decisions",), max_messages=_RECEIVED_AT_ONCE, wait_ms=_GLANCE_MS
+            )
+            for message in received.messages:
+                offset = message.offset if offset < 0 else offset
+                sequence = yield from self._decided_sequence(message)
+                if sequence is not None:
+                    return _Start(offset, sequence)
+            if not received.messages:
+                return _Start(offset, None)
+
+    def _decided_sequence(self, message: Message) -> Generator[Effect, Any, int | None]:
+        """The sequence of a decision, None if the message is none that both parties signed."""
+        held = hold_decision(message, self._epochs)
+        if held is None:
+            return None
+        try:
+            checked = check_parts(held.signed, self._epochs)
+        except CountersignError:
+            return None
+        verified: Verified = yield Verify(checks=checked.checks)
+        return held.statement.sequence if all(verified.valid) else None
+
+    def _load_older(self, state: CommitState, start: _Start) -> Generator[Effect, Any, CommitState | None]:
+        """The state after what the replicas have below the start of `decisions`; None if the store refused."""
+        while start.is_above(state.sequence):
+            read: JournalRead = yield ReadJournal(sequence=state.sequence + 1)
+            if read.last is None:
+                break
+            try:
+                updates, end = check_updates(state.head, read.updates, read.last, self._epochs)
+            except LearnedUpdateError as error:
+                yield Halt(code="store.contradicts_log", text=f"after sequence {state.sequence}: {error}")
+                raise AssertionError("a halted machine is not stepped again") from error
+            verified: Verified = yield Verify(checks=end.checks)
+            if not all(verified.valid):
+                yield Halt(code="store.contradicts_log", text=f"sequence {end.statement.sequence} is not signed")
+            for update, checked in updates:
+                outcomes = _outcomes(update)
+                if outcomes is None:
+                    yield Halt(code="store.contradicts_log", text=f"sequence {checked.statement.sequence} is not whole")
+                    raise AssertionError("a halted machine is not stepped again")
+                decided = _Decided(
+                    content=update,
+                    statement=update.statement,
+                    checked=checked,
+                    outcomes=outcomes,
+                    behind=state.decisions,
+                )
+                after = yield from self._store(state, decided)
+                if after is None:
+                    return None
+                state = after
+            yield Report(metrics={"gauge_rebuilt": state.sequence})
+        return state
+
+    def _pass_over(self, state: CommitState, offset: int) -> Generator[Effect, Any, CommitState | None]:
+        """Read on where the log now begins: what is gone of it the store has; None if the store refused."""
+        after = replace(state, decisions=(offset, -1))
+        answer: Applied | Refused = yield Apply(
+            call=StoreCall(expected_cells=state.expected(), cells=after.cells())
+        )
+        return after if isinstance(answer, Applied) else None
 
     def _load_message(self, state: CommitState, message: Message) -> Generator[Effect, Any, CommitState | None]:
         """The state after a message; None if the store refused."""
@@ -123,6 +236,10 @@ class RebuildMachine(Machine):
         verified: Verified = yield Verify(checks=decided.checked.checks)
         if not all(verified.valid):
             return state
+        return (yield from self._store(state, decided))
+
+    def _store(self, state: CommitState, decided: _Decided) -> Generator[Effect, Any, CommitState | None]:
+        """Store what was decided next; the state after it, None if the store refused."""
         fetched: Fetched = yield Fetch(keys=decided.keys())
         try:
             writes = self._writes(decided, fetched.records)
@@ -132,11 +249,11 @@ class RebuildMachine(Machine):
             return None
         after = replace(
             state,
-            head=state.head.advance(decided.decision.signed.statement),
+            head=state.head.advance(decided.statement),
             order_hash=decided.checked.statement.order_hash,
             ordered_at_ms=decided.checked.header.ordered_at_ms,
             verified=decided.checked.statement.sequence,
-            decisions=(message.offset + 1, message.leader_epoch),
+            decisions=decided.behind,
         )
         call = StoreCall(
             expected_cells=state.expected(),
@@ -166,12 +283,18 @@ class RebuildMachine(Machine):
                 return None
             if merkle.root(decision.entries) != checked.header.entries_root:
                 return None
-            outcomes = tuple(Outcome.from_bytes(outcome) for outcome in decision.outcomes)
         except (MalformedMessageError, CountersignError):
             return None
-        if sum(len(outcome.writes) for outcome in outcomes) != len(decision.values):
+        outcomes = _outcomes(decision)
+        if outcomes is None:
             return None
-        return _Decided(message=message, decision=decision, checked=checked, outcomes=outcomes)
+        return _Decided(
+            content=decision,
+            statement=decision.signed.statement,
+            checked=checked,
+            outcomes=outcomes,
+            behind=(message.offset + 1, message.leader_epoch),
+        )
 
     def _writes(self, decided: _Decided, records: Mapping[RecordKey, Record]) -> tuple[RecordWrite, ...]:
         """The record versions a decision wrote; their hashes are recomputed.
@@ -180,7 +303,7 @@ class RebuildMachine(Machine):
             DamagedRecordError: a value is not the one whose hash both parties signed: the log was altered.
         """
         current = dict(records)
-        values = iter(decided.decision.values)
+        values = iter(decided.content.values)
         writes: list[RecordWrite] = []
         for outcome in decided.outcomes:
             for pin in outcome.writes:
@@ -204,6 +327,15 @@ class RebuildMachine(Machine):
         sequence = decided.checked.statement.sequence
         requests = (
             open_request(Entry.from_compared(entry).envelope, self._epochs.ledger_id, self._limits)
-            for entry in decided.decision.entries
+            for entry in decided.content.entries
         )
         return tuple(ReplayEntry(request.request_id, request.body.expiry_ms, sequence) for request in requests)
+
+
+def _outcomes(content: Decision | Update) -> tuple[Outcome, ...] | None:
+    """The outcomes of a batch, None if they cannot be read or the values are not theirs."""
+    try:
+        outcomes = tuple(Outcome.from_bytes(outcome) for outcome in content.outcomes)
+    except MalformedMessageError:
+        return None
+    return outcomes if sum(len(outcome.writes) for outcome in outcomes) == len(content.values) else None

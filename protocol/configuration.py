@@ -22,6 +22,15 @@ from schemas.errors import MalformedMessageError
 
 FORMAT = 1
 
+NONE = "none"
+SIMPLE = "simple"
+TREE = "tree"
+CHECKSUMS = (NONE, SIMPLE, TREE)
+"""What a ledger's blocks may be bound with (`learners.checksums`)."""
+
+REPLICAS_MAX = 256
+"""One for each element of the field that slices are computed in (`learners.codec`)."""
+
 
 class ConfigurationError(CountersignError):
     """A genesis or an epoch configuration that cannot be trusted; `code` says at which step."""
@@ -96,7 +105,7 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
 
     Raises:
         ConfigurationError: `genesis.malformed`, `genesis.untrusted`, `epoch.malformed`, `epoch.chain`,
-            `epoch.keys`, `epoch.signature`.
+            `epoch.checksum`, `epoch.keys`, `epoch.signature`.
     """
     try:
         genesis = Genesis.from_bytes(genesis_bytes)
@@ -171,13 +180,36 @@ def _check_next(
 
 
 def _check_numbers(configuration: Configuration) -> None:
-    n, b, c, k = configuration.n, configuration.b, configuration.c, configuration.k
-    if not (len(configuration.replica_keys) == n and b >= 0 and c >= 0 and k == n - b - c and k > b):
-        raise ConfigurationError(
-            "epoch.malformed", f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required"
-        )
-    if configuration.block_updates < 1 or configuration.window < 1 or configuration.skew_ms < 0:
+    if len(configuration.replica_keys) != configuration.n:
+        text = f"{len(configuration.replica_keys)} keys of {configuration.n} replicas"
+        raise ConfigurationError("epoch.malformed", text)
+    check_dispersal(
+        n=configuration.n,
+        b=configuration.b,
+        c=configuration.c,
+        k=configuration.k,
+        checksum=configuration.checksum,
+        block_updates=configuration.block_updates,
+    )
+    if configuration.window < 1 or configuration.skew_ms < 0:
         raise ConfigurationError("epoch.malformed", "a number is out of its range")
+
+
+def check_dispersal(*, n: int, b: int, c: int, k: int, checksum: str, block_updates: int) -> None:
+    """Require numbers with which blocks can be dispersed, and a checksum under which `b` lying replicas harm nobody.
+
+    Raises:
+        ConfigurationError: `epoch.malformed`, `epoch.checksum`.
+    """
+    if not (b >= 0 and c >= 0 and k == n - b - c and b < k and n <= REPLICAS_MAX):
+        text = f"n={n}, b={b}, c={c}, k={k}: k = n - b - c > b is required, and n <= {REPLICAS_MAX}"
+        raise ConfigurationError("epoch.malformed", text)
+    if block_updates < 1:
+        raise ConfigurationError("epoch.malformed", f"a block of {block_updates} updates")
+    if checksum not in CHECKSUMS:
+        raise ConfigurationError("epoch.checksum", f"{checksum[:32]!r} is none of {', '.join(CHECKSUMS)}")
+    if checksum == NONE and b > 0:
+        raise ConfigurationError("epoch.checksum", f"b={b}: without a checksum a single liar is believed")
 
 
 def _signature_checks(

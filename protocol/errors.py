@@ -16,7 +16,10 @@ process; a *user* error ends a command.
 from typing import Literal, NamedTuple
 
 from protocol.codes import CHECKS, OUTCOMES, REFUSALS, REJECTIONS, Fault, Retry, Row
+from protocol.loading_codes import LOADING
 from protocol.operating_codes import HALTS, USER
+from protocol.table_codes import TABLES
+from protocol.transaction_codes import TRANSACTIONS
 
 Family = Literal["rejection", "outcome", "refusal", "check", "halt", "user"]
 
@@ -64,6 +67,9 @@ def _table() -> dict[str, Explained]:
         ("check", CHECKS),
         ("halt", HALTS),
         ("user", USER),
+        ("user", TABLES),
+        ("user", TRANSACTIONS),
+        ("user", LOADING),
     )
     table: dict[str, Explained] = {}
     for family, rows in families:

@@ -53,6 +53,7 @@ class Tag(StrEnum):
     SOURCE = "source"  # of a contract
     ATTACHMENTS = "attachments"
     BLOCK = "block"
+    CONTENT = "content"  # of a whole block, where that is its checksum
     SLICE = "slice"
     ENGINE = "engine"  # answers to the known-answer suite
     KEY = "key"  # what a new key signs to prove possession

@@ -194,7 +194,7 @@ def topic_table(request_partitions: int, replicas: int) -> tuple[Topic, ...]:
             name=pieces_topic(replica),
             holds=f"replica {replica}'s signed piece of each block",
             writers=("replica",),
-            readers=("replica", "learner"),
+            readers=("ledger", "replica", "learner"),
             flushed=True,
         )
         for replica in range(replicas)

@@ -24,6 +24,7 @@ from storage.events import (
     ExecutionFailed,
     Fetched,
     GuardRead,
+    JournalRead,
     Loaded,
     Noted,
     Outbox,
@@ -68,6 +69,7 @@ __all__ = [  # events and messages too: a machine finds all it speaks with in on
     "FindDecisions",
     "GuardRead",
     "Halt",
+    "JournalRead",
     "Load",
     "LoadPosition",
     "Loaded",
@@ -81,6 +83,7 @@ __all__ = [  # events and messages too: a machine finds all it speaks with in on
     "Publish",
     "Published",
     "ReadGuard",
+    "ReadJournal",
     "ReadOutbox",
     "ReadTail",
     "Receive",
@@ -239,6 +242,16 @@ class ReadTail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadJournal:
+    """Read the part of the journal that holds a sequence, which `decisions` no longer has, from the replicas' pieces.
+
+    Performed by a learner beside the stage. Answered by `JournalRead`; nothing of it is to be trusted.
+    """
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindDecisions:
     """Search the whole topic `decisions` for these sequences: rare and slow, for evidence.
 
@@ -317,6 +330,7 @@ Effect = (
     | Publish
     | ReadGuard
     | ReadTail
+    | ReadJournal
     | FindDecisions
     | Await
     | LoadPosition

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from protocol.contracts.calls import Execution, Rejected
 from protocol.records import Record, RecordKey
+from schemas.statement import Countersigned
 from storage.messages import Alarm, Message
 from storage.ports import OutboxEntry, Place, RefusalReason, ScanRows, Version
 from storage.views import ViewPosition
@@ -137,6 +138,19 @@ class GuardRead(Event):
     """The last entry of the kind asked for, None if there is none."""
 
     place: Place | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRead(Event):
+    """A part of the journal, none if the replicas do not have it.
+
+    Attributes:
+        updates: the bytes of each `Update`, in sequence.
+        last: the countersigned statement of the last one.
+    """
+
+    updates: tuple[bytes, ...] = ()
+    last: Countersigned | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,8 @@ class Position(NamedTuple):
 class Alarm(NamedTuple):
     """A log ends before its reader's position: it lost its tail.
 
-    The reader was moved to `end_offset`, and goes on by sequence.
+    The reader was moved to `end_offset`, and goes on by sequence. Where that is above `position`, the log lost
+    its start, in a topic whose readers can do without it (`streams.piece_log`).
     """
 
     topic: str

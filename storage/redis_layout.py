@@ -22,8 +22,9 @@ version at one key and to move it aside with RENAME took half as much CPU again,
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from protocol.records import HEAD_BYTES, Record, RecordKey, pack
-from storage.ports import BUCKET_MS, RecordWrite, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
+from protocol.records import HEAD_BYTES, RecordKey, pack
+from storage.ports import BUCKET_MS, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
+from storage.record_changes import record_changes
 
 CELLS = "cells"
 REPLAY_ENTRIES = "replay_entries"
@@ -87,10 +88,8 @@ def by_minute(requests: Iterable[RequestExpiry]) -> dict[int, list[bytes]]:
 
 def arguments(call: StoreCall) -> tuple[list[RecordKey], list[Argument]]:
     """The arguments of `apply.lua`, and the records it compares, in their order."""
-    newest, superseded, heads = _written(call.writes)
-    for key, version, record_hash in call.reads:
-        expected = version.to_bytes(8, "big") + record_hash
-        assert heads.setdefault(key, expected) == expected, "one call expects one version of a record"
+    expected, newest, superseded = record_changes(call.writes, call.reads)
+    heads = {key: version.to_bytes(8, "big") + record_hash for key, (version, record_hash) in expected.items()}
     argv: list[Argument] = [len(call.expected_cells), *call.expected_cells, *call.expected_cells.values()]
     _add_unseen(argv, call.unseen)
     argv += (len(heads), *map(record_name, heads), b"".join(heads.values()))
@@ -112,25 +111,6 @@ def arguments(call: StoreCall) -> tuple[list[RecordKey], list[Argument]]:
     for entry in call.outbox_put:
         argv += entry
     return list(heads), argv
-
-
-def _written(
-    writes: Iterable[RecordWrite],
-) -> tuple[dict[RecordKey, Record], list[tuple[RecordKey, Record]], dict[RecordKey, bytes]]:
-    """Newest version of each record, those between it and the stored one, heads that must be stored."""
-    newest: dict[RecordKey, Record] = {}
-    superseded: list[tuple[RecordKey, Record]] = []
-    heads: dict[RecordKey, bytes] = {}
-    for key, record in writes:
-        previous = newest.get(key)
-        if previous is None:
-            heads[key] = (record.version - 1).to_bytes(8, "big") + record.previous_hash
-        else:
-            assert record.version == previous.version + 1, "versions of one record follow each other"
-            assert record.previous_hash == previous.record_hash, "versions of one record are chained"
-            superseded.append((key, previous))
-        newest[key] = record
-    return newest, superseded, heads
 
 
 def _add_unseen(argv: list[Argument], unseen: Iterable[RequestExpiry]) -> None:

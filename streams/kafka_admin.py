@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no
 
 from schemas.topics import Topic
 from streams.kafka_connection import KafkaConnection
-from streams.kafka_errors import port_error
+from streams.kafka_errors import make_client, port_error
 from streams.log import LogUnavailableError
 
 _REQUEST_TIMEOUT_S = 10.0
@@ -57,7 +57,7 @@ class KafkaAdmin:
 
     def __init__(self, connection: KafkaConnection) -> None:
         self._connection = connection
-        self._client = AdminClient(dict(connection.client_settings()))
+        self._client = make_client(AdminClient, connection.client_settings())
 
     def describe(self) -> Cluster:
         """Who is there."""

@@ -18,6 +18,7 @@ class KafkaConnection:
         bootstrap: `host:port`, several with commas.
         prefix: of the ledger's topics.
         options: further settings under librdkafka's own names (TLS, SASL); they win over ours.
+        names: full names of topics that are not named after the prefix, by their plain names.
         message_bytes_max: the longest value that is sent, or given to a machine.
         fetch_wait_ms: how long a broker holds a fetch that finds nothing, unless messages come.
         fetch_bytes_max: what a reader fetches ahead; it holds back as much again.
@@ -28,6 +29,7 @@ class KafkaConnection:
     bootstrap: str
     prefix: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     message_bytes_max: int = MESSAGE_BYTES_MAX
     fetch_wait_ms: int = 100
     fetch_bytes_max: int = 16 * MIB
@@ -36,7 +38,14 @@ class KafkaConnection:
 
     def full_name(self, topic: str) -> str:
         """A topic's name on the cluster."""
-        return full_name(self.prefix, topic)
+        return self.names.get(topic) or full_name(self.prefix, topic)
+
+    def plain_name(self, name: str) -> str:
+        """The reverse of `full_name`."""
+        for plain, full in self.names.items():
+            if full == name:
+                return plain
+        return name[len(full_name(self.prefix, "")) :]
 
     def client_settings(self) -> Settings:
         """What readers, writers and the admin share."""

@@ -2,10 +2,15 @@
 
 import re
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from protocol.errors import CountersignError
 from streams.log import LogRefusedError, LogUnavailableError
+
+Client = TypeVar("Client")
 
 _REFUSALS = frozenset(
     {
@@ -23,6 +28,18 @@ _LOST_POSITIONS = frozenset(
     {KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE}
 )
 _DIVERGENCE = re.compile(r"broker end offset is (\d+)")
+
+
+def make_client(kind: Callable[[dict[str, Any]], Client], settings: Mapping[str, Any]) -> Client:
+    """A client of librdkafka with these settings.
+
+    Raises:
+        CountersignError: `config.invalid`, it does not know one of them, or not this value.
+    """
+    try:
+        return kind(dict(settings))
+    except KafkaException as exception:
+        raise CountersignError("config.invalid", f"settings of Kafka: {exception.args[0].str()}") from exception
 
 
 def is_refusal(error: KafkaError) -> bool:

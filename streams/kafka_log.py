@@ -20,7 +20,7 @@ from confluent_kafka import Message as KafkaMessage
 from storage.effects import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
 from streams.held_messages import HeldMessages
 from streams.kafka_connection import KafkaConnection
-from streams.kafka_errors import Reachability, divergence, is_lost_position, is_refusal, port_error
+from streams.kafka_errors import Reachability, divergence, is_lost_position, is_refusal, make_client, port_error
 from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 
 _REQUEST_TIMEOUT_S = 2.0
@@ -55,7 +55,7 @@ class KafkaLogReader:
 
     def _make_consumer(self, *, tell_ends: bool) -> Consumer:
         settings = self._connection.reader_settings(tell_ends=tell_ends)
-        return Consumer({**settings, "error_cb": self._reach.on_error})
+        return make_client(Consumer, {**settings, "error_cb": self._reach.on_error})
 
     # --- Receiving ---
 
@@ -276,7 +276,7 @@ class KafkaLogWriter:
 
     def _make_producer(self) -> Producer:
         settings = self._connection.writer_settings(linger_ms=self._linger_ms)
-        return Producer({**settings, "error_cb": self._reach.on_error})
+        return make_client(Producer, {**settings, "error_cb": self._reach.on_error})
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """See `LogWriter.send`."""
@@ -352,7 +352,7 @@ class KafkaLogWriter:
         if error is None:
             return
         name, partition, _ = _place(raw)
-        topic = name[len(self._connection.full_name("")) :]
+        topic = self._connection.plain_name(name)
         if is_refusal(error):
             self._refused = f"{topic}: {error.str()}"
         self._undelivered.append(Outgoing(topic, partition, raw.key(), raw.value() or b""))

@@ -1,11 +1,16 @@
 """The Ledger's process: its committing machine, and before it the rebuilding one where the store was lost."""
 
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 
 from ledger.commit import CommitMachine
 from ledger.rebuild import REBUILT, RebuildMachine
-from storage.effects import Halt
+from storage.effects import Halt, ReadJournal
 from storage.errors import StoreAbsentError
+from streams.clock import now_ms
+from streams.journal_reader import JournalReader
+from streams.learner_process import open_reader
 from streams.party_process import PartyProcess
 from streams.stage import run_stages
 
@@ -21,7 +26,11 @@ def run_ledger(process: PartyProcess, create_store: Callable[[], None]) -> Halt 
         create_store()
     # Whatever is decided above the store's head belongs into it: nothing, unless the store was lost or rolled
     # back.
-    rebuilt = process.stage("rebuild", lambda: RebuildMachine(epochs=process.epochs)).run()
+    pieces = open_reader(process.configuration, process.epochs)
+    journal = JournalReader(process.epochs, pieces, process.pool, now_ms, process.stop)
+    with closing(pieces):
+        make = partial(RebuildMachine, epochs=process.epochs)
+        rebuilt = process.stage("rebuild", make, {ReadJournal: journal.read}).run()
     if rebuilt is None or rebuilt.code != REBUILT:
         return rebuilt
     commit = process.stage("commit", lambda: CommitMachine(epochs=process.epochs))

@@ -33,11 +33,20 @@ class LogRefusedError(CountersignError):
 
 
 class LogStartLostError(CountersignError):
-    """The log begins after the reader's position."""
+    """The log begins after the reader's position.
+
+    Attributes:
+        topic, partition, position: what was to be read.
+        first_offset: of what is left.
+    """
 
     def __init__(self, topic: str, partition: int, position: int, first_offset: int) -> None:
         text = f"{topic}/{partition} begins at {first_offset}, the next message to read was {position}"
         super().__init__("log.start_lost", text)
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+        self.first_offset = first_offset
 
 
 class DeliveryFailure(NamedTuple):

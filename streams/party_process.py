@@ -6,19 +6,21 @@ nothing.
 
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from protocol.configuration import Epochs
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
+from storage.effects import Event
 from storage.errors import StoreUnavailableError
 from storage.machine import Machine
-from storage.redis_store import RedisStore
+from storage.ports import RecordStore
+from storage.record_stores import open_record_store
 from storage.signing_guard import FileSigningGuard
 from streams.cell_watch import CellWatch
 from streams.clock import now_ms
@@ -50,8 +52,19 @@ class PartyProcess:
     metrics: ProcessMetrics
     stop: StopSignal
 
-    def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
-        """A stage of this process, with a reader and a writer of its own."""
+    def stage(
+        self,
+        name: str,
+        make_machine: Callable[[], Machine],
+        more: Mapping[type, Callable[[Any], Event]] | None = None,
+    ) -> Stage:
+        """A stage of this process, with a reader and a writer of its own.
+
+        Args:
+            name: of the stage.
+            make_machine: gives a new machine that knows nothing.
+            more: performers of effects that only this stage has.
+        """
         connection = self.configuration.connection()
         ports = Ports(
             reader=KafkaLogReader(
@@ -63,6 +76,7 @@ class PartyProcess:
             stop=self.stop,
             signing_key=self.key,
             party=self.party,
+            more=more or {},
         )
         return Stage(make_machine, ports, self.metrics.meter(name))
 
@@ -119,12 +133,12 @@ def open_party(
         )
 
 
-def _await_store(url: str, stop: StopSignal) -> RedisStore | None:
+def _await_store(url: str, stop: StopSignal) -> RecordStore | None:
     """The party's store, once it answers: it may come up after this process; None if told to stop before."""
     pause_s = _STORE_PAUSE_FIRST_S
     while True:
         try:
-            return RedisStore(url)
+            return open_record_store(url)
         except StoreUnavailableError as error:
             _log.warning("%s; waiting for it", error)
         if stop.wait(pause_s):

@@ -182,8 +182,10 @@ class EffectPerformer:
             if left_ms <= _SLICE_MS or stop.requested:
                 break
         for alarm in alarms:
+            tail = alarm.end_offset <= alarm.position
+            code, verb = ("log.tail_lost", "ends") if tail else ("log.start_lost", "begins")
             where = f"{alarm.topic}/{alarm.partition}"
-            self._alarm("log.tail_lost", f"{where} ends at {alarm.end_offset}, not at {alarm.position}")
+            self._alarm(code, f"{where} {verb} at {alarm.end_offset}, not at {alarm.position}")
         self._count("in", messages)
         return Received(now_ms=self._now_ms(), messages=messages, alarms=alarms)
 

@@ -1,11 +1,22 @@
-"""A replica's process: follows the decisions and disperses its pieces."""
+"""A replica's process: follows the decisions and disperses its pieces, once it has recovered what it lacks.
+
+Before it follows, and again whenever `decisions` turns out not to show what it needs next, it learns from the
+other replicas what they can give (`learners.recovery`).
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 
 from learners.dispersal import Encoder
-from learners.replica import ReplicaMachine
+from learners.recovery import RECOVERED, RecoveryMachine
+from learners.replica import BEHIND, ReplicaMachine
 from protocol.errors import CountersignError
 from storage.effects import Halt
+from storage.machine import Machine
 from streams.learner_process import FollowerProcess
-from streams.stage import run_stages
+
+_START_LOST = "log.start_lost"
 
 
 def run_replica(process: FollowerProcess, index: int, encoder: Encoder | None = None) -> Halt | None:
@@ -23,7 +34,18 @@ def run_replica(process: FollowerProcess, index: int, encoder: Encoder | None = 
     if process.key is None or not 0 <= index < len(keys) or process.key.public_key != keys[index]:
         raise CountersignError("config.invalid", f"the key is not the one of replica {index} in the epoch")
 
-    def make() -> ReplicaMachine:
-        return ReplicaMachine(epochs=process.epochs, index=index, encoder=encoder)
+    epochs = process.epochs
 
-    return run_stages([process.stage("replica", make)], process.stop)
+    def run(name: str, make_machine: Callable[[], Machine]) -> Halt | None:
+        with closing(process.stage(name, make_machine)) as stage:
+            return stage.run()
+
+    halt: Halt | None = None
+    while True:
+        cut_off, hinted = halt is not None and halt.code == BEHIND, halt is None
+        halt = run("recover", partial(RecoveryMachine, epochs=epochs, index=index, cut_off=cut_off))
+        if halt is None or halt.code != RECOVERED:
+            return halt
+        halt = run("replica", partial(ReplicaMachine, epochs=epochs, index=index, encoder=encoder, hinted=hinted))
+        if halt is None or halt.code not in (BEHIND, _START_LOST):
+            return halt

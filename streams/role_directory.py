@@ -3,18 +3,21 @@
 What a role trusts stands here: the ledger_id of its own file counts, whatever another file or a topic says.
 """
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from protocol.configuration import Epochs, check_epochs
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
 from streams.kafka_connection import KafkaConnection
+from streams.replica_places import ReplicaPlace, replica_places
 
 CONFIGURATION_FILE = "role.toml"
+PARTITIONS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +31,12 @@ class RoleConfiguration:
         bootstrap_servers: of the Kafka cluster.
         topic_prefix: of this ledger's topics.
         partitions: of the topic `requests`.
-        store_url: of the party's Redis or Valkey, password included.
+        store_url: of the party's store, password included: `redis://`, `sqlite://` or `postgresql://`.
         guard_file: the signing guard, on another disk than the store in earnest.
         port: on loopback, of a role that serves pages or queries; 0 takes a free one.
         kafka: further settings of librdkafka (TLS, SASL).
+        replicas: of a learner or replica: a table for each replica whose pieces are on another broker
+            (`streams.replica_places`).
     """
 
     directory: Path
@@ -44,6 +49,7 @@ class RoleConfiguration:
     guard_file: str = "guard/signing.guard"
     port: int = 0
     kafka: Mapping[str, str] = field(default_factory=dict)
+    replicas: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
@@ -68,8 +74,13 @@ class RoleConfiguration:
                 raise CountersignError(
                     "config.invalid", f"{file}: {name} should be of type {expected.__name__}"
                 )
+        for name, is_right, wanted in _FORMS:
+            if name in values and not is_right(values[name]):
+                raise CountersignError("config.invalid", f"{file}: {name} is {wanted}")
         try:
-            return cls(directory=directory, **values)
+            configuration = cls(directory=directory, **values)
+            replica_places(configuration.replicas)
+            return configuration
         except TypeError as error:
             raise CountersignError("config.invalid", f"{file}: {error}") from error
 
@@ -80,11 +91,7 @@ class RoleConfiguration:
         for each in fields(self):
             value = getattr(self, each.name)
             if isinstance(value, Mapping):
-                table += (
-                    [f"[{each.name}]", *(f"{_quoted(k)} = {_quoted(v)}" for k, v in value.items())]
-                    if value
-                    else []
-                )
+                table += _table((each.name,), value)
             elif each.name != "directory":
                 lines.append(f"{each.name} = {value if isinstance(value, int) else _quoted(value)}")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,6 +106,10 @@ class RoleConfiguration:
     def connection(self) -> KafkaConnection:
         """How to reach this ledger's topics."""
         return KafkaConnection(bootstrap=self.bootstrap_servers, prefix=self.topic_prefix, options=self.kafka)
+
+    def places(self) -> dict[int, ReplicaPlace]:
+        """The replicas of which this role is told more than the epoch says."""
+        return replica_places(self.replicas)
 
     def epochs(self) -> Epochs:
         """Genesis and configurations, checked against the trusted ledger_id.
@@ -122,6 +133,25 @@ _SETTINGS: Mapping[str, type] = {
     if each.name != "directory"
 }
 """The settings of a role's file, each with its type."""
+
+
+_FORMS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("ledger_id", lambda value: re.fullmatch("[0-9a-f]{64}", value) is not None, "64 hexadecimal digits"),
+    ("topic_prefix", lambda value: re.fullmatch("[A-Za-z0-9._-]{0,100}", value) is not None, "letters, digits, . _ -"),
+    ("partitions", lambda value: 1 <= value <= PARTITIONS_MAX, f"a number from 1 to {PARTITIONS_MAX}"),
+    ("port", lambda value: 0 <= value <= 65_535, "a number from 0 to 65535"),
+)
+"""What the values must look like, where their type does not say it."""
+
+
+def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> list[str]:
+    """The lines of a table with its inner ones; none of an empty one."""
+    texts = [f"{_quoted(name)} = {_quoted(text)}" for name, text in values.items() if isinstance(text, str)]
+    lines = [f"[{'.'.join(path)}]", *texts] if texts else []
+    for name, inner in values.items():
+        if isinstance(inner, Mapping):
+            lines += _table((*path, name), inner)
+    return lines
 
 
 def _quoted(text: str) -> str:

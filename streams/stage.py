@@ -76,6 +76,11 @@ class Stage:
         except CountersignError as error:
             return self._halted(Halt(code=error.code, text=error.detail))
 
+    def close(self) -> None:
+        """Give back its connections to the log; for a stage that another one follows in the same process."""
+        self._ports.reader.close()
+        self._ports.writer.close()
+
     def _live(self) -> Halt | None:
         """One machine's life."""
         machine = self._make_machine()

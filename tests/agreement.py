@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from deploy.initialize import AUDITOR, LEDGER
 from schemas.topics import EVIDENCE
@@ -40,12 +41,20 @@ def await_rest(pipeline: Pipeline) -> None:
 
 
 def check_nobody_halted(pipeline: Pipeline) -> None:
-    """Every role runs, its standby too where there is one, and one of them says that it is active."""
+    """Every role runs, its standby too where there is one, and one of them says that it is active.
+
+    One that was started a moment ago may still be on its way: nobody needs a replica's piece to come to rest.
+    """
     for role in pipeline.deployment.roles():
-        said = pipeline.said(role)
-        assert said.get("state") == "active", f"{role}: {said or pipeline.deployment.status_of(role)}"
+        await_that(f"{role} is active", partial(_is_active, pipeline, role))
         for name in pipeline.processes(role):
             assert pipeline.runs(name), f"{name} does not run"
+
+
+def _is_active(pipeline: Pipeline, role: str) -> bool:
+    said = pipeline.said(role)
+    assert said.get("state") != "halted", f"{role}: {said}"
+    return said.get("state") == "active"
 
 
 def check_nobody_is_accused(pipeline: Pipeline) -> None:

@@ -30,7 +30,7 @@ from schemas.topics import Topic, topic_table
 from storage.effects import Message
 from storage.errors import StoreAbsentError
 from storage.ports import Version
-from storage.redis_store import RedisStore
+from storage.record_stores import RealStore, StoreKind, open_record_store
 from streams.client import Client, ClientOptions
 from streams.kafka_admin import Extent, KafkaAdmin
 from streams.kafka_log import KafkaLogReader
@@ -40,6 +40,8 @@ NAMESPACES = ("bank", "object", "sys")
 STORES = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
 SERVICES = (*STORES.values(), KAFKA)
 DEADLINE_S = 60.0
+DEFAULT_STORE = StoreKind(os.environ.get("COUNTERSIGN_TEST_STORE", StoreKind.REDIS))
+"""What stores are made of where a test does not say: the pipeline's tests pass on each kind."""
 _LOOK_S = 0.05
 _PAGE = 5_000
 
@@ -67,16 +69,20 @@ class Pipeline:
     Args:
         directory: for everything it writes.
         broker, prefix: of a Kafka that is there already, and of its topics; by default one is started.
+        store: what the parties' stores are made of.
 
     Attributes:
         rubbish_evidence: messages that the test itself wrote to `evidence`.
     """
 
-    def __init__(self, directory: Path, *, broker: str = "", prefix: str = "") -> None:
+    def __init__(
+        self, directory: Path, *, broker: str = "", prefix: str = "", store: StoreKind = DEFAULT_STORE
+    ) -> None:
         self.home = Home(directory)
-        self.deployment = Deployment(self.home, broker=broker)
+        self.deployment = Deployment(self.home, broker=broker, store=store)
         self.stack = self.deployment.stack
         self.rubbish_evidence = 0
+        self._store = store
         self._new = NewLedger(topic_prefix=prefix)
 
     def up(self) -> None:
@@ -92,7 +98,12 @@ class Pipeline:
     # --- Faults ---
 
     def kill(self, name: str) -> None:
-        """End one process at once, and only that one: its children are left to themselves."""
+        """End one process at once, and only that one: its children are left to themselves.
+
+        A store that is a file has no process: it ends with its party's.
+        """
+        if name in STORES.values() and self._store == StoreKind.SQLITE:
+            return
         pid = self.stack.supervisor.pid(name)
         assert pid is not None, f"{name} does not run"
         os.kill(pid, signal.SIGKILL)
@@ -161,9 +172,9 @@ class Pipeline:
         return self.stack.log_file(name).read_text(errors="replace")
 
     @contextmanager
-    def store(self, party: str) -> Iterator[RedisStore]:
+    def store(self, party: str) -> Iterator[RealStore]:
         """A party's store, while it is looked at."""
-        store = RedisStore(self.home.load(party).store_url)
+        store = open_record_store(self.home.load(party).store_url)
         try:
             yield store
         finally:
@@ -252,7 +263,7 @@ class Pipeline:
             assert client.execute("object.put", {"key": key, "value": key}).ok
             assert client.execute("object.get", {"key": key}).output == key
 
-    def configure(self, role: str, **settings: str | int) -> None:
+    def configure(self, role: str, **settings: object) -> None:
         """Change settings in a role's file."""
         replace(self.home.load(role), **settings).save()  # type: ignore[arg-type]  # as the file has them
 

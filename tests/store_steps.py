@@ -7,13 +7,13 @@ from pathlib import Path
 from protocol.records import ABSENT, Record, RecordKey, successor, verify_record
 from storage.ports import (
     OutboxEntry,
+    RecordStore,
     RecordWrite,
     ReplayEntry,
     RequestExpiry,
     StoreCall,
     Version,
 )
-from storage.redis_store import RedisStore
 from tests.valkey import Valkey
 
 LEDGER_ID = b"L" * 32
@@ -61,7 +61,7 @@ def next_version(record: Record, sequence: int) -> Record:
     )
 
 
-def state(store: RedisStore) -> tuple[int, Record]:
+def state(store: RecordStore) -> tuple[int, Record]:
     """The last sequence and the current record, after checking that all of the store is of that sequence."""
     contents = store.load()
     sequence = int(contents.cells.get("sequence", b"-1"))

@@ -258,7 +258,7 @@ class World:
         self.decisions[OrderHeader.from_bytes(order.header).sequence] = decision
         return decision
 
-    def begin_epoch(self, auditor: str = "auditor", ledger: str = "ledger") -> None:
+    def begin_epoch(self, auditor: str = "auditor", ledger: str = "ledger", **changes: Any) -> None:
         """End the epoch at the Ledger's head, and begin the next one with the keys of these names."""
         head, before = self.ledger.head, self.epochs.latest
         cut = Cut(
@@ -274,6 +274,7 @@ class World:
             cut,
             auditor_key=key_of(auditor).public_key,
             ledger_key=key_of(ledger).public_key,
+            **changes,
         )
         signed = sign_configuration(
             configuration,

@@ -1,24 +1,26 @@
-"""`bench`: a whole ledger under load on this machine, every receipt verified by the client."""
+"""`bench`: a whole ledger under load on this machine, every receipt verified by the client; or one of its parts."""
 
-import os
-import platform
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from deploy.commands import bench_dispersal, bench_transactions
+from deploy.commands.ledger import StoreOption
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, VIEWS, NewLedger
+from deploy.measuring.circumstances import machine, measured_commit
 from deploy.measuring.load import Answers, Call, open_accounts, puts, run_load, transfers
 from deploy.measuring.processes import effect_times, measure_usage, per_request, stage_times
 from deploy.output import JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, open_client
+from storage.record_stores import StoreKind
 from streams.client import Client, ClientOptions
 from streams.garbage_collection import collect_rarely
 
@@ -46,52 +48,67 @@ class Plan:
     rate: float
     in_flight: int
     views: bool
+    store: StoreKind | None
 
 
-def bench(
-    workload: Annotated[Workload, typer.Argument(help="What is sent.")] = Workload.TRANSFER,
-    seconds: Annotated[float, typer.Option(help="How long is measured.")] = 60,
-    warmup_seconds: Annotated[float, typer.Option(help="Load before it: Kafka compiles its hot code then.")] = 10,
-    accounts: Annotated[int, typer.Option(help="Accounts, or keys.")] = 100_000,
-    hot: Annotated[bool, typer.Option("--hot", help="Every transfer takes from one account.")] = False,
-    sign_each: Annotated[bool, typer.Option("--sign-each", help="One signature per request, not per batch.")] = False,
-    partitions: Annotated[int, typer.Option(help="Partitions of `requests`.")] = 4,
-    rate: Annotated[float, typer.Option(help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")] = 0,
-    in_flight: Annotated[int, typer.Option(help="Most requests without an answer.")] = 4000,
-    home: Annotated[Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")] = None,
-    views: Annotated[bool, typer.Option("--views", help="With the live views and the dashboard.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Measure requests/s, latency, CPU per request and memory of a whole ledger.
+Seconds = Annotated[float, typer.Option(help="How long is measured.")]
+WarmupSeconds = Annotated[float, typer.Option(help="Load before it: Kafka compiles its hot code then.")]
+Accounts = Annotated[int, typer.Option(help="Accounts, or keys.")]
+Hot = Annotated[bool, typer.Option("--hot", help="Every transfer takes from one account.")]
+SignEach = Annotated[bool, typer.Option("--sign-each", help="One signature per request, not per batch.")]
+Partitions = Annotated[int, typer.Option(help="Partitions of `requests`.")]
+Rate = Annotated[float, typer.Option(help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")]
+InFlight = Annotated[int, typer.Option(help="Most requests without an answer.")]
+HomeOption = Annotated[Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")]
+WithViews = Annotated[bool, typer.Option("--views", help="With the live views and the dashboard.")]
 
-    Example: [bold]countersign bench transfer --seconds 20 --json[/bold]
-    """
-    plan = Plan(
-        workload=workload,
-        seconds=seconds,
-        warmup_seconds=warmup_seconds,
-        accounts=accounts,
-        hot=hot,
-        sign_each=sign_each,
-        partitions=partitions,
-        rate=rate,
-        in_flight=in_flight,
-        views=views,
-    )
 
-    def work(output: Output) -> None:
-        collect_rarely()
-        if home is not None:
-            _run(output, plan, Home(home))
-            return
-        with tempfile.TemporaryDirectory(prefix="countersign-bench-") as directory:
-            _run(output, plan, Home(Path(directory)))
+def _whole_ledger(workload: Workload) -> Callable[..., None]:
+    """The command that measures a whole ledger under a workload."""
 
-    run(as_json, work)
+    def command(
+        seconds: Seconds = 60,
+        warmup_seconds: WarmupSeconds = 10,
+        accounts: Accounts = 100_000,
+        hot: Hot = False,
+        sign_each: SignEach = False,
+        partitions: Partitions = 4,
+        rate: Rate = 0,
+        in_flight: InFlight = 4000,
+        home: HomeOption = None,
+        views: WithViews = False,
+        store: StoreOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        plan = Plan(
+            workload=workload,
+            seconds=seconds,
+            warmup_seconds=warmup_seconds,
+            accounts=accounts,
+            hot=hot,
+            sign_each=sign_each,
+            partitions=partitions,
+            rate=rate,
+            in_flight=in_flight,
+            views=views,
+            store=store,
+        )
+
+        def work(output: Output) -> None:
+            collect_rarely()
+            if home is not None:
+                _run(output, plan, Home(home))
+                return
+            with tempfile.TemporaryDirectory(prefix="countersign-bench-") as directory:
+                _run(output, plan, Home(Path(directory)))
+
+        run(as_json, work)
+
+    return command
 
 
 def _run(output: Output, plan: Plan, home: Home) -> None:
-    deployment = Deployment(home)
+    deployment = Deployment(home, store=plan.store)
     deployment.up(output.say, NewLedger(partitions=plan.partitions), without=() if plan.views else (VIEWS, DASHBOARD))
     try:
         options = ClientOptions(signed_together=1 if plan.sign_each else 500, in_flight=plan.in_flight)
@@ -135,8 +152,8 @@ def _measure(output: Output, plan: Plan, deployment: Deployment, client: Client)
         "cpu_us_per_request_total": round(sum(cpu.values()), 1),
         "rss_mib": {name: round(value) for name, value in after.rss_mib.items()},
         "stages": [dict(zip(("role", "work", "cpu_us", "wall_us"), row, strict=True)) for row in rows],
-        "commit": _commit(),
-        "machine": {"python": platform.python_version(), "cores": len(os.sched_getaffinity(0))},
+        "commit": measured_commit(),
+        "machine": machine(),
     }
 
 
@@ -160,15 +177,35 @@ def _show(
     )
 
 
-def _commit() -> str:
-    """The commit that was measured, where this is a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    answer = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() or "unknown"
+class _TransferUnlessNamed(TyperGroup):
+    """`bench`, alone or with options, is `bench transfer`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Name the workload that is meant."""
+        is_named = bool(args) and (not args[0].startswith("-") or args[0] == "--help")
+        return super().parse_args(ctx, args if is_named else [Workload.TRANSFER, *args])
+
+
+group = typer.Typer(
+    cls=_TransferUnlessNamed,
+    help="""Measure a whole ledger under load, or parts of it; without a name: `transfer`.
+
+    Example: [bold]countersign bench transfer --seconds 20 --json[/bold]
+    """,
+    rich_markup_mode="rich",
+)
+_HELP = """Requests/s, latency, CPU per request and memory of a whole ledger: {what}.
+
+Example: [bold]countersign bench {name} --seconds 20 --json[/bold]
+"""
+_WHAT = {Workload.TRANSFER: "transfers between accounts", Workload.PUT: "writes of 100 bytes"}
+
+for _workload, _what in _WHAT.items():
+    group.command(_workload.value, help=_HELP.format(what=_what, name=_workload.value))(_whole_ledger(_workload))
+bench_dispersal.register(group)
+bench_transactions.register(group)
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(bench)
+    """Add the commands."""
+    app.add_typer(group, name="bench")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.commands.ledger import BrokerOption
+from deploy.commands.ledger import BrokerOption, StoreOption
 from deploy.commands.sql import query_client
 from deploy.demonstration.blame import await_named_replica
 from deploy.demonstration.comparison import compare_views
@@ -42,6 +42,7 @@ def demo(
         bool, typer.Option("--keep", help="Leave everything running.")
     ] = False,
     broker: BrokerOption = "",
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Record where every installed file came from, check it every way, alter a record and catch it.
@@ -50,7 +51,7 @@ def demo(
     """
 
     def work(output: Output) -> None:
-        deployment = Deployment(Home(_place(home)), broker=broker)
+        deployment = Deployment(Home(_place(home)), broker=broker, store=store)
         output.result(_run(output, deployment, keep, external=bool(broker)))
 
     run(as_json, work)
@@ -70,7 +71,7 @@ def _place(home: Path | None) -> Path:
 def _run(output: Output, deployment: Deployment, keep: bool, *, external: bool) -> dict[str, Any]:
     started = time.perf_counter()
     output.say(
-        "[bold]1. Starting[/bold] Kafka, two Valkeys, Auditor, Ledger, four replicas, a learner, views"
+        "[bold]1. Starting[/bold] Kafka, two stores, Auditor, Ledger, four replicas, a learner, views"
     )
     deployment.up(output.say, liars=(LIAR,))
     try:

@@ -9,10 +9,23 @@ from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from deploy.status import ledger_status
+from protocol.configuration import TREE
+from storage.record_stores import StoreKind
 
+StoreOption = Annotated[
+    StoreKind | None, typer.Option("--store", help="What the parties' stores are made of; by default Redis (Valkey).")
+]
 BrokerOption = Annotated[
     str, typer.Option("--broker", metavar="HOST:PORT", help="Use a Kafka that is there already.")
 ]
+
+ChecksumOption = Annotated[
+    str,
+    typer.Option(
+        metavar="tree|simple|none", help="What binds the blocks that replicas disperse; none is for 0 liars only."
+    ),
+]
+BlockOption = Annotated[int, typer.Option(help="Updates in a block; 0 for as many as there are replicas.")]
 
 
 def init(
@@ -20,10 +33,13 @@ def init(
     replicas: Annotated[int, typer.Option(help="n: replicas of the journal.")] = 4,
     liars: Annotated[int, typer.Option(help="b: how many of them may lie.")] = 1,
     silent: Annotated[int, typer.Option(help="c: how many of them may be silent.")] = 0,
+    checksum: ChecksumOption = TREE,
+    block_updates: BlockOption = 0,
     partitions: Annotated[int, typer.Option(help="Partitions of the topic `requests`.")] = 4,
     prefix: Annotated[
         str, typer.Option(help="Prefix of the ledger's topics, where ledgers share a cluster.")
     ] = "",
+    store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new ledger: keys, genesis, first configuration.
@@ -33,7 +49,14 @@ def init(
 
     def work(output: Output) -> None:
         new = NewLedger(
-            replicas=replicas, liars=liars, silent=silent, partitions=partitions, topic_prefix=prefix
+            replicas=replicas,
+            liars=liars,
+            silent=silent,
+            checksum=checksum,
+            block_updates=block_updates,
+            partitions=partitions,
+            topic_prefix=prefix,
+            store=store,
         )
         epochs = initialize(Home(home), new)
         output.say(f"A new ledger in {home}: {epochs.ledger_id.hex()}\nStart it: countersign up")
@@ -42,14 +65,19 @@ def init(
     run(as_json, work)
 
 
-def up(home: HomeOption = DEFAULT_HOME, broker: BrokerOption = "", as_json: JsonOption = False) -> None:
+def up(
+    home: HomeOption = DEFAULT_HOME,
+    broker: BrokerOption = "",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Start everything, and make the ledger where there is none.
 
-    Example: [bold]countersign up --home /tmp/ledger[/bold].
+    Example: [bold]countersign up --home /tmp/ledger --store postgresql[/bold].
     """
 
     def work(output: Output) -> None:
-        deployment = Deployment(Home(home), broker=broker)
+        deployment = Deployment(Home(home), broker=broker, store=store)
         deployment.up(output.say)
         addresses = deployment.addresses()
         output.say("\n".join(f"[bold]{name}[/bold] {address}" for name, address in addresses.items()))

@@ -1,13 +1,20 @@
 """`simulate`: the same machines in memory, with seeded faults and a checker after every step."""
 
 import time
-from typing import Annotated
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, TypeVar
 
 import typer
 
 from deploy.output import EXIT_CHECK, JsonOption, Output, run
 from streams.simulation.run import STEPS, Report, SimulationFailure
 from streams.simulation.run import simulate as simulate_seeds
+from streams.transaction_simulation.run import Report as TransactionReport
+from streams.transaction_simulation.run import TransactionSimulationFailure
+from streams.transaction_simulation.run import simulate as simulate_transactions
+
+AnyReport = TypeVar("AnyReport", Report, TransactionReport)
 
 
 def simulate(
@@ -16,9 +23,13 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="One seed alone, to see a failure again.")] = None,
     steps: Annotated[int, typer.Option(help="Half-steps under faults.")] = STEPS,
     planted: Annotated[str, typer.Option(help="A bug to plant, to see it found.")] = "",
+    transactions: Annotated[
+        bool, typer.Option(help="Clients of the transaction manager over simulated stores, instead of a ledger.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run clients, parties, replicas and learners in memory under crashes, losses and duplicates.
+    """Run clients, parties, replicas and learners in memory under crashes, losses and duplicates; or, with
+    --transactions, clients of the transaction manager, whose histories are checked for their isolation levels.
 
     Exit code 5 where an invariant broke; the failure says how to see it again.
 
@@ -29,24 +40,39 @@ def simulate(
         chosen = [seed] if seed is not None else range(first, first + seeds)
         started = time.perf_counter()
         reports: list[Report] = []
+        histories: list[TransactionReport] = []
         try:
             with output.progress() as bars:
                 task = bars.add_task("seeds", total=len(chosen))
 
-                def note(report: Report) -> None:
-                    reports.append(report)
-                    bars.advance(task)
-
-                simulate_seeds(chosen, note, steps=steps, planted=planted or None)
-        except SimulationFailure as failure:
+                advance = partial(bars.advance, task)
+                if transactions:
+                    simulate_transactions(chosen, _noting(histories, advance), planted=planted or None)
+                else:
+                    simulate_seeds(chosen, _noting(reports, advance), steps=steps, planted=planted or None)
+        except (SimulationFailure, TransactionSimulationFailure) as failure:
             output.console.print(f"[red]seed {failure.seed}[/red]: ", end="")
             output.console.print(str(failure), markup=False, soft_wrap=True)
             output.result({"failed_seed": failure.seed, "what": failure.what})
             return EXIT_CHECK
-        _show(output, reports, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        if transactions:
+            _show_transactions(output, histories, seconds)
+        else:
+            _show(output, reports, seconds)
         return 0
 
     run(as_json, work)
+
+
+def _noting(reports: list[AnyReport], advance: Callable[[], None]) -> Callable[[AnyReport], None]:
+    """What takes down a report and moves the progress bar."""
+
+    def note(report: AnyReport) -> None:
+        reports.append(report)
+        advance()
+
+    return note
 
 
 def _show(output: Output, reports: list[Report], seconds: float) -> None:
@@ -61,6 +87,22 @@ def _show(output: Output, reports: list[Report], seconds: float) -> None:
         f"{sum(report.rejected for report in reports):,} rejected, every invariant held"
     )
     output.result({"seeds": len(reports), "decided": decided, "troubles": troubles, "seconds": round(seconds, 1)})
+
+
+def _show_transactions(output: Output, reports: list[TransactionReport], seconds: float) -> None:
+    troubles: dict[str, int] = {}
+    for report in reports:
+        for name, count in report.troubles.items():
+            troubles[name] = troubles.get(name, 0) + count
+    committed = sum(report.committed for report in reports)
+    unknown = sum(report.unknown for report in reports)
+    output.table("storage calls", ("trouble", "times"), sorted(troubles.items()))
+    output.say(
+        f"{len(reports)} seeds in {seconds:.1f} s: {committed:,} transactions committed, "
+        f"{sum(report.aborted for report in reports):,} aborted, {unknown:,} given up by clients that died or heard "
+        "nothing; every history is what its isolation level promises"
+    )
+    output.result({"seeds": len(reports), "committed": committed, "troubles": troubles, "seconds": round(seconds, 1)})
 
 
 def register(app: typer.Typer) -> None:

@@ -6,7 +6,8 @@ from deploy.home import Home
 from deploy.initialize import AUDITOR, LEDGER
 from protocol.contracts.names import SYS
 from protocol.errors import CountersignError
-from storage.redis_store import RedisStore
+from storage.ports import RecordStore
+from storage.record_stores import open_record_store
 from streams.query_client import QueryClient
 
 _PAGE = 5_000
@@ -26,7 +27,7 @@ def compare_views(home: Home, client: QueryClient, namespaces: tuple[str, ...]) 
     """
     learned = set(_learned(client, namespaces))
     for role in (AUDITOR, LEDGER):
-        store = RedisStore(home.load(role).store_url)
+        store = open_record_store(home.load(role).store_url)
         try:
             held = set(_held(store, namespaces))
         finally:
@@ -55,7 +56,7 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _held(store: RedisStore, namespaces: tuple[str, ...]) -> Iterator[Shown]:
+def _held(store: RecordStore, namespaces: tuple[str, ...]) -> Iterator[Shown]:
     for namespace in (*namespaces, SYS):
         for key, record in store.records(namespace):
             if not record.deleted:

@@ -1,15 +1,18 @@
-"""What a local stack chose for itself when it was started: its ports and its stores' passwords."""
+"""What a local stack chose for itself when it was started: its stores' kind, its ports, its stores' passwords."""
 
 import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from deploy.local.ports import free_port, is_free, require_free
 from protocol.errors import CountersignError
+from storage.record_stores import StoreKind
+
+STACK_FILE = "stack.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +23,13 @@ class StackSettings:
         broker: addresses of a Kafka that is not the stack's own, "" where it is.
         ports: the loopback port of each listener.
         passwords: of each store.
+        store: what the stores are made of.
     """
 
     broker: str
     ports: Mapping[str, int]
     passwords: Mapping[str, str]
+    store: StoreKind = StoreKind.REDIS
 
     @classmethod
     def load(cls, file: Path) -> Self | None:
@@ -34,7 +39,8 @@ class StackSettings:
             CountersignError: `config.invalid`.
         """
         try:
-            return cls(**json.loads(file.read_text()))
+            settings = cls(**json.loads(file.read_text()))
+            return replace(settings, store=StoreKind(settings.store))
         except FileNotFoundError:
             return None
         except (TypeError, ValueError) as error:
@@ -45,6 +51,7 @@ class StackSettings:
         cls,
         *,
         broker: str,
+        store: StoreKind | None,
         stores: Iterable[str],
         listeners: Iterable[str],
         fixed_ports: Mapping[str, int],
@@ -54,14 +61,19 @@ class StackSettings:
 
         Args:
             broker: addresses of a Kafka that is not the stack's own, "" where it is.
+            store: what the stores are to be made of; None: what they are, or Redis.
             stores: the names of the stores, each of which gets a port and a password.
             listeners: what else gets a port.
             fixed_ports: ports that were asked for.
             before: the settings of an earlier start.
 
         Raises:
-            CountersignError: `port.taken`, for one that was asked for.
+            CountersignError: `port.taken`, for one that was asked for; `config.invalid`, for another kind of store
+                than the one that holds the data.
         """
+        kind = store or (before.store if before else StoreKind.REDIS)
+        if before is not None and before.store != kind:
+            raise CountersignError("config.invalid", f"the stores here are of kind {before.store}, not {kind}")
         stores = tuple(stores)
         old_ports = before.ports if before else {}
         old_passwords = before.passwords if before else {}
@@ -72,7 +84,7 @@ class StackSettings:
                 usable = old is not None and old not in ports.values() and is_free(old)
                 ports[name] = old if old is not None and usable else free_port(frozenset(ports.values()))
         passwords = {name: old_passwords.get(name) or secrets.token_hex(16) for name in stores}
-        return cls(broker=broker, ports=ports, passwords=passwords)
+        return cls(broker=broker, ports=ports, passwords=passwords, store=kind)
 
     def save(self, file: Path) -> None:
         """Write them for this user only, whole or not at all."""

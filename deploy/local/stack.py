@@ -1,7 +1,7 @@
-"""Kafka and the parties' Valkeys, started and stopped together.
+"""Kafka and the parties' stores, started and stopped together.
 
-Layout of its directory: `stack.json` (ports and passwords, this user's only), `kafka/`, one directory per
-store, `logs/`, `run/` (pid files). Whoever knows the directory can stop the stack or ask how it is. Other
+Layout of its directory: `stack.json` (kind of store, ports, passwords; this user's only), `kafka/`, one directory
+per store, `logs/`, `run/` (pid files). Whoever knows the directory can stop the stack or ask how it is. Other
 services may be added through `supervisor`; they are stopped before those they need, for they started later.
 """
 
@@ -17,16 +17,20 @@ from deploy.local.java import find_java
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.kafka import KafkaNode
 from deploy.local.ports import LOOPBACK
-from deploy.local.settings import StackSettings
+from deploy.local.postgresql import PostgresqlServer
+from deploy.local.settings import STACK_FILE, StackSettings
+from deploy.local.sqlite import SqliteFile
 from deploy.local.supervisor import Service, Supervisor
 from deploy.local.valkey import ValkeyServer
 from protocol.errors import CountersignError
+from storage.record_stores import StoreKind
 
 AUDITOR_STORE = "auditor-store"
 LEDGER_STORE = "ledger-store"
 _CONTROLLER = "kafka-controller"
 
 Progress = Callable[[str], None]
+Store = ValkeyServer | PostgresqlServer | SqliteFile
 
 
 def _say_nothing(_: str) -> None:
@@ -51,7 +55,7 @@ class ServiceStatus:
 
 
 class LocalStack:
-    """A Kafka and some Valkeys on this machine, in one directory."""
+    """A Kafka and some stores on this machine, in one directory."""
 
     def __init__(
         self,
@@ -60,21 +64,24 @@ class LocalStack:
         broker: str = "",
         stores: tuple[str, ...] = (AUDITOR_STORE, LEDGER_STORE),
         kafka_port: int | None = None,
+        store: StoreKind | None = None,
     ) -> None:
         """Describe a stack; `start` runs it, `stop` and `status` need no more than the directory.
 
         Args:
             directory: everything the stack writes is in it.
             broker: addresses of a Kafka that is there already; then none is started.
-            stores: the names of the Valkeys.
+            stores: the names of the stores.
             kafka_port: a port for Kafka, where any free one will not do.
+            store: what the stores are made of; by default what they are already, or Redis.
         """
         self.directory = directory.absolute()
         self.supervisor = Supervisor(self.directory / "run")
         self._broker = broker
         self._stores = stores
+        self._store_kind = store
         self._fixed_ports = {} if kafka_port is None else {KAFKA: kafka_port}
-        self._settings_file = self.directory / "stack.json"
+        self._settings_file = self.directory / STACK_FILE
 
     @property
     def bootstrap_servers(self) -> str:
@@ -92,7 +99,7 @@ class LocalStack:
         Raises:
             CountersignError: `stack.down` if the stack was never started.
         """
-        return self._valkey(name, self._settings()).url
+        return self._store(name, self._settings()).url
 
     def log_file(self, name: str) -> Path:
         """Where a service's output is kept."""
@@ -133,9 +140,10 @@ class LocalStack:
         """
         settings = self._settings()
         self.supervisor.stop(name)
-        node = self._kafka(settings, _say_nothing) if name == KAFKA else self._valkey(name, settings)
+        node = self._kafka(settings, _say_nothing) if name == KAFKA else self._store(name, settings)
         node.prepare()  # its directory may be gone
-        self.supervisor.start(node.service())
+        if not isinstance(node, SqliteFile):
+            self.supervisor.start(node.service())
 
     def status(self) -> tuple[ServiceStatus, ...]:
         """How every service is that was started and not stopped, in the order of their starts."""
@@ -154,21 +162,23 @@ class LocalStack:
     def _start(self, progress: Progress) -> None:
         settings = StackSettings.choose(
             broker=self._broker,
+            store=self._store_kind,
             stores=self._stores,
             listeners=() if self._broker else (KAFKA, _CONTROLLER),
             fixed_ports=self._fixed_ports,
             before=StackSettings.load(self._settings_file),
         )
         settings.save(self._settings_file)
-        nodes: list[ValkeyServer | KafkaNode] = [self._valkey(name, settings) for name in self._stores]
+        nodes: list[Store | KafkaNode] = [self._store(name, settings) for name in self._stores]
         if not self._broker:
             nodes.append(self._kafka(settings, progress))
         progress("starting " + ", ".join((*self._stores, *(() if self._broker else (KAFKA,)))))
         services: list[Service] = []
         for node in nodes:
             node.prepare()
-            services.append(node.service())
-            self.supervisor.launch(services[-1])
+            if not isinstance(node, SqliteFile):
+                services.append(node.service())
+                self.supervisor.launch(services[-1])
         for service in services:
             self.supervisor.wait_ready(service)
         progress("ready: " + ", ".join(f"{each.name} at {each.address}" for each in self.status()))
@@ -183,10 +193,14 @@ class LocalStack:
             jars=fetch_jars(progress),
         )
 
-    def _valkey(self, name: str, settings: StackSettings) -> ValkeyServer:
-        return ValkeyServer(
+    def _store(self, name: str, settings: StackSettings) -> Store:
+        directory = self.directory / name
+        if settings.store == StoreKind.SQLITE:
+            return SqliteFile(directory=directory)
+        server = PostgresqlServer if settings.store == StoreKind.POSTGRESQL else ValkeyServer
+        return server(
             name=name,
-            directory=self.directory / name,
+            directory=directory,
             log_file=self.log_file(name),
             port=settings.ports[name],
             password=settings.passwords[name],
@@ -194,7 +208,7 @@ class LocalStack:
 
     def _settings(self) -> StackSettings:
         settings = StackSettings.load(self._settings_file)
-        if settings is None:
+        if settings is None or not settings.ports:  # `init` may have chosen the kind of store
             raise CountersignError("stack.down", str(self.directory))
         return settings
 

@@ -46,7 +46,8 @@ class Service:
         is_ready: asked again and again until it says yes; an OSError counts as no.
         environment: added to this process's environment.
         ready_deadline_s: how long it may take to become ready.
-        stop_deadline_s: how long it may take to end after SIGTERM.
+        stop_deadline_s: how long it may take to end after `stop_signal`.
+        stop_signal: what ends it in peace.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Service:
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_deadline_s: float = 60.0
     stop_deadline_s: float = 30.0
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
 class Supervisor:
@@ -88,6 +90,7 @@ class Supervisor:
             self._directory.mkdir(parents=True, exist_ok=True)
             service.log_file.parent.mkdir(parents=True, exist_ok=True)
             self._path(service.name, "mark").write_text(mark)
+            self._path(service.name, "signal").write_text(str(int(service.stop_signal)))
         pid_file, log_file = str(self._path(service.name, "pid")), str(service.log_file)
         started = subprocess.run(
             [sys.executable, "-m", "deploy.local.launch", pid_file, log_file, *service.argv],
@@ -146,12 +149,12 @@ class Supervisor:
         self._kill_marked(name)
 
     def stop(self, name: str, *, deadline_s: float = 30.0) -> None:
-        """End a service: SIGTERM, then SIGKILL after `deadline_s` seconds; then forget it."""
+        """End a service: by its own signal, then SIGKILL after `deadline_s` seconds; then forget it."""
         if deadline_s > 0:
-            _end(self.identity(name), signal.SIGTERM, deadline_s)
+            _end(self.identity(name), self._stop_signal(name), deadline_s)
         self.kill(name)
-        self._path(name, "pid").unlink(missing_ok=True)
-        self._path(name, "mark").unlink(missing_ok=True)
+        for suffix in ("pid", "mark", "signal"):
+            self._path(name, suffix).unlink(missing_ok=True)
 
     def stop_all(self, *, deadline_s: float = 30.0) -> tuple[str, ...]:
         """End every service, the last started first; give their names."""
@@ -159,6 +162,12 @@ class Supervisor:
         for name in stopped:
             self.stop(name, deadline_s=deadline_s)
         return stopped
+
+    def _stop_signal(self, name: str) -> signal.Signals:
+        try:
+            return signal.Signals(int(self._path(name, "signal").read_text()))
+        except FileNotFoundError:
+            return signal.SIGTERM
 
     def _kill_marked(self, name: str) -> None:
         """End what a service left behind: its children, which carry its mark."""

@@ -22,7 +22,15 @@ class CorruptingEncoder:
 
     def encode(self, block: bytes) -> list[bytes]:
         """All slices of a block, each with its first bit flipped."""
-        return [bytes((piece[0] ^ 0x80,)) + bytes(piece[1:]) for piece in self._code.encode(block)]
+        return [_corrupted(piece) for piece in self._code.encode(block)]
+
+    def slice(self, block: bytes, index: int) -> bytes:
+        """One of them."""
+        return _corrupted(self._code.slice(block, index))
+
+
+def _corrupted(piece: bytes) -> bytes:
+    return bytes((piece[0] ^ 0x80,)) + bytes(piece[1:])
 
 
 def lie(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) -> Halt | None:

@@ -5,15 +5,15 @@ Rules:
 1. A file has exactly the parts of one row: a name alone stands for one part, `2 *` for two, `*` for any
    number. What is missing or superfluous makes it prove nothing.
 2. A row's claim is the file's part "claim"; rows without one have no such part.
-3. What a part is made of stands in `schemas.exhibit`; but "refusal" is a `Refused`, "piece" a `Piece`,
-   "block" and "frontier" are raw bytes.
+3. What a part is made of stands in `schemas.exhibit`; but "refusal" is a `Refused`, "piece", "other" and
+   "previous" are a `Piece`, "block" and "frontier" raw bytes.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from protocol.evidence import contradictions, entries, execution, leaves, replica, signed_twice
+from protocol.evidence import contradictions, entries, execution, leaves, replica, replicas, signed_twice
 from protocol.evidence.case import Case
 from protocol.evidence.refusals import ORDER_CONTRADICTION
 from protocol.evidence.verdicts import NothingProvenError, Proven, Role
@@ -30,6 +30,8 @@ EXECUTION = "execution"
 COMMITMENT = "commitment"
 REJECTED_THEN_ORDERED = "rejection, then order"
 REPLICA = "replica"
+FALSE_BLOCK = "false block"
+TOO_MANY_LIARS = "too many liars"
 REWRITTEN_PAST = "rewritten past"
 ABOVE_CUT = "above the cut"
 TWO_OF_A_PLACE = "two of a place"
@@ -101,6 +103,10 @@ def _rest() -> Iterable[Row]:
     yield Row(COMMITMENT, "", ("order", "auditor statement"), signed_twice.judge_commitment)
     yield Row(REJECTED_THEN_ORDERED, "", ("rejection", "entry"), signed_twice.judge_rejected_then_ordered)
     yield Row(REPLICA, "", ("piece", "block"), replica.judge_replica)
+    yield Row(FALSE_BLOCK, "", ("piece", "* other"), replica.judge_false_block)
+    yield Row(TOO_MANY_LIARS, "roots", ("* piece",), replicas.judge_roots)
+    yield Row(TOO_MANY_LIARS, "no block", ("* piece",), replicas.judge_no_block)
+    yield Row(TOO_MANY_LIARS, "chain", ("* piece", "* previous"), replicas.judge_chain)
     yield Row(TWO_OF_A_PLACE, "rejections", ("2 * rejections",), signed_twice.judge_two_rejections)
     signers: tuple[Role, ...] = ("auditor", "ledger")
     for signer in signers:

@@ -1,5 +1,7 @@
 """What a verifier of evidence asks of others: to execute contracts again, and to encode blocks again."""
 
+from collections.abc import Sequence
+from enum import Enum
 from typing import Protocol
 
 from protocol.contracts.calls import Batch, Execution, Fetch, Rejected
@@ -31,8 +33,16 @@ class Engine(Protocol):
         ...
 
 
+class Made(Enum):
+    """What slices under one root give."""
+
+    RIGHT = "right"  # the whole block that ends in its last statement
+    FALSE = "false"  # bytes that are under the root, and not that block
+    NOTHING = "nothing"  # nothing that is under the root
+
+
 class Dispersal(Protocol):
-    """Encodes a block again."""
+    """Encodes a block again, and decodes one."""
 
     def expected(
         self, claimed: PieceHeader, block: bytes, last: Statement, configuration: Configuration
@@ -47,5 +57,22 @@ class Dispersal(Protocol):
 
         Raises:
             NothingProvenError: the bytes are not the whole block that ends in `last`, up to the last byte.
+        """
+        ...
+
+    def made_of(
+        self, pieces: Sequence[tuple[PieceHeader, bytes]], last: Statement, configuration: Configuration
+    ) -> Made:
+        """What exactly `k` slices give.
+
+        Args:
+            pieces: headers that say the same of one block, of distinct replicas, each with the slice of which it
+                has the hash.
+            last: the statement that the block must end with, which both parties signed.
+            configuration: of its epoch.
+
+        Raises:
+            NothingProvenError: no block of this description ends in `last`, or a header contradicts itself: a slice
+                that is not under the root says nothing of who signed it.
         """
         ...

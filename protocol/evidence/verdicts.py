@@ -24,13 +24,15 @@ class Finding(StrEnum):
 
 
 class Culprit(NamedTuple):
-    """A party, or the replica of this index."""
+    """A party, or the replica of this index; a replica without one stands for more of them than may lie."""
 
     role: Role
     replica: int | None = None
 
     def __str__(self) -> str:
-        return self.role if self.replica is None else f"{self.role} {self.replica}"
+        if self.role == "replica":
+            return "replicas" if self.replica is None else f"replica {self.replica}"
+        return self.role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +85,4 @@ class Proven(NamedTuple):
 
 AUDITOR = Culprit("auditor")
 LEDGER = Culprit("ledger")
+REPLICAS = Culprit("replica")

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import aiohttp
@@ -113,7 +113,8 @@ async def _serve(
     stopping = asyncio.Event()
 
     def ask_to_stop() -> None:
-        loop.call_soon_threadsafe(stopping.set)
+        with suppress(RuntimeError):  # the loop may have ended by itself, and is told for nothing
+            loop.call_soon_threadsafe(stopping.set)
 
     stop.on_request(ask_to_stop)
     server = DashboardServer(board, port)

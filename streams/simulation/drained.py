@@ -16,7 +16,6 @@ from storage.memory_store import MemoryStore
 from storage.ports import BUCKET_MS, RequestExpiry, Version
 from streams.simulation.checks import Checker
 from streams.simulation.clients import Asked, Book, Client
-from streams.simulation.founding import REPLICAS
 from streams.simulation.twin import require
 from streams.simulation.world import World, is_lost
 
@@ -70,7 +69,7 @@ class Ending:
             return f"a block is half full at {updates} updates"
         if not self._log_has_all(updates):
             return ""  # what is older than the outbox, and was lost, only other replicas could give back
-        held = [_blocks(self.world, replica) for replica in range(REPLICAS)]
+        held = [_blocks(self.world, replica) for replica in range(self.world.founding.dispersed.n)]
         for replica, blocks in enumerate(held):
             missing = set(range(updates // size)) - blocks
             if missing and pieces_topic(replica) not in self.lost_tails:

@@ -1,15 +1,16 @@
 """What a simulated ledger begins with: keys, genesis and configuration, alike for every seed.
 
-A founding depends on its limits only, so it is made once per process, with real keys and signatures.
+A founding depends on its limits and its dispersal only, so it is made once per process, with real keys and signatures.
 """
 
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from auditor.state import initial_cells
 from protocol.canonical_json import dumps
-from protocol.configuration import Epochs, check_epochs, ledger_id
+from protocol.configuration import NONE, SIMPLE, TREE, Epochs, check_epochs, ledger_id
 from protocol.contracts.genesis import genesis_records, genesis_versions
 from protocol.contracts.names import contract_key, namespace_key
 from protocol.contracts.registry import RIGHTS
@@ -24,7 +25,6 @@ from storage.ports import RecordWrite, StoreCall, Stored
 
 ADMIN = "admin"
 ENTITIES = (ADMIN, "ann", "bob", "eve")
-REPLICAS = 4
 SALT_SECRET = b"salt" * 8
 
 CONTRACTS = {
@@ -45,6 +45,21 @@ SIMULATED = replace(
 """Tiny limits, but room in the replay guard and time to come back: most requests are to be decided."""
 
 
+class Dispersed(NamedTuple):
+    """How a simulated ledger is dispersed: over `n` replicas of which `b` may lie, under which checksum."""
+
+    n: int
+    b: int
+    checksum: str
+
+
+DISPERSED = (Dispersed(4, 1, TREE), Dispersed(4, 1, SIMPLE), Dispersed(3, 0, NONE), Dispersed(5, 1, SIMPLE))
+"""The ledgers that are simulated; the first one most of the time."""
+
+REPLICAS = max(shape.n for shape in DISPERSED)
+"""The most replicas that any of them has: the log has a topic for each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founding:
     """Keys and configuration of a ledger.
@@ -55,6 +70,7 @@ class Founding:
     """
 
     limits: Limits
+    dispersed: Dispersed
     epochs: Epochs
     auditor_key: SigningKey
     ledger_key: SigningKey
@@ -64,7 +80,7 @@ class Founding:
 
     def auditor_store(self) -> MemoryStore:
         """The Auditor's store as `init` makes it."""
-        return _auditor_store(self.limits).copy()
+        return _auditor_store(self.limits, self.dispersed).copy()
 
 
 def key_of(name: str) -> SigningKey:
@@ -73,11 +89,11 @@ def key_of(name: str) -> SigningKey:
 
 
 @cache
-def found(limits: Limits = SIMULATED) -> Founding:
-    """The ledger with these limits."""
+def found(limits: Limits = SIMULATED, dispersed: Dispersed = DISPERSED[0]) -> Founding:
+    """The ledger with these limits, dispersed in this way."""
     entities = {name: key_of(name) for name in ENTITIES}
     auditor_key, ledger_key = key_of("the auditor"), key_of("the ledger")
-    replica_keys = tuple(key_of(f"replica {index}") for index in range(REPLICAS))
+    replica_keys = tuple(key_of(f"replica {index}") for index in range(dispersed.n))
     administrators = tuple(
         Administrator(name, key.public_key, tuple(sorted(RIGHTS)) if name == ADMIN else ())
         for name, key in entities.items()
@@ -95,7 +111,7 @@ def found(limits: Limits = SIMULATED) -> Founding:
         records=tuple(GenesisRecord(key.namespace, key.key, value) for key, value in records),
     ).to_bytes()
     identity = ledger_id(genesis)
-    configuration = _configuration(identity, limits, auditor_key, ledger_key, replica_keys).to_bytes()
+    configuration = _configuration(identity, limits, dispersed, auditor_key, ledger_key, replica_keys).to_bytes()
     signed = SignedConfiguration(
         configuration=configuration,
         auditor_signature=auditor_key.sign(configuration_input("auditor", identity, 0, configuration)),
@@ -105,6 +121,7 @@ def found(limits: Limits = SIMULATED) -> Founding:
     ).to_bytes()
     return Founding(
         limits=limits,
+        dispersed=dispersed,
         epochs=check_epochs(identity, genesis, (signed,)),
         auditor_key=auditor_key,
         ledger_key=ledger_key,
@@ -115,7 +132,12 @@ def found(limits: Limits = SIMULATED) -> Founding:
 
 
 def _configuration(
-    identity: bytes, limits: Limits, auditor: SigningKey, ledger: SigningKey, replicas: tuple[SigningKey, ...]
+    identity: bytes,
+    limits: Limits,
+    dispersed: Dispersed,
+    auditor: SigningKey,
+    ledger: SigningKey,
+    replicas: tuple[SigningKey, ...],
 ) -> Configuration:
     return Configuration(
         format=1,
@@ -127,13 +149,13 @@ def _configuration(
         auditor_key=auditor.public_key,
         ledger_key=ledger.public_key,
         replica_keys=tuple(key.public_key for key in replicas),
-        n=REPLICAS,
-        b=1,
+        n=dispersed.n,
+        b=dispersed.b,
         c=0,
-        k=REPLICAS - 1,
+        k=dispersed.n - dispersed.b,
         codec="zfec",
-        checksum="tree",
-        block_updates=REPLICAS,
+        checksum=dispersed.checksum,
+        block_updates=dispersed.n,
         engine_version="simulated",
         engine_answers=ZERO_HASH,
         schemas=(),
@@ -144,8 +166,8 @@ def _configuration(
 
 
 @cache
-def _auditor_store(limits: Limits) -> MemoryStore:
-    founding = found(limits)
+def _auditor_store(limits: Limits, dispersed: Dispersed) -> MemoryStore:
+    founding = found(limits, dispersed)
     store = MemoryStore()
     store.create(founding.epochs.latest.auditor_store_id)
     call = StoreCall(

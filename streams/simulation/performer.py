@@ -23,6 +23,7 @@ from storage.effects import (
     Executed,
     Fetch,
     FindDecisions,
+    JournalRead,
     Load,
     LoadPosition,
     Note,
@@ -31,6 +32,7 @@ from storage.effects import (
     Publish,
     Published,
     ReadGuard,
+    ReadJournal,
     ReadOutbox,
     ReadTail,
     Receive,
@@ -136,6 +138,7 @@ class Performer:
             Seek: self._seek,
             Publish: self._publish,
             ReadTail: self._read_tail,
+            ReadJournal: self._read_journal,
             FindDecisions: self._find_decisions,
             Verify: self._verify,
             Sign: self._sign,
@@ -198,6 +201,10 @@ class Performer:
         except LogUnavailableError:
             return None
         return Received(now_ms=self._now(), messages=messages)
+
+    def _read_journal(self, _effect: ReadJournal, _since_ms: int) -> JournalRead:
+        """There is no learner beside a simulated party: its decisions are never shortened."""
+        return JournalRead(now_ms=self._now())
 
     def _find_decisions(self, _effect: FindDecisions, _since_ms: int) -> Received | None:
         try:

@@ -1,13 +1,16 @@
 """A simulated process: its machines, its clock, and what may become of it.
 
 A party's process is a standby until it holds the lock of its signing guard. A Ledger's process makes its store if it
-finds none, and rebuilds before it commits, as `streams.ledger_stage` does.
+finds none, and rebuilds before it commits, as `streams.ledger_stage` does. A replica that waits in vain for a decision
+recovers from the others, as in `streams.replica_stage`.
 """
 
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from learners.recovery import RECOVERED
+from learners.replica import BEHIND
 from ledger.rebuild import REBUILT
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
@@ -35,6 +38,7 @@ class Role:
         views: of a learner.
         create_store: of the Ledger: makes a lost store anew, in steps; None if it is not lost.
         rebuild: of the Ledger: brings into the store what was decided above its head.
+        recover: of a replica: learns from the others what `decisions` does not show.
     """
 
     machines: dict[str, MachineMaker]
@@ -43,6 +47,7 @@ class Role:
     views: Views | None = None
     create_store: Callable[[], Iterator[None] | None] = lambda: None
     rebuild: MachineMaker | None = None
+    recover: MachineMaker | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +173,10 @@ class Process:
             self._halted(Halt(code=error.code, text=error.detail))
             return True
         halt = actor.halt
-        if halt is not None and halt.code == REBUILT:
+        if halt is not None and halt.code in (REBUILT, RECOVERED):
             self.actors = [self._actor(name, make) for name, make in self.role.machines.items()]
+        elif halt is not None and halt.code == BEHIND and self.role.recover is not None:
+            self.actors = [self._actor("recover", self.role.recover)]
         elif halt is not None:
             self._halted(halt)
         return moved

@@ -17,7 +17,7 @@ from streams.simulation.checks import Checker
 from streams.simulation.clients import Book, Character, Client
 from streams.simulation.drained import Ending
 from streams.simulation.faults import BLOWS, Troubles
-from streams.simulation.founding import ENTITIES, SIMULATED, found
+from streams.simulation.founding import DISPERSED, ENTITIES, SIMULATED, found
 from streams.simulation.planted import PLANTED
 from streams.simulation.process import Process
 from streams.simulation.rejections import check_rejection
@@ -29,6 +29,7 @@ STEPS = 1500
 
 _DRAIN_STEPS_MAX = 20_000
 _TRACE = 40
+_USUAL = 0.6  # of the ledgers are dispersed as by default
 _BOUNDS_EVERY = 100
 
 
@@ -121,7 +122,7 @@ class Simulation:
         self.steps = steps
         self.rng = rng = random.Random(seed)
         bug = PLANTED[planted] if planted else None
-        founding = found(SIMULATED)
+        founding = found(SIMULATED, DISPERSED[0] if bug or rng.random() < _USUAL else rng.choice(DISPERSED))
         self.book = Book(founding.epochs)
         self.checker = Checker(
             founding, lambda entry, as_of: check_rejection(entry, as_of, self.book, self.checker, self.world)

@@ -11,6 +11,7 @@ from functools import cache, partial
 from auditor.order import OrderMachine
 from auditor.validate import ValidateMachine
 from learners.learner import LearnerMachine
+from learners.recovery import RecoveryMachine
 from learners.replica import ReplicaMachine
 from ledger.commit import CommitMachine
 from ledger.rebuild import RebuildMachine
@@ -125,7 +126,9 @@ class World:
         )
         replicas = {
             f"replica-{index}": Role(
-                machines={"replica": partial(ReplicaMachine, epochs=epochs, index=index)}, key=key
+                machines={"replica": partial(ReplicaMachine, epochs=epochs, index=index)},
+                key=key,
+                recover=partial(RecoveryMachine, epochs=epochs, index=index),
             )
             for index, key in enumerate(self.founding.replica_keys)
         }

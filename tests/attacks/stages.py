@@ -25,6 +25,7 @@ from storage.effects import (
     Fetch,
     FindDecisions,
     Halt,
+    JournalRead,
     Load,
     LoadPosition,
     Note,
@@ -33,6 +34,7 @@ from storage.effects import (
     Publish,
     Published,
     ReadGuard,
+    ReadJournal,
     ReadOutbox,
     ReadTail,
     Receive,
@@ -183,6 +185,8 @@ class Stage:
                 return Sought(now_ms=now_ms)
             case ReadTail():
                 return Received(now_ms=now_ms, messages=self.reader.read_tail(effect.topic, effect.count))
+            case ReadJournal():
+                return JournalRead(now_ms=now_ms)
             case FindDecisions():
                 return Received(now_ms=now_ms, messages=tuple(self.reader.read_all("decisions")))
             case Publish():

@@ -1,4 +1,4 @@
-"""The record stores that the conformance suite runs on: in memory, and on a real Valkey."""
+"""The record stores that the conformance suite runs on: in memory, in a file, and on real servers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,25 +9,45 @@ from storage.memory_store import MemoryStore
 from storage.ports import (
     RecordStore,
 )
+from storage.postgresql_store import PostgresqlStore
 from storage.redis_store import RedisStore
+from storage.sqlite_store import SqliteStore
+from tests.postgresql import Postgresql
 from tests.valkey import Valkey
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server = Valkey(Path(tmp_path_factory.mktemp("valkey"))).start()
     yield server
     server.stop()
 
 
-@pytest.fixture(params=["memory", "valkey"])
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    server = Postgresql(Path(tmp_path_factory.mktemp("postgresql"))).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "valkey", "sqlite", "postgresql"])
 def store(request: pytest.FixtureRequest) -> Iterator[RecordStore]:
-    store: RecordStore
-    if request.param == "memory":
-        store = MemoryStore()
-    else:
-        server: Valkey = request.getfixturevalue("valkey")
-        server.command("FLUSHALL")
-        store = RedisStore(server.url)
+    """A new store, whatever it is made of."""
+    store = _open(request)
     yield store
     store.close()
+
+
+def _open(request: pytest.FixtureRequest) -> RecordStore:
+    match request.param:
+        case "valkey":
+            server: Valkey = request.getfixturevalue("valkey")
+            server.command("FLUSHALL")
+            return RedisStore(server.url)
+        case "sqlite":
+            return SqliteStore(f"sqlite://{request.getfixturevalue('tmp_path')}/store.db")
+        case "postgresql":
+            database: Postgresql = request.getfixturevalue("postgresql")
+            return PostgresqlStore(database.wipe())
+        case _:
+            return MemoryStore()

@@ -5,6 +5,9 @@
 - `fresh_stores`: two new Valkeys for one test, on the shared Kafka; the test may kill and restart them.
 - `own_stack`: a Kafka and two Valkeys for one test alone, which may do with them what it likes; some 3 s.
 - `ledger`: a whole ledger on the shared Kafka, shared by the tests that leave it working.
+
+What the stores of a whole ledger are made of, where a test does not say, is set by the environment:
+`COUNTERSIGN_TEST_STORE=postgresql make integration` (`tests.pipeline.DEFAULT_STORE`).
 """
 
 import secrets

@@ -114,6 +114,26 @@ def test_the_learner_is_asked_and_only_asked(command: CommandLine) -> None:
     assert command.json("sql", "SELECT * FROM read_csv('/etc/passwd')", code=4)["error"].startswith("sql.")
 
 
+def test_the_journal_is_learned_from_pieces_and_what_it_costs_is_shown(command: CommandLine) -> None:
+    """learn --report, learn --running and storage agree with each other, and with what was written."""
+    written = command.json("execute", "object.put", '{"key":"learned","value":1}')
+    command.json("sql", "SELECT 1", "--wait-for", str(written["sequence"]))
+    found = command.json("learn", "--report", "--check-clients", "--blocks", "2")
+    assert found["sequence"] >= written["sequence"]
+    assert (found["within_bounds"], found["halted"], found["blamed"]) == (True, None, [])
+    assert (found["messages"], found["decodes"]) == (found["messages_max"], found["decodes_max"])
+    assert found["counted_bytes"] == found["counted_bytes_max"]
+    assert [block["block"] for block in found["block_costs"]] == [found["blocks"] - 2, found["blocks"] - 1]
+    stored = command.json("storage")
+    assert stored["journal_bytes"] >= found["journal_bytes"]
+    assert all(replica["counted_bytes"] < stored["journal_bytes"] for replica in stored["replicas"])
+    running = command.json("learn", "--running")
+    assert running["values"]["gauge_block"] >= 1
+    shown = command.run("learn", "--report")
+    assert shown.returncode == 0
+    assert "everything is within what the theorems allow" in shown.stderr + shown.stdout
+
+
 def test_status_shows_every_process_and_a_second_up_says_so(command: CommandLine) -> None:
     """All processes run, nothing is found, and `up` does not start anything twice."""
     status = command.json("status")

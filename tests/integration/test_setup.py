@@ -63,6 +63,26 @@ def test_an_old_python_is_passed_over(checkout: Path) -> None:
     assert "no Python 3.11 or newer was found" in told.stderr
 
 
+def test_the_quicker_build_of_a_version_is_taken(checkout: Path) -> None:
+    """A Python that is much slower comes first in the PATH, and the other one of its version is used."""
+    slow, quick = checkout / "slow", checkout / "quick"
+    for directory in (slow, quick):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory / "venv"], check=True)
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (slow / name).write_text(f'#!/bin/sh\nexec {slow}/venv/bin/python -X tracemalloc=25 "$@"\n')
+    (slow / name).chmod(0o755)
+    (quick / name).symlink_to(quick / "venv" / "bin" / "python")
+    tools = _path_of(checkout / "bin", *_TOOLS)
+    told = _set_up(
+        checkout,
+        PATH=f"{slow}:{quick}:{tools}",
+        COUNTERSIGN_INSTALLER="pip",
+        PIP_INDEX_URL="http://127.0.0.1:1/simple",
+        PIP_RETRIES="0",
+    )
+    assert f"({quick}" in told.stderr, told.stderr
+
+
 def test_a_package_index_that_does_not_answer_is_said(checkout: Path) -> None:
     """Without the index set-up fails with what to do, and the next run tries again."""
     told = _set_up(

@@ -277,7 +277,10 @@ def _pool(row: Row, name: str) -> list[bytes]:
     return parts[MADE_OF.get(name, name)]
 
 
-JUDGED = [row for row in ROWS if row.kind not in ("replica", "false accusation")]
+ELSEWHERE = ("replica", "false block", "too many liars", "false accusation")
+"""Kinds whose honest parts are pieces and blocks (`tests/attacks/test_dispersal_roots.py`), or that name an accuser."""
+
+JUDGED = [row for row in ROWS if row.kind not in ELSEWHERE]
 
 
 def _names(row: Row) -> list[str] | None:

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.blame import BlockEncoder
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import disperse
+from protocol.configuration import SIMPLE, TREE
 from protocol.evidence.verdicts import Culprit, Finding
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import tagged
@@ -24,9 +25,9 @@ BLOCKS = 3
 
 
 @cache
-def decided(n: int, b: int) -> Cluster:
+def decided(n: int, b: int, checksum: str) -> Cluster:
     """Some blocks, and every replica's honest pieces of them."""
-    cluster = Cluster(n, b)
+    cluster = Cluster(n, b, checksum=checksum)
     cluster.decide(BLOCKS * n)
     cluster.disperse()
     return cluster
@@ -40,13 +41,13 @@ def lies(cluster: Cluster, liar: int, block: int, kind: int) -> bytes:
         case 0:
             wrong = Corrupting(cluster.k, cluster.n, liar)
             made = cluster.block(block, header.previous_block_root, wrong)
-            header, data = made.header(liar), made.slices[liar]
+            header, data = made.header(liar), made.slice(liar)
         case 1:
             header = replace(header, root=tagged("block", b"a lie"))
         case 2:
             about = cluster.block(block, header.previous_block_root).description
             made = disperse(about, b"x" * about.block_length, erasure_code(cluster.k, cluster.n))
-            header, data = made.header(liar), made.slices[liar]
+            header, data = made.header(liar), made.slice(liar)
         case 3:
             header = replace(header, slice_hash=tagged("slice", b""), path=())
             data = b""
@@ -64,7 +65,7 @@ PROVABLE = 4
 @st.composite
 def schedules(draw: st.DrawFn) -> tuple[Cluster, dict[int, set[int]], list[tuple[int, bytes]], set[int]]:
     """A cluster, its liars with their provable lies by block, what arrives in which order, who is complete."""
-    cluster = decided(*draw(st.sampled_from([(4, 1), (7, 2), (3, 1)])))
+    cluster = decided(*draw(st.sampled_from([(4, 1), (7, 2), (3, 1)])), draw(st.sampled_from([TREE, SIMPLE])))
     liars = draw(st.sets(st.integers(0, cluster.n - 1), max_size=cluster.b))
     told: dict[int, set[int]] = {liar: set() for liar in liars}
     complete: set[int] = set()
@@ -154,6 +155,6 @@ def test_a_learner_holds_a_prefix_and_blames_only_liars(
 
 def test_the_lies_of_this_test_are_authentic_messages() -> None:
     """Each of them parses: it is the learner that must find it out."""
-    cluster = decided(4, 1)
+    cluster = decided(4, 1, TREE)
     for kind in range(6):
         Piece.from_message(lies(cluster, 1, 0, kind))

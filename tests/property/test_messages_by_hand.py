@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from schemas.codec import Message
 from schemas.errors import MalformedMessageError
 from schemas.order import Order
+from schemas.piece import Piece, PieceHeader
 from schemas.receipt import Receipts
 from schemas.request import Envelope, RecordName, RequestBody
 from schemas.statement import Countersigned, Decision, Result, Update
@@ -55,10 +56,31 @@ carriers = (
         outputs=arrays,
         values=arrays,
     )
+    | st.builds(Piece, header=parts, signature=signatures, slice=parts, last=signed)
     | st.builds(Receipts, signed=signed, outcomes=arrays, outputs=arrays)
 )
-messages = bodies | envelopes | carriers
-kinds = st.sampled_from([Envelope, RequestBody, Order, Result, Decision, Update, Receipts])
+piece_headers = st.builds(
+    PieceHeader,
+    format=longs,
+    ledger_id=hashes,
+    epoch=longs,
+    block=longs,
+    first_sequence=longs,
+    count=longs,
+    n=longs,
+    k=longs,
+    codec=texts,
+    checksum=texts,
+    block_length=longs,
+    piece_index=longs,
+    previous_block_root=hashes,
+    root=hashes,
+    path=st.lists(hashes, max_size=5).map(tuple),
+    slice_hash=hashes,
+    last_statement_hash=hashes,
+)
+messages = bodies | envelopes | carriers | piece_headers
+kinds = st.sampled_from([Piece, PieceHeader, Envelope, RequestBody, Order, Result, Decision, Update, Receipts])
 
 
 def accepted(kind: type[Message], data: bytes, *, by_hand: bool) -> Message | None:

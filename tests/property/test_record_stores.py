@@ -1,9 +1,12 @@
-"""The store in memory is a twin of the one on Redis: whatever comes, they answer alike and hold the same."""
+"""The store in memory is a twin of the real ones: whatever comes, they answer alike and hold the same."""
 
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +26,10 @@ from storage.ports import (
     StoreCall,
     Version,
 )
+from storage.postgresql_store import PostgresqlStore
 from storage.redis_store import RedisStore
+from storage.sqlite_store import SqliteStore
+from tests.postgresql import Postgresql
 from tests.valkey import Valkey
 
 NAMES = ("a", "b", "ab", "\uffff", "\U0001f600")
@@ -34,13 +40,6 @@ TIMES_MS = st.integers(0, 4).map(lambda half_minutes: half_minutes * 30_000)
 CELLS = st.sampled_from(["sequence", "epoch", "store_id"])
 VALUES = st.sampled_from([b"", b"1", b"2"])
 KINDS = st.sampled_from(["order", "result"])
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(Path(tmp_path_factory.mktemp("valkey"))).start()
-    yield server
-    server.stop()
 
 
 @st.composite
@@ -126,14 +125,52 @@ def contents(store: RecordStore) -> Any:
     return found, listed, [store.read_outbox(kind, -5, 20) for kind in ("order", "result")]
 
 
+class Stores(NamedTuple):
+    """The real stores; each test example begins with empty ones."""
+
+    valkey: Valkey
+    postgresql: Postgresql
+    redis_store: RedisStore
+    postgresql_store: PostgresqlStore
+    directory: Path
+
+    @contextmanager
+    def empty(self) -> Iterator[tuple[RecordStore, ...]]:
+        self.valkey.command("FLUSHALL")
+        with psycopg.connect(self.postgresql.url) as connection:
+            for table in ("records", "versions", "cells", "replay", "outbox"):
+                connection.execute(f"DELETE FROM countersign.{table}")
+            connection.execute("UPDATE countersign.counts SET replay = 0")
+        file = self.directory / f"{secrets.token_hex(8)}.db"
+        sqlite = SqliteStore(f"sqlite://{file}", synchronous=False)
+        try:
+            yield self.redis_store, sqlite, self.postgresql_store
+        finally:
+            sqlite.close()
+            file.unlink()
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    directory = tmp_path_factory.mktemp("stores")
+    valkey = Valkey(directory).start()
+    postgresql = Postgresql(directory).start()
+    redis_store, postgresql_store = RedisStore(valkey.socket_url), PostgresqlStore(postgresql.url)
+    yield Stores(valkey, postgresql, redis_store, postgresql_store, directory)
+    redis_store.close()
+    postgresql_store.close()
+    valkey.stop()
+    postgresql.stop()
+
+
 @settings(max_examples=150)
 @given(st.lists(calls(), min_size=1, max_size=12))
-def test_both_stores_answer_alike(valkey: Valkey, parts: list[dict[str, Any]]) -> None:
-    """After every random call both answers are equal, refusals in every detail, and so is what is stored."""
-    valkey.command("FLUSHALL")
-    memory, redis = MemoryStore(), RedisStore(valkey.socket_url)
-    for part in parts:
-        call = build(memory, part)
-        assert redis.apply(call) == memory.apply(call)
-        assert contents(redis) == contents(memory)
-    redis.close()
+def test_all_stores_answer_alike(stores: Stores, parts: list[dict[str, Any]]) -> None:
+    """After every random call all answers are equal, refusals in every detail, and so is what is stored."""
+    memory = MemoryStore()
+    with stores.empty() as others:
+        for part in parts:
+            call = build(memory, part)
+            answer = memory.apply(call)
+            assert [other.apply(call) for other in others] == [answer] * len(others)
+            assert [contents(other) for other in others] == [contents(memory)] * len(others)

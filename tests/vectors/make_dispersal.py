@@ -7,10 +7,14 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from learners.checksums import disperse
 from learners.codec import CODEC, erasure_code
-from learners.dispersal import TREE, BlockDescription, disperse
+from learners.dispersal import BlockDescription
+from protocol.configuration import NONE, SIMPLE, TREE
 
-SIZES = [(2, 3), (3, 4), (5, 7), (11, 16), (22, 32)]
+SIZES = [(2, 3), (3, 4), (5, 7), (11, 16), (22, 32), (2, 4), (3, 7), (6, 16), (12, 32)]
+"""Those of the paper's figures: k = n - b, and k = n - 2b for checkpoints."""
+
 LENGTHS = [1, 1000, 4096]
 
 
@@ -19,7 +23,7 @@ def block_of(length: int) -> bytes:
     return b"".join(sha256(index.to_bytes(8, "big")).digest() for index in range(length // 32 + 1))[:length]
 
 
-def description_of(k: int, n: int, length: int) -> BlockDescription:
+def description_of(k: int, n: int, length: int, checksum: str = TREE) -> BlockDescription:
     """What the vectors' blocks say of themselves."""
     return BlockDescription(
         ledger_id=sha256(b"ledger").digest(),
@@ -30,7 +34,7 @@ def description_of(k: int, n: int, length: int) -> BlockDescription:
         n=n,
         k=k,
         codec=CODEC,
-        checksum=TREE,
+        checksum=checksum,
         block_length=length,
         previous_block_root=sha256(b"previous").digest(),
         last_statement_hash=sha256(b"last").digest(),
@@ -38,17 +42,21 @@ def description_of(k: int, n: int, length: int) -> BlockDescription:
 
 
 def main() -> None:
-    codes, trees = [], []
+    codes, trees, roots = [], [], []
     for k, n in SIZES:
         for length in LENGTHS:
             slices = erasure_code(k, n).encode(block_of(length))
             hashes = [sha256(data).hexdigest() for data in slices]
             codes.append({"codec": CODEC, "k": k, "n": n, "length": length, "slices_sha256": hashes})
         made = disperse(description_of(k, n, 1000), block_of(1000), erasure_code(k, n))
-        last = [node.hex() for node in made.paths[n - 1]]
+        last = [node.hex() for node in made.path(n - 1)]
         trees.append({"k": k, "n": n, "length": 1000, "root": made.root.hex(), "last_path": last})
+        for checksum in (NONE, SIMPLE):
+            about = description_of(k, n, 1000, checksum)
+            root = disperse(about, block_of(1000), erasure_code(k, n)).root.hex()
+            roots.append({"k": k, "n": n, "length": 1000, "checksum": checksum, "root": root})
     target = Path(__file__).with_name("dispersal.json")
-    target.write_text(json.dumps({"codes": codes, "trees": trees}, indent=1) + "\n")
+    target.write_text(json.dumps({"codes": codes, "trees": trees, "roots": roots}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

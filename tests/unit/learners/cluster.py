@@ -6,10 +6,12 @@ machine is dropping it; lying is publishing pieces that a replica's real key sig
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from learners.blocks import BlockRanges
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Dispersal, Encoder, describe, disperse, frame_block
+from learners.dispersal import Dispersal, Encoder, describe, frame_block
 from learners.learner import LearnerMachine
 from learners.replica import ReplicaMachine
 from protocol.configuration import Epochs, check_epochs
@@ -50,6 +52,9 @@ from storage.views import START, BlockRow, RequestRow, VersionRow, ViewPosition,
 from streams.memory_log import MemoryLog
 from tests.parties import key_of, make_configuration, sign_configuration
 from tests.worlds import World
+
+_TOPICS = 7
+"""So many replicas have a topic, at least: some may join with a later epoch."""
 
 QUIET = 4
 """Empty receives after which a machine is taken to have nothing to do."""
@@ -151,7 +156,7 @@ def verifies(check: SignatureCheck) -> bool:
     return True
 
 
-def epochs_of(world: World, n: int, b: int, **changes: int) -> Epochs:
+def epochs_of(world: World, n: int, b: int, **changes: Any) -> Epochs:
     """The world's ledger with another number of replicas."""
     first = world.epochs.configurations[0]
     configuration = make_configuration(
@@ -175,13 +180,21 @@ def epochs_of(world: World, n: int, b: int, **changes: int) -> Epochs:
 class Cluster:
     """A ledger's decisions, its replicas and its learners."""
 
-    def __init__(self, n: int = 4, b: int = 1, nonce: bytes = b"world") -> None:
+    def __init__(self, n: int = 4, b: int = 1, nonce: bytes = b"world", **changes: Any) -> None:
         self.world = World(nonce)
-        self.epochs = self.world.epochs if (n, b) == (4, 1) else epochs_of(self.world, n, b)
+        usual = (n, b) == (4, 1) and not changes
+        self.epochs = self.world.epochs if usual else epochs_of(self.world, n, b, **changes)
         self.configuration = self.epochs.latest
-        self.n, self.b, self.k = n, b, n - b
-        names = [DECISIONS, EVIDENCE, LEARNED, *map(pieces_topic, range(n))]
+        self.n, self.b, self.k = n, b, self.configuration.k
+        names = [DECISIONS, EVIDENCE, LEARNED, *map(pieces_topic, range(max(n, _TOPICS)))]
         self.log = MemoryLog(dict.fromkeys(names, 1))
+        self.ranges = BlockRanges(self.epochs)
+
+    def follow_world(self) -> None:
+        """Go by the epoch that the world has begun, and its replicas."""
+        self.epochs = self.world.epochs
+        self.configuration = self.epochs.latest
+        self.n, self.b, self.k = self.configuration.n, self.configuration.b, self.configuration.k
         self.ranges = BlockRanges(self.epochs)
 
     # --- Decisions ---
@@ -200,8 +213,12 @@ class Cluster:
 
     def replica(self, index: int, encoder: Encoder | None = None) -> Actor:
         """A replica that runs until nothing moves."""
+        return self.replica_actor(index, encoder).run()
+
+    def replica_actor(self, index: int, encoder: Encoder | None = None) -> Actor:
+        """A replica that has not run yet."""
         machine = ReplicaMachine(epochs=self.epochs, index=index, encoder=encoder)
-        return Actor(machine, self.log, key_of(f"replica {index}")).run()
+        return Actor(machine, self.log, key_of(f"replica {index}"))
 
     def disperse(self, *replicas: int) -> None:
         """Let these replicas, or all, publish what there is."""
@@ -282,3 +299,6 @@ class Corrupting:
         wrong[len(wrong) // 2] ^= 1
         slices[self._replica] = bytes(wrong)
         return slices
+
+    def slice(self, block: bytes, index: int) -> bytes:
+        return self.encode(block)[index]

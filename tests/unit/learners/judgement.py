@@ -6,8 +6,9 @@ Every attack is made with the liar's real key; replica 2 is the liar throughout.
 from dataclasses import replace
 
 from learners.blame import BlockEncoder
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import Dispersal, disperse, frame_block
+from learners.dispersal import Dispersal, frame_block
 from protocol.evidence.verdicts import Culprit, Finding, Verdict
 from protocol.evidence.verify import verify_evidence
 from protocol.signatures import statement_hash
@@ -53,7 +54,7 @@ def another_block(cluster: Cluster) -> tuple[PieceHeader, bytes]:
     """A block of its own invention, in perfect form."""
     about = honest(cluster).description
     made = disperse(about, b"x" * about.block_length, erasure_code(cluster.k, cluster.n))
-    return made.header(LIAR), made.slices[LIAR]
+    return made.header(LIAR), made.slice(LIAR)
 
 
 def last_hash(cluster: Cluster, block: int) -> bytes:

@@ -261,14 +261,14 @@ def test_a_replica_far_ahead_is_not_read_further() -> None:
     actor = cluster.learner()
     machine = actor.machine
     assert isinstance(machine, LearnerMachine)
-    machine._window = PieceWindow(4, limits.learner_window_bytes)
+    machine._reconstruction.window = PieceWindow(4, limits.learner_window_bytes)
     topics: list[tuple[str, ...]] = []
     held: list[int] = []
 
     def watch(effect: Effect) -> None:
         if isinstance(effect, Receive):
             topics.append(effect.topics)
-            held.append(machine._window.held_bytes())
+            held.append(machine._reconstruction.window.held_bytes())
 
     actor.on_effect = watch
     actor.run()
@@ -290,9 +290,8 @@ def test_memory_stays_flat_over_many_blocks() -> None:
     machine = actor.machine
     assert isinstance(machine, LearnerMachine)
     assert actor.views.position.sequence == 399
-    assert machine._window.held_bytes() == 0
-    assert not machine._seen
-    assert not machine._signed
+    assert machine._reconstruction.window.held_bytes() == 0
+    assert machine._reconstruction.signed == []
     assert actor.measures["decodes"] == 100
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import disperse
 from protocol.evidence.kinds import TWO_STATEMENTS
 from protocol.evidence.verdicts import Culprit
 from protocol.hashing import ZERO_HASH, tagged
@@ -33,7 +33,7 @@ def test_a_piece_counts_only_from_its_own_topic_under_its_own_key() -> None:
     cluster = decided(blocks=1)
     made, last = honest(cluster), cluster.last(0)
     for index in (0, 1, 3):
-        header, data = made.header(index), made.slices[index]
+        header, data = made.header(index), made.slice(index)
         cluster.publish(cluster.sign_piece(index, header, data, last, signer=LIAR), pieces_topic(index))
         cluster.publish(cluster.sign_piece(index, header, data, last), pieces_topic(LIAR))
         cluster.lie(LIAR, header, data, last)
@@ -47,7 +47,7 @@ def test_another_s_number_under_the_own_key_is_no_vote() -> None:
     """A5: the number in the body says nothing; a perfect piece 1 under key 2 helps nobody."""
     cluster = decided(blocks=1)
     made, last = honest(cluster), cluster.last(0)
-    cluster.publish(cluster.sign_piece(LIAR, made.header(1), made.slices[1], last), pieces_topic(LIAR))
+    cluster.publish(cluster.sign_piece(LIAR, made.header(1), made.slice(1), last), pieces_topic(LIAR))
     cluster.disperse(0, 1)
     actor = cluster.learn()
     assert actor.halt is None
@@ -60,7 +60,7 @@ def test_a_copied_piece_under_the_own_number_is_a_lie() -> None:
     """A5: bytes and path of piece 1, signed as piece 2."""
     cluster = decided(blocks=1)
     made = honest(cluster)
-    cluster.lie(LIAR, replace(made.header(1), piece_index=LIAR), made.slices[1], cluster.last(0))
+    cluster.lie(LIAR, replace(made.header(1), piece_index=LIAR), made.slice(1), cluster.last(0))
     cluster.disperse(0, 1, 3)
     learned_all(cluster, cluster.learn(), 1)
     assert named(cluster) == [Culprit("replica", LIAR)]
@@ -76,7 +76,7 @@ def test_replays_of_old_blocks_other_epochs_and_ledgers_change_nothing() -> None
         for message in foreign.log.messages(pieces_topic(index)):
             cluster.publish(message.value or b"", pieces_topic(index))
         header = replace(made.header(index), epoch=1)
-        cluster.publish(cluster.sign_piece(index, header, made.slices[index], cluster.last(0)), pieces_topic(index))
+        cluster.publish(cluster.sign_piece(index, header, made.slice(index), cluster.last(0)), pieces_topic(index))
     cluster.disperse()
     actor = cluster.learner()
     for index in range(4):
@@ -90,7 +90,7 @@ def test_an_old_block_under_a_new_number_is_a_lie() -> None:
     cluster = decided()
     made = honest(cluster)
     header = replace(made.header(LIAR), block=1, first_sequence=4, last_statement_hash=last_hash(cluster, 1))
-    cluster.lie(LIAR, header, made.slices[LIAR], cluster.last(1))
+    cluster.lie(LIAR, header, made.slice(LIAR), cluster.last(1))
     cluster.disperse(0, 1, 3)
     learned_all(cluster, cluster.learn())
     assert named(cluster) == [Culprit("replica", LIAR)]
@@ -103,7 +103,7 @@ def test_numbers_out_of_all_reason_take_nothing_but_the_liar_s_share(block: int)
     made = honest(cluster)
     for step in range(50):
         number = max(-(2**63), min(2**63 - 1, block - step))
-        cluster.lie(LIAR, replace(made.header(LIAR), block=number), made.slices[LIAR], cluster.last(0))
+        cluster.lie(LIAR, replace(made.header(LIAR), block=number), made.slice(LIAR), cluster.last(0))
     cluster.disperse(0, 1, 3)
     actor = cluster.learn()
     learned_all(cluster, actor)
@@ -145,9 +145,9 @@ def test_altered_statements_beside_good_pieces_only_cost_their_own() -> None:
     bad = last._replace(auditor_signature=bytes(64))
     worse = last._replace(statement=cluster.world.updates[0].statement)
     for index, beside in ((0, bad), (1, worse)):
-        cluster.publish(cluster.sign_piece(index, made.header(index), made.slices[index], beside), pieces_topic(index))
+        cluster.publish(cluster.sign_piece(index, made.header(index), made.slice(index), beside), pieces_topic(index))
     actor = cluster.learn()
-    cluster.publish(cluster.sign_piece(LIAR, made.header(LIAR), made.slices[LIAR], bad), pieces_topic(LIAR))
+    cluster.publish(cluster.sign_piece(LIAR, made.header(LIAR), made.slice(LIAR), bad), pieces_topic(LIAR))
     actor.run()
     assert actor.views.position.sequence == -1, "three good pieces, and no good statement"
     cluster.disperse(3)
@@ -185,8 +185,8 @@ def test_a_replica_that_is_configured_otherwise_is_reported_and_not_accused() ->
     for changes in ({"k": 2}, {"n": 5, "k": 3}, {"codec": "other"}, {"checksum": "simple"}):
         about = replace(made.description, **changes)
         other = disperse(about, block, erasure_code(about.k, about.n))
-        cluster.lie(LIAR, other.header(LIAR), other.slices[LIAR], cluster.last(0))
-    cluster.lie(LIAR, replace(made.header(LIAR), format=2), made.slices[LIAR], cluster.last(0))
+        cluster.lie(LIAR, other.header(LIAR), other.slice(LIAR), cluster.last(0))
+    cluster.lie(LIAR, replace(made.header(LIAR), format=2), made.slice(LIAR), cluster.last(0))
     cluster.disperse(0, 1, 3)
     actor = cluster.learner().settle()
     learned_all(cluster, actor, 1)
@@ -215,8 +215,8 @@ def test_what_proves_nothing_accuses_nobody() -> None:
     made = honest(cluster)
     about = replace(made.description, previous_block_root=tagged("block", b"another"))
     other = disperse(about, cluster.block_bytes(0), erasure_code(cluster.k, cluster.n))
-    cluster.lie(LIAR, other.header(LIAR), other.slices[LIAR], cluster.last(0))
-    cluster.lie(LIAR, replace(made.header(LIAR), last_statement_hash=ZERO_HASH), made.slices[LIAR], cluster.last(0))
+    cluster.lie(LIAR, other.header(LIAR), other.slice(LIAR), cluster.last(0))
+    cluster.lie(LIAR, replace(made.header(LIAR), last_statement_hash=ZERO_HASH), made.slice(LIAR), cluster.last(0))
     cluster.disperse(0, 1, 3)
     actor = cluster.learner().settle()
     learned_all(cluster, actor, 1)
@@ -247,7 +247,7 @@ def test_a_block_of_too_many_whose_journal_is_false_ends_the_learner() -> None:
     about = replace(honest(cluster).description, block_length=len(block))
     made = disperse(about, block, erasure_code(cluster.k, cluster.n))
     for liar in (0, 1, 2):
-        cluster.lie(liar, made.header(liar), made.slices[liar], cluster.last(0))
+        cluster.lie(liar, made.header(liar), made.slice(liar), cluster.last(0))
     actor = cluster.learn()
     assert actor.halt is not None
     assert actor.halt.code == "replicas.assumption"
@@ -259,7 +259,7 @@ def test_a_block_of_too_many_that_follows_no_known_root_ends_the_learner() -> No
     cluster = decided(blocks=1)
     made = cluster.block(0, previous_root=tagged("block", b"another"))
     for liar in (0, 1, 2):
-        cluster.lie(liar, made.header(liar), made.slices[liar], cluster.last(0))
+        cluster.lie(liar, made.header(liar), made.slice(liar), cluster.last(0))
     actor = cluster.learn()
     assert actor.halt is not None
     assert actor.halt.code == "replicas.assumption"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from learners.checksums import disperse
 from learners.codec import erasure_code
-from learners.dispersal import disperse
 from protocol.evidence.verdicts import Culprit
 from protocol.hashing import tagged
 from schemas.piece import PieceHeader
@@ -23,7 +23,7 @@ Lie = Callable[[Cluster], tuple[PieceHeader, bytes]]
 def changed_header(**changes: Any) -> Lie:
     def lie(cluster: Cluster) -> tuple[PieceHeader, bytes]:
         made = honest(cluster)
-        return replace(made.header(LIAR), **changes), made.slices[LIAR]
+        return replace(made.header(LIAR), **changes), made.slice(LIAR)
 
     return lie
 
@@ -32,7 +32,7 @@ def another_path(change: Callable[[tuple[bytes, ...]], tuple[bytes, ...]]) -> Li
     def lie(cluster: Cluster) -> tuple[PieceHeader, bytes]:
         made = honest(cluster)
         header = made.header(LIAR)
-        return replace(header, path=change(header.path)), made.slices[LIAR]
+        return replace(header, path=change(header.path)), made.slice(LIAR)
 
     return lie
 
@@ -42,7 +42,7 @@ def slice_and_its_hash(change: Callable[[bytes], bytes]) -> Lie:
 
     def lie(cluster: Cluster) -> tuple[PieceHeader, bytes]:
         made = honest(cluster)
-        data = change(made.slices[LIAR])
+        data = change(made.slice(LIAR))
         return replace(made.header(LIAR), slice_hash=tagged("slice", data)), data
 
     return lie
@@ -50,7 +50,7 @@ def slice_and_its_hash(change: Callable[[bytes], bytes]) -> Lie:
 
 def consistent_corruption(cluster: Cluster) -> tuple[PieceHeader, bytes]:
     made = cluster.block(0, encoder=Corrupting(cluster.k, cluster.n, LIAR))
-    return made.header(LIAR), made.slices[LIAR]
+    return made.header(LIAR), made.slice(LIAR)
 
 
 def bound_description(**changes: Any) -> Lie:
@@ -60,7 +60,7 @@ def bound_description(**changes: Any) -> Lie:
         made = honest(cluster)
         about = replace(made.description, **changes)
         bound = disperse(about, cluster.block_bytes(0), erasure_code(cluster.k, cluster.n))
-        return bound.header(LIAR), made.slices[LIAR]
+        return bound.header(LIAR), made.slice(LIAR)
 
     return lie
 
@@ -164,7 +164,7 @@ def test_the_first_of_two_pieces_counts_and_both_are_judged() -> None:
     for wrong_first in (True, False):
         cluster = decided(blocks=1)
         made = honest(cluster)
-        pieces = [another_block(cluster), (made.header(LIAR), made.slices[LIAR])]
+        pieces = [another_block(cluster), (made.header(LIAR), made.slice(LIAR))]
         for header, data in pieces if wrong_first else reversed(pieces):
             cluster.lie(LIAR, header, data, cluster.last(0))
         cluster.disperse(0, 1)

@@ -25,7 +25,7 @@ def expected_pieces(cluster: Cluster, replica: int, blocks: int) -> list[bytes]:
     for number in range(blocks):
         made = cluster.block(number, root)
         last = cluster.last(number)
-        pieces.append(cluster.sign_piece(replica, made.header(replica), made.slices[replica], last))
+        pieces.append(cluster.sign_piece(replica, made.header(replica), made.slice(replica), last))
         root = made.root
     return pieces
 

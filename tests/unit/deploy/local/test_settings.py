@@ -14,6 +14,7 @@ def _choose(
     before: StackSettings | None = None, fixed_ports: dict[str, int] | None = None
 ) -> StackSettings:
     return StackSettings.choose(
+        store=None,
         broker="", stores=("a", "b"), listeners=("kafka",), fixed_ports=fixed_ports or {}, before=before
     )
 

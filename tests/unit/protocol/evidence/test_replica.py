@@ -3,11 +3,13 @@
 Encoding a block is the learners'; here a stand-in says what an honest replica would have signed.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from protocol.evidence import build
+from protocol.evidence.ports import Made
 from protocol.evidence.verdicts import Culprit, Finding, NothingProvenError, Verdict
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import ZERO_HASH, tagged
@@ -57,6 +59,11 @@ class StandIn:
         if block != BLOCK:
             raise NothingProvenError("another block")
         return header_of(self.world, claimed.piece_index)
+
+    def made_of(
+        self, pieces: Sequence[tuple[PieceHeader, bytes]], last: Statement, configuration: Configuration
+    ) -> Made:
+        raise AssertionError("nobody decodes here")
 
 
 def verdict_on(
@@ -110,3 +117,13 @@ def test_what_falls_short_names_no_replica() -> None:
     assert verdict_on(world, replace(false, piece_index=9)).finding is Finding.NOTHING
     assert verdict_on(world, replace(false, piece_index=-1)).finding is Finding.NOTHING
     assert verdict_on(world, false, able=False).finding is Finding.CANNOT_JUDGE
+
+
+def test_a_replica_that_is_configured_otherwise_is_no_liar() -> None:
+    """A24: other numbers, codec or checksum than its epoch says: nothing is proved, whatever else it signed."""
+    world = started()
+    for changes in ({"n": 5}, {"k": 2}, {"codec": "other"}, {"checksum": "simple"}):
+        false = replace(header_of(world, 2), root=ZERO_HASH, **changes)
+        assert verdict_on(world, false).finding is Finding.NOTHING
+    newer = replace(header_of(world, 2), root=ZERO_HASH, format=2)
+    assert verdict_on(world, newer).finding is Finding.CANNOT_JUDGE

@@ -1,0 +1,1 @@
+"""Measuring dispersal: bytes, decodings and speed of real replicas and learners, beside the paper's exact figures."""

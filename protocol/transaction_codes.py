@@ -1,0 +1,51 @@
+"""The codes of transactions: what a user of the transaction manager can meet.
+
+Each row is a code, whose fault it is, whether trying again may help, a message, its cause and a remedy.
+"""
+
+from protocol.codes import Row
+
+TRANSACTIONS: tuple[Row, ...] = (
+    ("transaction.conflict", "world", "retry", "Another transaction was at the same records.",
+     "It wrote, or is writing, what this one read or wants to write. Nothing of this one remains.",
+     "Run the transaction again from its beginning, or use `run`, which does."),
+    ("transaction.contended", "world", "retry", "The transaction met a conflict in every attempt.",
+     "Too many others were at the same records for all the attempts it was given.",
+     "Run it again later, with more attempts, or touch fewer hot records."),
+    ("transaction.unknown", "world", "final", "Nobody knows yet whether the transaction was committed.",
+     "The store went away while it was deciding.",
+     "Ask `resolve` with the transaction's id when the store is back."),
+    ("transaction.aborted", "world", "retry", "The transaction was aborted by another.",
+     "It held records for longer than its lease, so somebody who needed them gave it up.",
+     "Run it again from its beginning; commit sooner, or with a longer lease."),
+    ("transaction.too_old", "sender", "final", "The transaction is too old to be committed or looked up.",
+     "It began before what the coordinator still remembers.",
+     "Run it again from its beginning; check the clock."),
+    ("transaction.exists", "sender", "final", "The record to be inserted is there already.",
+     "A transaction before this one, or this one itself, wrote it.",
+     "Use upsert or update, or another key."),
+    ("transaction.condition", "sender", "final", "A condition of the transaction does not hold.",
+     "The record is not as the update or delete wants it; the transaction can still go on.",
+     "Read the record and decide anew, or roll back."),
+    ("transaction.ended", "sender", "final", "The transaction has ended.",
+     "It was committed, rolled back, or failed before.",
+     "Begin another one."),
+    ("transaction.read_only", "sender", "final", "A read-only transaction cannot write.",
+     "It was begun with `read_only`.",
+     "Begin one without it."),
+    ("transaction.too_large", "sender", "final", "The transaction writes too many records.",
+     "Its write set is above the limit of the settings.",
+     "Split it, or raise the limit."),
+    ("transaction.unrouted", "sender", "final", "No store is configured for this namespace.",
+     "The mapping of namespaces to stores does not name it, and there is no default.",
+     "Add it to the mapping."),
+    ("transaction.hidden_column", "sender", "final", "This column belongs to the transaction manager.",
+     "Names that begin with an underscore are its own.",
+     "Use another column."),
+    ("transaction.phase", "sender", "final", "The phases of the transaction are out of order.",
+     "It must be prepared, then validated, then committed, and takes no operation after it was prepared.",
+     "Call them in this order, or roll back."),
+    ("transaction.participant", "world", "retry", "A participant could not do its part.",
+     "It does not answer, or does not know the transaction any more.",
+     "Run the transaction again from its beginning."),
+)  # fmt: skip

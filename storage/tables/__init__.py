@@ -1,0 +1,1 @@
+"""Table stores: the port, its adapters, and the registry that finds them."""

@@ -1,0 +1,72 @@
+"""The servers on which a store's buckets lie."""
+
+from typing import Any, Protocol
+
+from storage.tables.port import Durability
+from storage.tables.redis_link import Command, RedisLink, Script
+
+CATALOGUE = -1
+"""In place of a bucket's number: where the catalogue lies."""
+
+
+class RedisNodes(Protocol):
+    """One server or a cluster; its methods are those of `RedisLink`, on the server that holds a bucket."""
+
+    @property
+    def durability(self) -> Durability:
+        """The least that any of them promises."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where they are, for people."""
+        ...
+
+    def ask(self, bucket: int, *commands: Command) -> list[Any]:
+        """Commands that may be tried again, in one round trip."""
+        ...
+
+    def ask_script(self, bucket: int, script: Script, *calls: Command) -> list[Any]:
+        """Run a script with each of these keys and arguments, in one round trip; it may be run again."""
+        ...
+
+    def call_script(self, bucket: int, script: Script, call: Command) -> Any:
+        """Run a script once, and never again."""
+        ...
+
+    def close(self) -> None:
+        """End all connections."""
+        ...
+
+
+class SingleNode:
+    """One server that holds everything."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    @property
+    def durability(self) -> Durability:
+        """What it promises."""
+        return self._link.durability
+
+    @property
+    def address(self) -> str:
+        """Host and port, or a path."""
+        return self._link.address
+
+    def ask(self, bucket: int, *commands: Command) -> list[Any]:
+        """See `RedisLink.ask`."""
+        return self._link.ask(*commands)
+
+    def ask_script(self, bucket: int, script: Script, *calls: Command) -> list[Any]:
+        """See `RedisLink.ask_script`."""
+        return self._link.ask_script(script, *calls)
+
+    def call_script(self, bucket: int, script: Script, call: Command) -> Any:
+        """See `RedisLink.call_script`."""
+        return self._link.call_script(script, call)
+
+    def close(self) -> None:
+        """End its connections."""
+        self._link.close()

@@ -1,0 +1,229 @@
+"""Tables on Redis or Valkey.
+
+1. One script makes each batch (`redis_apply.lua`): it runs alone, and reaches the append-only file as a whole.
+2. A store lies on one server, and its unit of atomicity is the store; or on a cluster, in buckets, and the unit is
+   the partition (`storage.tables.redis_table`). Which it is is fixed when it is made.
+3. What an acknowledged batch survives is what the server's settings say; every new connection looks whether they
+   still do. A failover to a replica can lose what was acknowledged, whatever they say.
+4. Reads go to the primary. A row is read whole at one moment, and so are the rows of one `get_many` in a bucket.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from storage.model.checking import check_key, check_projection, check_scan
+from storage.model.errors import InvalidOperationError
+from storage.model.operations import AnyScan, Get, Mutation, Row
+from storage.model.schema import Alteration, TableName, TableSchema
+from storage.tables.batches import check_batch
+from storage.tables.errors import ConditionFailedError, StoreContendedError
+from storage.tables.port import Atomicity, Capabilities
+from storage.tables.redis_batches import batch_call
+from storage.tables.redis_catalogue import RedisCatalogue
+from storage.tables.redis_link import Argument, RedisLink, Script
+from storage.tables.redis_nodes import RedisNodes, SingleNode
+from storage.tables.redis_scans import PAGE_ROWS, BucketRange, RedisScan
+from storage.tables.redis_table import ReadPlan, RedisTable, bucket_prefix
+from storage.tables.store_settings import check_settings
+
+PREFIX = "t:"
+"""What the keys of a store begin with, if nothing else is said."""
+
+BUCKETS = 256
+"""Into how many buckets a store on a cluster is divided, if nothing else is said."""
+
+BATCH_MUTATIONS_MAX = 10_000
+"""A batch stops every other client of its server for as long as it takes."""
+
+STALE_TRIES = 5
+"""How often a batch is made anew because a table was altered meanwhile."""
+
+_APPLY = Script("redis_apply.lua")
+_SCAN = Script("redis_scan.lua")
+_READ = Script("redis_read.lua")
+
+
+class RedisTables:
+    """A store of tables. See `storage.tables.port.TableStore` for what each method promises.
+
+    Args:
+        nodes: where it lies.
+        prefix: what its keys begin with; so several stores can share a server.
+        buckets: 1 for one server, more for a cluster.
+
+    Raises:
+        InvalidOperationError: `schema.mismatch`: the store that is there is divided otherwise.
+    """
+
+    def __init__(self, nodes: RedisNodes, *, prefix: str = PREFIX, buckets: int = 1) -> None:
+        if "{" in prefix or buckets < 1:
+            raise InvalidOperationError("config.invalid", "no brace in a prefix, at least one bucket")
+        self._nodes = nodes
+        self._prefix = prefix.encode()
+        self._buckets = buckets
+        self._catalogue = RedisCatalogue(nodes, self._prefix, buckets)
+        self._tables: dict[TableName, RedisTable] = {}
+        self._bucket_prefixes = [bucket_prefix(self._prefix, bucket, buckets) for bucket in range(buckets)]
+        self._capabilities = Capabilities(
+            atomicity=Atomicity.STORE if buckets == 1 else Atomicity.PARTITION,
+            batch_mutations_max=BATCH_MUTATIONS_MAX,
+            durability=nodes.durability,
+            checks_absence=True,
+            reads_at_one_moment=True,
+            scan_page_rows=PAGE_ROWS,
+        )
+
+    @property
+    def name(self) -> str:
+        """The adapter's name and the servers."""
+        return f"redis {self._nodes.address}"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+        return self._capabilities
+
+    def create_table(self, schema: TableSchema) -> None:
+        """Create a table."""
+        self._use(self._catalogue.create(schema))
+
+    def alter_table(self, table: TableName, alteration: Alteration) -> TableSchema:
+        """Change a table."""
+        return self._use(self._catalogue.alter(table, alteration)).entry.schema
+
+    def drop_table(self, table: TableName) -> None:
+        """Drop a table."""
+        self._tables.pop(table, None)
+        self._catalogue.drop(table)
+
+    def tables(self) -> tuple[TableName, ...]:
+        """All tables, in order."""
+        return self._catalogue.names()
+
+    def schema(self, table: TableName) -> TableSchema:
+        """A table's schema."""
+        return self._table(table).entry.schema
+
+    def get(self, get: Get) -> Row | None:
+        """Return one row."""
+        key, plan, bucket, name = self._read(get)
+        [reply] = self._nodes.ask(bucket, ("HMGET", name, *plan.fields))
+        return plan.row(key, reply)
+
+    def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
+        """Return rows, in one round trip to each server that is concerned."""
+        if len(gets) == 1:
+            return [self.get(gets[0])]
+        reads = [self._read(get) for get in gets]
+        buckets: dict[int, list[int]] = {}
+        for place, (_, _, bucket, _) in enumerate(reads):
+            buckets.setdefault(bucket, []).append(place)
+        rows: list[Row | None] = [None] * len(reads)
+        for bucket, places in buckets.items():
+            call: list[Argument] = [len(places), *(reads[place][3] for place in places)]
+            for place in places:
+                fields = reads[place][1].fields
+                call += (len(fields), *fields)
+            [replies] = self._nodes.ask_script(bucket, _READ, call)
+            for place, reply in zip(places, replies, strict=True):
+                key, plan, _, _ = reads[place]
+                rows[place] = plan.row(key, reply)
+        return rows
+
+    def scan(self, scan: AnyScan) -> Iterator[Row]:
+        """Give rows, page by page."""
+        table = self._table(scan.table)
+        checked = check_scan(table.entry.schema, scan)
+        return self._scanned(RedisScan(table, checked, self._prefix, self._buckets), checked.limit)
+
+    def apply(self, batch: Sequence[Mutation]) -> None:
+        """Do all of it, or nothing."""
+        for _ in range(STALE_TRIES):
+            checked = check_batch(self.schema, batch, self._capabilities)
+            tables = [self._table(mutation.table) for mutation in checked]
+            places = [table.place(mutation.key) for table, mutation in zip(tables, checked, strict=True)]
+            bucket = places[0][0]
+            start = self._bucket_prefixes[bucket]
+            used, call = batch_call(checked, tables, [name for _, name in places], start + b"v", start)
+            answer = self._nodes.call_script(bucket, _APPLY, call)
+            if answer is None:
+                return
+            if isinstance(answer, int):
+                raise ConditionFailedError(answer)
+            self._renew(used[answer[0] - 1], bucket)
+        raise StoreContendedError("a table of the batch is being altered")
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._nodes.close()
+
+    def _table(self, name: TableName) -> RedisTable:
+        table = self._tables.get(name)
+        return table if table is not None else self._use(self._catalogue.entry(name))
+
+    def _use(self, entry: Any) -> RedisTable:
+        table = self._tables[entry.schema.name] = RedisTable(entry, self._prefix, self._buckets)
+        return table
+
+    def _renew(self, table: RedisTable, bucket: int) -> RedisTable:
+        """Read a table's entry again, whose version a bucket does not have, and see that the bucket is not behind."""
+        name = table.entry.schema.name
+        self._tables.pop(name, None)
+        table = self._table(name)
+        self._catalogue.upgrade(bucket, table.entry)
+        return table
+
+    def _read(self, get: Get) -> tuple[tuple[Any, ...], ReadPlan, int, bytes]:
+        """The key's values, how the row is read, the bucket, and the row's name."""
+        table = self._table(get.table)
+        schema = table.entry.schema
+        key = check_key(schema, get.key)
+        check_projection(schema, get.projection)
+        return (*key.partition, *key.clustering), table.plan(get.projection), *table.place(key)
+
+    def _scanned(self, scan: RedisScan, limit: int | None) -> Iterator[Row]:
+        left = limit
+        for within in scan.ranges():
+            for page in self._pages(scan, within, limit):
+                for row in scan.rows(within, page):
+                    yield row
+                    if left is not None:
+                        left -= 1
+                        if left == 0:
+                            return
+
+    def _pages(self, scan: RedisScan, within: BucketRange, limit: int | None) -> Iterator[list[Any]]:
+        last: bytes | None = None
+        size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
+        while True:
+            [page] = self._nodes.ask_script(within.bucket, _SCAN, scan.page(within, last, size))
+            if page and page[0] == 1:
+                self._follow(scan.table, within.bucket)
+                continue
+            yield page
+            if len(page) < 2 * size:
+                return
+            last = page[-2]
+            size = PAGE_ROWS
+
+    def _follow(self, table: RedisTable, bucket: int) -> None:
+        """Bring a bucket that is behind up to the version that a scan reads.
+
+        Raises:
+            InvalidOperationError: `schema.mismatch`: the table was altered meanwhile.
+        """
+        if self._renew(table, bucket).entry != table.entry:
+            raise InvalidOperationError("schema.mismatch", f"{table.entry.schema.name} was altered")
+
+
+def open_store(settings: Mapping[str, str]) -> RedisTables:
+    """Open a store on one server.
+
+    Settings: `url`; `prefix` of its keys; `buckets` of the cluster layout.
+    """
+    check_settings(settings, needed=("url",), optional=("prefix", "buckets"))
+    buckets = settings.get("buckets", "1")
+    if not buckets.isdecimal():
+        raise InvalidOperationError("config.invalid", f"buckets is a number, not {buckets}")
+    node = SingleNode(RedisLink(settings["url"]))
+    return RedisTables(node, prefix=settings.get("prefix", PREFIX), buckets=int(buckets))

@@ -1,0 +1,1 @@
+"""Transactions over any table stores, and across several: a pure core, and its two drivers."""

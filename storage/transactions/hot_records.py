@@ -1,0 +1,101 @@
+"""Queues before hot records: in one process, transactions that meet at a record go one after the other.
+
+A record becomes hot with its first conflict. From then on who reads it waits for its turn, first come, first served,
+until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted. A wait
+is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place
+of one that was abandoned. A record at which nobody had to wait for a while is hot no more.
+
+It is a courtesy: other processes do not know of it, and correctness never depends on it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Lock
+
+from storage.transactions.layout import Record
+
+_COOL_AFTER = 64
+"""Transactions in a row that nobody waited for."""
+
+Wake = Callable[[], None]
+
+
+class _Line:
+    """Who is at a hot record, and who waits."""
+
+    __slots__ = ("idle", "owner", "waiting")
+
+    def __init__(self) -> None:
+        self.owner: str | None = None
+        self.waiting: deque[tuple[str, Wake]] = deque()
+        self.idle = 0
+
+
+class HotRecords:
+    """The hot records of one process; safe for threads."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Record, _Line] = {}
+        self._held: dict[str, set[Record]] = {}
+        self._lock = Lock()
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._lines
+
+    def heat(self, records: Iterable[Record]) -> None:
+        """Note that there was a conflict about these records."""
+        with self._lock:
+            for record in records:
+                self._lines.setdefault(record, _Line()).idle = 0
+
+    def enter(self, transaction_id: str, record: Record, wake: Wake) -> bool:
+        """Take a place in a record's line; return whether it is this transaction's turn, else `wake` will be called."""
+        with self._lock:
+            line = self._lines.get(record)
+            if line is None or line.owner in (None, transaction_id):
+                if line is not None:
+                    self._own(line, record, transaction_id)
+                return True
+            line.waiting.append((transaction_id, wake))
+            line.idle = 0
+            self._held.setdefault(transaction_id, set()).add(record)
+            return False
+
+    def push_in(self, transaction_id: str, record: Record) -> None:
+        """Waited long enough: take the turn, whoever has it."""
+        with self._lock:
+            line = self._lines.get(record)
+            if line is not None:
+                self._unwait(line, transaction_id)
+                self._own(line, record, transaction_id)
+
+    def leave(self, transaction_id: str) -> None:
+        """The transaction has ended: it is the next one's turn at each of its records."""
+        if transaction_id not in self._held:
+            return
+        with self._lock:
+            for record in self._held.pop(transaction_id, ()):
+                line = self._lines.get(record)
+                if line is None:
+                    continue
+                self._unwait(line, transaction_id)
+                if line.owner == transaction_id:
+                    self._pass_on(line, record)
+
+    def _own(self, line: _Line, record: Record, transaction_id: str) -> None:
+        line.owner = transaction_id
+        self._held.setdefault(transaction_id, set()).add(record)
+
+    def _unwait(self, line: _Line, transaction_id: str) -> None:
+        if line.waiting:
+            line.waiting = deque(entry for entry in line.waiting if entry[0] != transaction_id)
+
+    def _pass_on(self, line: _Line, record: Record) -> None:
+        if line.waiting:
+            line.owner, wake = line.waiting.popleft()
+            wake()
+            return
+        line.owner = None
+        line.idle += 1
+        if line.idle >= _COOL_AFTER:
+            del self._lines[record]

@@ -1,0 +1,83 @@
+"""Drives the core in asyncio: storage calls are made by threads of a pool, waits and queues by the event loop."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from protocol.errors import CountersignError
+from storage.transactions.effects import All, Apply, Clock, Describe, Pull, Queue, Read, Steps, T, Wait
+from storage.transactions.hot_records import HotRecords
+from storage.transactions.threads import QUEUE_WAIT_S, ThreadDriver
+
+
+class TaskDriver:
+    """Performs effects for coroutines of one event loop.
+
+    Args:
+        threads: makes the storage calls.
+        hot: where transactions of this process queue.
+        pool: the threads that make them.
+    """
+
+    def __init__(self, threads: ThreadDriver, hot: HotRecords, pool: ThreadPoolExecutor) -> None:
+        self._threads = threads
+        self._hot = hot
+        self._pool = pool
+
+    async def run(self, steps: Steps[T]) -> T:
+        """Run a part of the core to its end; a cancelled task is a crashed client."""
+        try:
+            effect = next(steps)
+            while True:
+                try:
+                    answer = await self._perform(effect)
+                except CountersignError as error:
+                    effect = steps.throw(error)
+                else:
+                    effect = steps.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _perform(self, effect: Any) -> Any:
+        match effect:
+            case Read() | Apply() | Pull() | Describe():
+                return await self._call(effect)
+            case Clock():
+                return time.time_ns() // 1_000_000
+            case All():
+                return await asyncio.gather(*(self._answer(part) for part in effect.parts))
+            case Wait():
+                await asyncio.sleep(effect.wait_ms / 1000)
+                return None
+            case Queue():
+                await self._queue(effect)
+                return None
+            case _:
+                return self._threads.perform(effect)
+
+    async def _call(self, effect: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._threads.perform, effect)
+
+    async def _answer(self, part: Any) -> Any:
+        try:
+            return await self._call(part)
+        except CountersignError as error:
+            return error
+
+    async def _queue(self, effect: Queue) -> None:
+        loop = asyncio.get_running_loop()
+        turn = asyncio.Event()
+        record = (effect.table, effect.key)
+        if self._hot.enter(effect.transaction_id, record, lambda: _wake(loop, turn)):
+            return
+        try:
+            await asyncio.wait_for(turn.wait(), QUEUE_WAIT_S)
+        except TimeoutError:
+            self._hot.push_in(effect.transaction_id, record)
+
+
+def _wake(loop: asyncio.AbstractEventLoop, turn: asyncio.Event) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(turn.set)

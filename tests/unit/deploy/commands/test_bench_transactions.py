@@ -1,0 +1,49 @@
+"""`bench transactions` on stores without a server: workloads run, figures add up, wrong options are refused."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import app
+
+QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
+
+
+def _bench(*arguments: str) -> Any:
+    done = CliRunner().invoke(app, ["bench", "transactions", *arguments, *QUICK])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+@pytest.mark.parametrize("workload", ["transfer", "ycsb-a", "ycsb-c", "ycsb-f"])
+def test_every_workload_is_measured_beside_its_twin(store: str, workload: str) -> None:
+    """Both did something, nobody met an error, and no money is missing."""
+    result = _bench("--store", store, "--workload", workload)
+    assert min(result["transactions_per_second"], result["by_hand_per_second"]) > 10
+    assert result["errors"] == {}
+    assert result["is_balanced"] is True
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p99"]
+
+
+def test_a_transfer_is_two_reads_and_one_batch() -> None:
+    """In one phase; two phases take more calls."""
+    once, twice = _bench("--store", "memory"), _bench("--store", "memory", "--two-phase")
+    assert once["storage_calls_per_transaction"] == pytest.approx(3, abs=0.3)
+    assert twice["storage_calls_per_transaction"] >= once["storage_calls_per_transaction"]
+
+
+def test_a_hot_account_costs_the_caller_no_error() -> None:
+    """Conflicts are queued for, or tried again."""
+    result = _bench("--store", "sqlite", "--hot")
+    assert (result["errors"], result["is_balanced"]) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--hot", "--workload", "ycsb-a"), ("--accounts", "201"), ("--isolation", "chaos")]
+)
+def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
+    """As wrong usage."""
+    assert CliRunner().invoke(app, ["bench", "transactions", "--store", "memory", *arguments]).exit_code == 2

@@ -1,0 +1,123 @@
+"""Bugs that systems of this kind have had, each by its name; the numbers are those of its public reports at ScalarDB.
+
+Those that need a crash or a race at one moment are in the matrix beside (`test_recovery_matrix`: no recovery in an
+implicit read, #1476 and #1681) and in the simulation (`tests/simulation/test_transactions.py`: collection races, #3650;
+an abort by id that is lost, #3619; commit of records over a newer transaction, 2019).
+"""
+
+import pytest
+
+from storage.model.operations import Key, Scan
+from storage.transactions.effects import Apply, Read
+from storage.transactions.errors import TransactionConflictError
+from storage.transactions.layout import ABORTED, TX_ID, TX_STATE
+from storage.transactions.settings import Isolation
+from tests.unit.storage.transactions.test_recovery_matrix import AFTER, BEFORE, KEY, TABLE, Bench, left_behind
+
+OTHER = Key(("s",), (2,))
+
+
+def with_rows(*keys: Key) -> Bench:
+    """A bench with committed rows."""
+    bench = Bench()
+    core = bench.core()
+    for key in keys:
+        bench.run(core.insert(TABLE, key, {"colour": "red", "weight": 1}))
+    bench.run(core.commit())
+    return bench
+
+
+def test_write_skew_on_absent_rows_65() -> None:
+    """Two that each saw the other's record absent, and insert their own, cannot both commit."""
+    bench = Bench()
+    one, other = bench.core(), bench.core()
+    for core, mine, theirs in ((one, KEY, OTHER), (other, OTHER, KEY)):
+        assert bench.run(core.get(TABLE, theirs)) is None
+        bench.run(core.insert(TABLE, mine, {"weight": 1}))
+    bench.run(one.commit())
+    with pytest.raises(TransactionConflictError):
+        bench.run(other.commit())
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_lost_update_66(isolation: Isolation) -> None:
+    """Two that read one version and write it cannot both commit, at any level."""
+    bench = with_rows(KEY)
+    one, other = bench.core(isolation), bench.core(isolation)
+    for core in (one, other):
+        row = bench.run(core.get(TABLE, KEY))
+        bench.run(core.update(TABLE, KEY, {"weight": row["weight"] + 1}))
+    bench.run(one.commit())
+    with pytest.raises(TransactionConflictError):
+        bench.run(other.commit())
+    assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 2
+
+
+def test_read_set_overwritten_2797() -> None:
+    """A later read of a record does not move what its write is conditional on: the first that was seen."""
+    bench = with_rows(KEY)
+    core = bench.core(Isolation.READ_COMMITTED)
+    first = bench.run(core.get(TABLE, KEY))
+    between = bench.core()
+    bench.run(between.update(TABLE, KEY, {"weight": 5}))
+    bench.run(between.commit())
+    bench.run(core.get(TABLE, KEY))
+    bench.run(core.update(TABLE, KEY, {"weight": first["weight"] + 1}))
+    with pytest.raises(TransactionConflictError):
+        bench.run(core.commit())
+    assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 5
+
+
+def test_all_records_are_rolled_back_680() -> None:
+    """Where one record cannot be prepared, those that were are brought back, every one."""
+    bench = with_rows(KEY, OTHER)
+    core, between = bench.core(), bench.core()
+    for key in (KEY, OTHER):
+        bench.run(core.get(TABLE, key))
+        bench.run(core.update(TABLE, key, {"weight": 7}))
+    bench.run(between.update(TABLE, OTHER, {"weight": 3}))
+    bench.run(between.commit())
+    with pytest.raises(TransactionConflictError):
+        bench.run(core.commit())
+    row = bench.row()
+    assert row is not None
+    assert (row["weight"], row["_tx_before"]) == (1, None)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_scan_after_delete_with_a_limit_2601(reverse: bool) -> None:
+    """A row that this transaction deletes does not use up the limit, and the next one is given."""
+    keys = [Key(("s",), (number,)) for number in range(4)]
+    bench = with_rows(*keys)
+    core = bench.core()
+    ordered = keys[::-1] if reverse else keys
+    for key in ordered[:2]:
+        bench.run(core.delete(TABLE, key))
+    rows = bench.run(core.scan(Scan(table=TABLE, partition=("s",), limit=1, reverse=reverse)))
+    assert [row["number"] for row in rows] == [ordered[2].clustering[0]]
+    bench.run(core.commit())
+
+
+@pytest.mark.parametrize("isolation", [Isolation.SERIALIZABLE, Isolation.SNAPSHOT])
+def test_stale_before_image_3621(isolation: Isolation) -> None:
+    """The before-image of an expired record is given only after the abort of its holder is durable."""
+    bench = left_behind("updated", "expired")
+    held = bench.row()
+    assert held is not None
+    assert bench.run(bench.core(isolation).get(TABLE, KEY)) == BEFORE
+    kinds = [type(call) for call in bench.calls]
+    assert kinds == [Read, Read, Apply, Apply]
+    decision = bench.calls[2]
+    assert isinstance(decision, Apply)
+    assert decision.batch[0].key.clustering == (held[TX_ID],)
+    assert decision.batch[0].values["state"] == ABORTED  # type: ignore[union-attr]
+
+
+def test_a_decided_row_goes_forward_whoever_is_away() -> None:
+    """What was committed is given, and nobody's lease is asked for."""
+    bench = left_behind("updated", "committed")
+    bench.now_ms += 10**9
+    assert bench.run(bench.core().get(TABLE, KEY)) == AFTER
+    row = bench.row()
+    assert row is not None
+    assert row[TX_STATE] == 3

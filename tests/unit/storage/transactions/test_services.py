@@ -1,0 +1,208 @@
+"""One transaction over two services, each with a manager of its own over the shared coordinator."""
+
+import asyncio
+
+import pytest
+
+from protocol.errors import CountersignError
+from storage.model.operations import Key
+from storage.transactions.async_manager import AsyncTransaction, AsyncTransactionManager
+from storage.transactions.errors import TransactionConflictError
+from storage.transactions.services import JoinedTransactions, ServicesTransaction
+from storage.transactions.transaction_manager import Outcome, TransactionManager
+from tests.unit.storage.transactions.test_transaction_manager import TABLE, balance, key, make
+
+
+def two_services() -> tuple[TransactionManager, TransactionManager]:
+    orders = make(two_stores=True)
+    customers = TransactionManager(
+        orders.stores, home="first", namespaces={"bank": "first", "office": "second"}, settings=orders.settings
+    )
+    return orders, customers
+
+
+def test_both_services_commit_together() -> None:
+    """What each has written is there after the initiator's commit, and the outcome is one."""
+    orders, customers = two_services()
+    own, other = JoinedTransactions(orders), JoinedTransactions(customers)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": other})
+    own.join(whole.id).insert("office.notes", Key((1,)), {"text": "order"})
+    assert other.join(whole.id).get(TABLE, key(0)) is not None
+    other.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    whole.commit()
+    assert balance(orders, 0) == 60
+    assert orders.begin().get("office.notes", Key((1,))) == {"id": 1, "text": "order"}
+    assert customers.resolve(whole.id) is Outcome.COMMITTED
+    with pytest.raises(CountersignError, match=r"transaction\.ended"):
+        whole.commit()
+    orders.close()
+    customers.close()
+
+
+def test_a_conflict_in_one_service_undoes_all() -> None:
+    """The other service's prepared records are brought back."""
+    orders, customers = two_services()
+    own, other = JoinedTransactions(orders), JoinedTransactions(customers)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": other})
+    own.join(whole.id).insert("office.notes", Key((1,)), {"text": "order"})
+    other.join(whole.id).get(TABLE, key(0))
+    own.join(whole.id).get(TABLE, key(1))
+    other.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    orders.run(lambda third: third.update(TABLE, key(1), {"balance": 0}))
+    with pytest.raises(TransactionConflictError):
+        whole.commit()
+    assert balance(orders, 0) == 100
+    assert orders.begin().get("office.notes", Key((1,))) is None
+    orders.close()
+    customers.close()
+
+
+def test_a_service_that_forgot_undoes_all() -> None:
+    """A participant that was started again does not know the transaction: nothing is committed."""
+    orders, customers = two_services()
+    own = JoinedTransactions(orders)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": JoinedTransactions(customers)})
+    own.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    with pytest.raises(CountersignError, match=r"transaction\.participant"):
+        whole.commit()
+    assert balance(orders, 0) == 100
+    orders.close()
+    customers.close()
+
+
+def test_coroutines_share_a_hot_record() -> None:
+    """The asyncio twin: every coroutine comes through, none of their changes is lost."""
+    manager = make(two_stores=True)
+
+    async def add(transaction: AsyncTransaction) -> None:
+        row = await transaction.get(TABLE, key(0))
+        assert row is not None
+        assert isinstance(row["balance"], int)
+        await transaction.update(TABLE, key(0), {"balance": row["balance"] + 1})
+
+    async def all_of_them() -> None:
+        twin = AsyncTransactionManager(manager)
+        await asyncio.gather(*(twin.run(add) for _ in range(30)))
+
+    asyncio.run(all_of_them())
+    assert balance(manager, 0) == 130
+    manager.close()
+
+
+def test_a_failed_prepare_that_is_asked_again_fails_again() -> None:
+    """A stub whose first answer was lost asks again: half of what the service was to write is never committed."""
+    orders, customers = two_services()
+    own, other = JoinedTransactions(orders), JoinedTransactions(customers)
+
+    class Retrying(JoinedTransactions):
+        def prepare(self, transaction_id: str) -> bytes:
+            with pytest.raises(TransactionConflictError):
+                other.prepare(transaction_id)
+            return other.prepare(transaction_id)
+
+    whole = ServicesTransaction(orders, {"orders": own, "customers": Retrying(customers)})
+    own.join(whole.id).insert("office.notes", Key((1,)), {"text": "order"})
+    part = other.join(whole.id)
+    part.get(TABLE, key(0))
+    part.update(TABLE, key(0), {"balance": 60})
+    orders.run(lambda third: third.update(TABLE, key(0), {"balance": 7}))
+    with pytest.raises(TransactionConflictError):
+        whole.commit()
+    assert balance(orders, 0) == 7
+    assert orders.begin().get("office.notes", Key((1,))) is None
+    with pytest.raises(CountersignError, match=r"transaction\.phase"):
+        other.validate(whole.id)
+    orders.close()
+    customers.close()
+
+
+def test_a_prepare_that_is_asked_again_says_the_same() -> None:
+    """And a part that its service has rolled back, by a `with` block or otherwise, is not prepared."""
+    orders, customers = two_services()
+    own = JoinedTransactions(orders)
+    whole = ServicesTransaction(orders, {"orders": own})
+    own.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    packed = own.prepare(whole.id)
+    assert packed != b"[]"
+    assert own.prepare(whole.id) == packed
+    whole.commit()
+    assert balance(orders, 0) == 60
+    whole = ServicesTransaction(orders, {"orders": own})
+    with own.join(whole.id) as part:
+        part.update(TABLE, key(0), {"balance": 50})
+    with pytest.raises(CountersignError, match=r"transaction\.ended"):
+        whole.commit()
+    assert balance(orders, 0) == 60
+    orders.close()
+    customers.close()
+
+
+def test_a_service_resumes_only_what_it_has_joined() -> None:
+    """A service that was started again between two calls of a transaction does not take the second for the first."""
+    orders, customers = two_services()
+    own, other = JoinedTransactions(orders), JoinedTransactions(customers)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": other})
+    part = other.join(whole.id)
+    assert other.resume(whole.id) is part
+    again = JoinedTransactions(customers)
+    with pytest.raises(CountersignError, match=r"transaction\.participant"):
+        again.resume(whole.id)
+    orders.close()
+    customers.close()
+
+
+@pytest.mark.parametrize(
+    "packed", [b"[3", b"[1]", b'[["a","b",[["x"]],[]]]', b'[["a","b",[["n","z"]],[]]]', None, "[]"]
+)
+def test_a_service_that_answers_nonsense_undoes_all(packed: object) -> None:
+    """Its answer is read before anything is decided, and the others are told to roll back."""
+    orders, customers = two_services()
+    own = JoinedTransactions(orders)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": Answering(packed)})
+    own.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    with pytest.raises(CountersignError, match=r"transaction\.participant"):
+        whole.commit()
+    assert balance(orders, 0) == 100
+    with pytest.raises(CountersignError, match=r"transaction\.participant"):
+        own.resume(whole.id)
+    orders.close()
+    customers.close()
+
+
+def test_a_transport_that_fails_never_tells_the_wrong_outcome() -> None:
+    """Before the decision its own error comes out and all is undone; after it the transaction is committed."""
+    orders, customers = two_services()
+    own = JoinedTransactions(orders)
+    whole = ServicesTransaction(orders, {"orders": own, "customers": Answering(b"[]")})
+    own.join(whole.id).update(TABLE, key(0), {"balance": 60})
+    whole.commit()
+    assert balance(orders, 0) == 60
+    whole = ServicesTransaction(orders, {"orders": own, "customers": Answering(ConnectionError("gone"))})
+    own.join(whole.id).update(TABLE, key(0), {"balance": 50})
+    with pytest.raises(ConnectionError):
+        whole.commit()
+    assert balance(orders, 0) == 60
+    orders.close()
+    customers.close()
+
+
+class Answering:
+    """A service whose answer to `prepare` is given, and which cannot be reached afterwards."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def prepare(self, transaction_id: str) -> bytes:
+        """Give the answer."""
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer  # type: ignore[return-value]  # of any type, as a stub might
+
+    def validate(self, transaction_id: str) -> None:
+        """Nothing was read."""
+
+    def commit(self, transaction_id: str) -> None:
+        """Is not reached."""
+        raise ConnectionError(transaction_id)
+
+    rollback = commit

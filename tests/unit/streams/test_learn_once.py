@@ -1,0 +1,154 @@
+"""A throw-away learner: the whole journal once, its account, whom it would accuse; and it always ends."""
+
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from learners.accounting import message_bytes_max
+from learners.blame import BlockEncoder
+from protocol.evidence.verify import verify_evidence
+from schemas.evidence import Evidence
+from schemas.topics import EVIDENCE, LEARNED, pieces_topic
+from storage.effects import Message, Outgoing
+from streams import learn_once as module
+from streams.learn_once import LearnedJournal, learn_once
+from streams.log import LogUnavailableError
+from streams.memory_log import MemoryLogReader
+from tests.unit.learners.cluster import Cluster, Corrupting
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second of quiet is enough here."""
+    monkeypatch.setattr(module, "QUIET_RECEIVES", 2)
+
+
+def learn(cluster: Cluster, reader: MemoryLogReader | None = None, check_clients: bool = False) -> LearnedJournal:
+    clock = count()
+    return learn_once(cluster.epochs, reader or cluster.log.reader(), lambda: next(clock), check_clients=check_clients)
+
+
+@pytest.mark.parametrize("checksum", ["tree", "simple"])
+@pytest.mark.parametrize("check_clients", [False, True])
+def test_the_whole_journal_is_learned_once(checksum: str, check_clients: bool) -> None:
+    """To where the topics end now, with every byte accounted for; nothing is published."""
+    cluster = Cluster(checksum=checksum)
+    cluster.decide(21)
+    cluster.disperse()
+    found = learn(cluster, check_clients=check_clients)
+    report = found.report
+    assert (found.halt, found.away, found.evidence, found.sequence) == (None, (), (), 19)
+    assert (report.blocks, report.updates, report.messages) == (5, 20, 20)
+    assert report.received.counted == report.counted_max
+    assert (report.decodes, report.extra_bytes) == (5, 0)
+    assert report.is_within_bounds()
+    assert not cluster.log.messages(EVIDENCE)
+    assert not cluster.log.messages(LEARNED)
+
+
+def test_an_empty_ledger_is_learned_at_once() -> None:
+    """No update, no block, no division by nothing."""
+    found = learn(Cluster())
+    assert (found.sequence, found.report.blocks, found.report.copies, found.halt) == (-1, 0, 0.0, None)
+
+
+@pytest.mark.parametrize("checksum", ["tree", "simple"])
+def test_a_liar_costs_what_the_theorem_allows_and_is_named(checksum: str) -> None:
+    """One of four corrupts each piece: with trees one decode a block, else at most four; the evidence convicts it."""
+    cluster = Cluster(checksum=checksum)
+    cluster.decide(40)
+    cluster.replica(0, Corrupting(3, 4, 0))
+    cluster.disperse(1, 2, 3)
+    found = learn(cluster)
+    report = found.report
+    assert (found.halt, report.blocks) == (None, 10)
+    assert report.is_within_bounds()
+    assert [replica.wrong for replica in report.replicas] == [10, 0, 0, 0]
+    assert all(cost.wrong == {0} for cost in report.kept)
+    assert report.decodes == 10 if checksum == "tree" else 10 <= report.decodes <= 10 + 3
+    assert len(found.evidence) == 1
+    evidence, dispersal = Evidence.body_of(found.evidence[0]), BlockEncoder(cluster.epochs)
+    verdict = verify_evidence(evidence, cluster.world.ledger_id, dispersal=dispersal)
+    assert verdict.convicts
+    assert "0" in str(verdict.culprit)
+
+
+def test_a_silent_replica_is_shown_as_lag_and_missing_blocks() -> None:
+    """It is accused of nothing; what the others sent is within its bounds."""
+    cluster = Cluster()
+    cluster.decide(8)
+    cluster.disperse(3)
+    cluster.decide(8)
+    cluster.disperse(0, 1, 2)
+    report = learn(cluster).report
+    assert (report.blocks, report.lag_blocks(3), report.replicas[3].missing) == (4, 2, 2)
+    assert [cost.missing() for cost in report.kept] == [(), (), (3,), (3,)]
+    assert not any(replica.wrong for replica in report.replicas)
+
+
+def test_rubbish_and_repetitions_stand_apart() -> None:
+    """Whatever anybody writes to the topics, the first good message of each replica is what the bound is about."""
+    cluster = Cluster()
+    cluster.decide(4)
+    cluster.disperse()
+    good = cluster.log.messages(pieces_topic(1))[0].value or b""
+    cluster.publish(good, pieces_topic(1))
+    cluster.publish(b"rubbish", pieces_topic(1))
+    cluster.publish(good, pieces_topic(2))
+    altered = replace(cluster.pieces(3)[0], slice=bytes(len(cluster.pieces(3)[0].slice))).to_message()
+    cluster.log.insert(Outgoing(pieces_topic(3), 0, None, altered))
+    other = cluster.epochs.latest
+    header = replace(cluster.headers(0)[0], checksum="weird")
+    cluster.lie(0, header, b"", cluster.last(0))
+    found = learn(cluster)
+    report = found.report
+    assert (report.blocks, report.messages) == (1, 4)
+    assert report.received.counted == 4 * message_bytes_max(other, report.journal_bytes)
+    assert [replica.repeated for replica in report.replicas] == [0, 1, 0, 0]
+    assert [replica.skipped for replica in report.replicas] == [1, 1, 1, 1]
+    assert [replica.misconfigured for replica in report.replicas] == [1, 0, 0, 0]
+    everything = sum(
+        len(message.value or b"") for replica in range(4) for message in cluster.log.messages(pieces_topic(replica))
+    )
+    assert report.received.total + report.extra_bytes == everything
+
+
+def test_more_liars_than_allowed_end_it_with_the_reason() -> None:
+    """It never goes on by guessing."""
+    cluster = Cluster()
+    cluster.decide(4)
+    for replica in (0, 1):
+        cluster.replica(replica, Corrupting(3, 4, 0))
+    cluster.disperse(2, 3)
+    found = learn(cluster)
+    assert found.halt is not None
+    assert found.halt.code == "replicas.assumption"
+    assert found.report.blocks == 0
+
+
+def test_a_topic_that_cannot_be_read_is_named_and_done_without() -> None:
+    """Three of four suffice; it ends when nothing more comes."""
+
+    class Away(MemoryLogReader):
+        def read_tail(self, topic: str, count: int) -> tuple[Message, ...]:
+            if topic == pieces_topic(2):
+                raise LogUnavailableError("away")
+            return super().read_tail(topic, count)
+
+    cluster = Cluster()
+    cluster.decide(4)
+    cluster.disperse(0, 1, 3)
+    found = learn(cluster, Away(cluster.log))
+    assert (found.away, found.report.blocks, found.halt) == ((pieces_topic(2),), 1, None)
+
+
+def test_a_topic_that_fills_its_share_of_the_window_does_not_hold_it_up() -> None:
+    """Two replicas only: no block can be learned, and it ends all the same."""
+    cluster = Cluster()
+    cluster.decide(8)
+    cluster.disperse(0, 1)
+    cluster.log.insert(Outgoing(pieces_topic(2), 0, None, b"rubbish"))
+    found = learn(cluster)
+    assert (found.report.blocks, found.halt) == (0, None)
+    assert found.report.replicas[0].newest == 1

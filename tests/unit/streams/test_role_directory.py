@@ -1,0 +1,77 @@
+"""What a role is told: read back as it was written, and refused where it makes no sense."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.errors import CountersignError
+from schemas.topics import pieces_topic
+from streams.kafka_connection import KafkaConnection
+from streams.replica_places import check_places, replica_places
+from streams.role_directory import CONFIGURATION_FILE, RoleConfiguration
+from tests.worlds import World
+
+PLACES: dict[str, Any] = {
+    "0": {"bootstrap_servers": "a:9092", "kafka": {"security.protocol": "SSL", 'q"uote': "back\\slash"}},
+    "2": {"topic": "pieces-of-two"},
+}
+
+
+def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """Every kind of setting: numbers, texts, and tables within tables."""
+    written = RoleConfiguration(
+        directory=tmp_path,
+        ledger_id="ab" * 32,
+        public="../public",
+        partitions=7,
+        kafka={"sasl.mechanism": "PLAIN"},
+        replicas=PLACES,
+    )
+    written.save()
+    assert RoleConfiguration.load(tmp_path) == written
+    assert (tmp_path / CONFIGURATION_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_places_say_how_to_reach_each_replica() -> None:
+    """Its own broker with its own settings, or the ledger's with another topic; the usual one elsewhere."""
+    ledger = KafkaConnection(bootstrap="ledger:9092", prefix="p", options={"security.protocol": "SASL_SSL"})
+    places = replica_places(PLACES)
+    zero, two = places[0].connection(ledger), places[2].connection(ledger)
+    assert (zero.bootstrap, zero.options["security.protocol"]) == ("a:9092", "SSL")
+    assert zero.full_name(pieces_topic(0)) == "p.pieces.0"
+    assert (two.bootstrap, two.options) == (ledger.bootstrap, ledger.options)
+    assert two.full_name(pieces_topic(2)) == "pieces-of-two"
+    for topic in (pieces_topic(2), pieces_topic(3), "decisions"):
+        assert two.plain_name(two.full_name(topic)) == topic
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"two": {}}, "number"),
+        ({"02": {}}, "number"),
+        ({"-1": {}}, "number"),
+        ({"1": "a:9092"}, "table"),
+        ({"1": {"bootstrap": "a:9092"}}, "unknown setting bootstrap"),
+        ({"1": {"topic": 7}}, "topic should be text"),
+        ({"1": {"kafka": {"retries": 7}}}, "kafka should be text"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused(table: dict[str, Any], said: str) -> None:
+    """Each with what is wrong and where."""
+    with pytest.raises(CountersignError, match=said) as raised:
+        replica_places(table)
+    assert raised.value.code == "config.invalid"
+
+
+def test_places_must_fit_the_epoch() -> None:
+    """Another key than the epoch's, and a replica that it has not, are refused before anything is read."""
+    epochs = World().epochs
+    key = epochs.latest.replica_keys[1].key.hex()
+    check_places(replica_places({"1": {"public_key": key}}), epochs)
+    check_places(replica_places({"1": {"public_key": key.upper()}}), epochs)
+    with pytest.raises(CountersignError, match=r"\[replicas.2\]: public_key"):
+        check_places(replica_places({"2": {"public_key": key}}), epochs)
+    with pytest.raises(CountersignError, match="4 replicas"):
+        check_places(replica_places({"4": {}}), epochs)
