@@ -89,7 +89,7 @@ class Limits:
     batch_requests: int = 500
     batch_bytes: int = 800 * KIB
     batch_output_bytes: int = 4 * MIB
-    batch_linger_ms: int = 3
+    batch_linger_ms: int = 10
     block_half_full_ms: int = 500
     message_bytes: int = 8 * MIB
     expiry_default_ms: int = 10 * MINUTE_MS

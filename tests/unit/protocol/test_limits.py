@@ -31,7 +31,7 @@ def test_the_numbers_of_the_design() -> None:
     assert limits.clock_skew_ms == 5 * minute_ms
     assert limits.replay_guard_entries == 5_000_000
     assert limits.learner_window_bytes == 64 * mib
-    assert (limits.batch_linger_ms, limits.block_half_full_ms) == (3, 500)
+    assert (limits.batch_linger_ms, limits.block_half_full_ms) == (10, 500)
     assert (limits.resend_first_ms, limits.resend_longest_ms) == (1_000, 30_000)
     assert limits.window_sequences == 64
 
