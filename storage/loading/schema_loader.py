@@ -14,7 +14,7 @@ from storage.loading.stores_file import OpenedStores
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import Key, ScanAll
 from storage.model.predicates import Comparison, Operator
-from storage.model.schema import Alteration, DropColumn, RenameColumn, TableName
+from storage.model.schema import AddIndex, Alteration, DropColumn, RenameColumn, TableName
 from storage.transactions.layout import COMMITTED, TX_STATE, is_transactional
 from storage.transactions.transaction_manager import Transaction
 
@@ -136,7 +136,7 @@ class SchemaLoader:
         if alterations is None:
             self._tables.create_table(stored_schema(table))
             return TableChange(name, "created")
-        if table.transactional and any(isinstance(each, RenameColumn | DropColumn) for each in alterations):
+        if table.transactional and any(isinstance(each, AddIndex | RenameColumn | DropColumn) for each in alterations):
             self._settle(table.schema.name)
         for alteration in alterations:
             self._tables.alter_table(name, alteration)
