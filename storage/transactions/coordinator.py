@@ -209,6 +209,8 @@ class Coordinator:
     def resolve(self, transaction_id: str, now_ms: int) -> Steps[int]:
         """Whether a transaction was committed; one that is not decided is aborted in every place first.
 
+        In the home last: so an abort there is final, whether this came to its end or the abort is another's.
+
         Raises:
             InvalidOperationError: it is no transaction id.
             TransactionTooOldError: it is below a horizon, and the coordinator has forgotten it.
@@ -225,7 +227,7 @@ class Coordinator:
                 return COMMITTED
             if held is None:
                 undecided.append(place)
-        for place in undecided:
+        for place in sorted(undecided, key=self.home.__eq__):
             state = yield from self.abort(place, transaction_id, now_ms)
             if state == COMMITTED:
                 return COMMITTED
@@ -238,15 +240,15 @@ class Coordinator:
         """Whether a transaction was decided, without deciding it; None: not yet, or forgotten."""
         begun_ms(transaction_id)
         found = yield All(tuple(Read(place, (self.lookup(transaction_id),)) for place in self.places))
-        states = set()
+        states = []
         for rows in found:
             if isinstance(rows, Exception):
                 raise rows
             held = _decision(rows[0])
-            states.add(None if held is None else held.state)
+            states.append(None if held is None else held.state)
         if COMMITTED in states:
             return COMMITTED
-        return None if None in states else ABORTED
+        return states[0]  # the home's: an abort there is the last that is written (`resolve`)
 
     def horizons(self) -> Iterable[Insert]:
         """The horizon rows of a new table, at the beginning of time."""
