@@ -263,9 +263,11 @@ class SqliteTables:
             with _writing():
                 self._writer.execute("COMMIT")
         except TableStoreUnavailableError as error:
-            if self._writer.in_transaction:  # the commit did not come to its end
+            if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+            if isinstance(error, StoreContendedError):  # it did not begin to write
                 raise
+            # The end of what was written may be in the log all the same, and come back when the file is opened again.
             raise UnknownOutcomeError(str(error)) from error
         return errors
 

@@ -1,0 +1,72 @@
+"""Tables in a real SQLite file when things go wrong: disks that fail at a commit, several processes, a process killed."""
+
+import resource
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from storage.model.data_types import DataType
+from storage.model.operations import Get, Key, Upsert
+from storage.model.schema import TableName, TableSchema
+from storage.tables.errors import StoreContendedError, UnknownOutcomeError
+from storage.tables.sqlite_tables import SqliteTables
+
+BLOBS = TableSchema(
+    name=TableName("office", "blobs"), columns={"id": DataType.INT, "body": DataType.BLOB}, partition_key=("id",)
+)
+BODY = b"x" * 50_000
+FILE_BYTES_MAX = 300_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteTables]:
+    opened = SqliteTables(tmp_path / "tables.db")
+    opened.create_table(BLOBS)
+    yield opened
+    opened.close()
+
+
+def put(store: SqliteTables, number: int) -> None:
+    store.apply((Upsert(table=BLOBS.name, key=Key((number,)), values={"body": BODY}),))
+
+
+@contextmanager
+def failing_writes() -> Iterator[None]:
+    """A disk that takes no byte behind the first so many of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_commit_that_the_disk_fails_is_of_unknown_outcome(store: SqliteTables) -> None:
+    """What was written may come back when the file is opened again; here it did not, and the store goes on."""
+    number = 0
+    with failing_writes(), pytest.raises(UnknownOutcomeError):
+        while True:
+            put(store, number)
+            number += 1
+    assert number > 0
+    assert store.get(Get(table=BLOBS.name, key=Key((number,)))) is None
+    put(store, number)
+    assert store.get(Get(table=BLOBS.name, key=Key((number,)))) is not None
+
+
+def test_a_file_that_another_process_holds_is_contended(store: SqliteTables, tmp_path: Path) -> None:
+    """Nothing was done, so it is said that nothing was done, and the next batch goes through."""
+    store._writer.execute("PRAGMA busy_timeout = 20")
+    other = sqlite3.connect(tmp_path / "tables.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreContendedError):
+        put(store, 1)
+    other.execute("ROLLBACK")
+    other.close()
+    put(store, 1)
