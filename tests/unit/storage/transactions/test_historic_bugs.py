@@ -121,3 +121,22 @@ def test_a_decided_row_goes_forward_whoever_is_away() -> None:
     row = bench.row()
     assert row is not None
     assert row[TX_STATE] == 3
+
+
+@pytest.mark.parametrize("blind", [True, False])
+def test_a_delete_of_an_own_insert_is_seen_by_later_scans(blind: bool) -> None:
+    """At READ COMMITTED another transaction's record may come up under the key: who deleted it does not see it."""
+    bench = with_rows()
+    core = bench.core(Isolation.READ_COMMITTED)
+    if not blind:
+        assert bench.run(core.get(TABLE, KEY)) is None
+    bench.run(core.insert(TABLE, KEY, {"weight": 1}))
+    bench.run(core.delete(TABLE, KEY))
+    other = bench.core()
+    bench.run(other.insert(TABLE, KEY, {"weight": 2}))
+    bench.run(other.commit())
+    assert bench.run(core.get(TABLE, KEY)) is None
+    assert bench.run(core.scan(Scan(table=TABLE, partition=KEY.partition))) == []
+    bench.run(core.insert(TABLE, OTHER, {"weight": 3}))
+    bench.run(core.commit())
+    assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 2
