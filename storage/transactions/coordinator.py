@@ -32,6 +32,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from storage.model.data_types import DataType
+from storage.model.errors import InvalidOperationError
 from storage.model.operations import Check, Get, Insert, Key, Mutation, Row
 from storage.model.predicates import Comparison, Operator
 from storage.model.schema import ClusteringColumn, TableName, TableSchema
@@ -105,6 +106,15 @@ class Coordinator:
         whole = (name for name, can in stores.items() if can.atomicity >= Atomicity.STORE and name != home)
         self.places = (home, *whole)
         """Where a decision may be: the home, and every store that can hold one beside the records it is about."""
+
+    def check_not_own(self, table: TableName) -> None:
+        """Refuse to let others change what is the coordinator's.
+
+        Raises:
+            InvalidOperationError: `transaction.own_table`.
+        """
+        if table.namespace == self.table.namespace:
+            raise InvalidOperationError("transaction.own_table", str(table))
 
     def holds_all(self, place: str) -> bool:
         """Whether a place takes a decision and the records it is about in one batch."""

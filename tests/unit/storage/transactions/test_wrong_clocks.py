@@ -3,6 +3,7 @@
 import pytest
 
 from storage.transactions.errors import TransactionConflictError
+from storage.transactions.freezing import Freeze
 from storage.transactions.identifiers import BUCKETS
 from storage.transactions.record_reader import RecordReader
 from storage.transactions.sweeper import Sweeper
@@ -79,3 +80,15 @@ def test_a_holder_that_came_meanwhile_has_a_lease_of_its_own() -> None:
     bench.now_ms -= 2 * HOUR_MS
     with pytest.raises(TransactionConflictError):
         bench.run(steps, answer)
+
+
+def test_nothing_is_collected_where_the_horizon_could_not_be_raised() -> None:
+    """A shut gate keeps the horizon where it is, and with it every row: a late decision would not meet one else."""
+    bench = Bench()
+    in_every_bucket(bench)
+    freeze = Freeze(bench.coordinator, bench.world.settings, "0" * 32)
+    bench.run(freeze.hold(()))
+    bench.now_ms += 48 * HOUR_MS
+    assert bench.run(Sweeper(bench.world).sweep()).removed == 0
+    assert bench.run(freeze.release())
+    assert bench.run(Sweeper(bench.world).sweep()).removed == BUCKETS
