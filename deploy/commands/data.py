@@ -96,13 +96,13 @@ def export(
 
 @contextmanager
 def opened(file: Path, mode: str) -> Iterator[IO[str]]:
-    """A text file.
+    """A text file in UTF-8; the mark that spreadsheets put before it is not a part of it.
 
     Raises:
         CountersignError: `data.file_unusable`, also where it is no UTF-8.
     """
     try:
-        with file.open(mode, encoding="utf-8", newline="") as text:
+        with file.open(mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline="") as text:
             yield text
     except (OSError, UnicodeDecodeError) as error:
         raise CountersignError("data.file_unusable", str(error)) from error

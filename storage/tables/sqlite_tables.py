@@ -268,7 +268,7 @@ class SqliteTables:
             if isinstance(error, StoreContendedError):  # it did not begin to write
                 raise
             # The end of what was written may be in the log all the same, and come back when the file is opened again.
-            raise UnknownOutcomeError(str(error)) from error
+            raise UnknownOutcomeError(error.detail) from error
         return errors
 
     def _attempt(self, work: Work) -> BaseException | None:
@@ -336,11 +336,11 @@ def _reading() -> Iterator[None]:
         with translated():
             yield
     except StoreDiskFullError as error:
-        raise TableStoreUnavailableError(str(error), "disk.full") from error.__cause__
+        raise TableStoreUnavailableError(error.detail, "disk.full") from error.__cause__
     except (StoreUnavailableError, DamagedRecordError) as error:
         if "locked" in str(error.__cause__):
-            raise StoreContendedError(str(error)) from error.__cause__
-        raise TableStoreUnavailableError(str(error)) from error.__cause__
+            raise StoreContendedError(error.detail) from error.__cause__
+        raise TableStoreUnavailableError(error.detail) from error.__cause__
 
 
 _writing = _reading

@@ -14,6 +14,7 @@ from storage import postgresql_connections
 from storage.errors import StoreUnavailableError, UnsafeDurabilityError
 from storage.ports import StoreCall, Stored, Version
 from storage.postgresql_store import PostgresqlStore
+from storage.tables.errors import TableStoreUnavailableError
 from storage.tables.postgresql_tables import PostgresqlTables
 from tests.postgresql import Postgresql
 from tests.proxy import Proxy
@@ -139,6 +140,13 @@ class TestConnection:
             PostgresqlStore("postgresql://party:secret@127.0.0.1:1/postgres")
         assert caught.value.code == "store.unreachable"
         assert "secret" not in str(caught.value)
+
+    def test_a_table_store_says_its_code_once(self) -> None:
+        """What went wrong stands in the detail, in the words of the driver."""
+        with pytest.raises(TableStoreUnavailableError) as caught:
+            PostgresqlTables("postgresql://party:secret@127.0.0.1:1/postgres")
+        assert str(caught.value).count("store.unreachable") == 1
+        assert caught.value.detail.startswith("connection failed")
 
     def test_a_wrong_password(self, shared: Postgresql) -> None:
         """Is told, and is not in what is told."""

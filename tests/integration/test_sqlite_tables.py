@@ -12,7 +12,7 @@ import pytest
 from storage.model.data_types import DataType
 from storage.model.operations import Get, Key, Upsert
 from storage.model.schema import TableName, TableSchema
-from storage.tables.errors import StoreContendedError, UnknownOutcomeError
+from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.sqlite_tables import SqliteTables
 
 BLOBS = TableSchema(
@@ -57,6 +57,13 @@ def test_a_commit_that_the_disk_fails_is_of_unknown_outcome(store: SqliteTables)
     assert store.get(Get(table=BLOBS.name, key=Key((number,)))) is None
     put(store, number)
     assert store.get(Get(table=BLOBS.name, key=Key((number,)))) is not None
+
+
+def test_an_error_says_its_code_once(tmp_path: Path) -> None:
+    """What went wrong stands in the detail, in the words of SQLite."""
+    with pytest.raises(TableStoreUnavailableError) as caught:
+        SqliteTables(tmp_path / "missing" / "tables.db")
+    assert (caught.value.code, caught.value.detail) == ("store.unreachable", "unable to open database file")
 
 
 def test_a_file_that_another_process_holds_is_contended(store: SqliteTables, tmp_path: Path) -> None:

@@ -104,6 +104,14 @@ def test_the_coordinators_table_is_nobodys_to_change(command: Command, tmp_path:
     assert command("data", "import", str(rows), "--table", "bank.accounts")["rows"] == 1
 
 
+def test_a_file_of_a_spreadsheet_is_read(command: Command, tmp_path: Path) -> None:
+    """The mark of the byte order before its header is no part of a column's name."""
+    command("schema", "create", str(tmp_path / "bank.toml"))
+    source = tmp_path / "rows.csv"
+    source.write_bytes(b"\xef\xbb\xbfid,owner\n1,ann\n")
+    assert command("data", "import", str(source), "--table", "bank.accounts")["rows"] == 1
+
+
 def test_what_is_imported_is_not_emptied_by_its_own_rejects(command: Command, tmp_path: Path) -> None:
     """The same file, by another name too, is refused before it is opened for writing."""
     command("schema", "create", str(tmp_path / "bank.toml"))
