@@ -8,9 +8,10 @@ an abort by id that is lost, #3619; commit of records over a newer transaction, 
 import pytest
 
 from storage.model.operations import Key, Scan
+from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.effects import Apply, Read
 from storage.transactions.errors import TransactionConflictError
-from storage.transactions.layout import ABORTED, TX_ID, TX_STATE
+from storage.transactions.layout import ABORTED, COMMITTED, TX_ID, TX_STATE
 from storage.transactions.settings import Isolation
 from tests.unit.storage.transactions.test_recovery_matrix import AFTER, BEFORE, KEY, TABLE, Bench, left_behind
 
@@ -140,3 +141,29 @@ def test_a_delete_of_an_own_insert_is_seen_by_later_scans(blind: bool) -> None:
     bench.run(core.insert(TABLE, OTHER, {"weight": 3}))
     bench.run(core.commit())
     assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 2
+
+
+def test_what_a_scan_did_not_give_is_not_written_as_if_it_had_been_there() -> None:
+    """A record that came up after the scan, and is then read and written: the scan is not of the same moment."""
+    bench = with_rows()
+    core = bench.core()
+    assert bench.run(core.scan(Scan(table=TABLE, partition=KEY.partition))) == []
+    other = bench.core()
+    bench.run(other.insert(TABLE, KEY, {"weight": 1}))
+    bench.run(other.commit())
+    assert bench.run(core.get(TABLE, KEY))["weight"] == 1
+    bench.run(core.update(TABLE, KEY, {"weight": 2}))
+    with pytest.raises(TransactionConflictError):
+        bench.run(core.commit())
+
+
+def test_an_abort_whose_answer_was_lost_is_sent_again_until_it_is_durable() -> None:
+    """A decision to commit that was under way could still arrive before it."""
+    bench = with_rows()
+    coordinator, lost = bench.coordinator, bench.core().transaction_id
+    steps = coordinator.abort("a", lost, 0)
+    assert isinstance(next(steps), Apply)
+    looked = steps.throw(UnknownOutcomeError("lost, and never applied"))
+    assert isinstance(looked, Read)
+    bench.decide(lost, COMMITTED)
+    assert bench.run(steps, [None]) == COMMITTED
