@@ -7,10 +7,12 @@ an abort by id that is lost, #3619; commit of records over a newer transaction, 
 
 import pytest
 
-from storage.model.operations import Key, Scan
+from storage.model.operations import Key, Mutation, Row, Scan, Update
 from storage.tables.errors import UnknownOutcomeError
+from storage.transactions.coordinator import HORIZON
 from storage.transactions.effects import Apply, Read
-from storage.transactions.errors import TransactionConflictError
+from storage.transactions.errors import TransactionAbortedError, TransactionConflictError
+from storage.transactions.identifiers import BUCKETS
 from storage.transactions.layout import ABORTED, COMMITTED, TX_ID, TX_STATE
 from storage.transactions.settings import Isolation
 from tests.unit.storage.transactions.test_recovery_matrix import AFTER, BEFORE, KEY, TABLE, Bench, left_behind
@@ -167,3 +169,40 @@ def test_an_abort_whose_answer_was_lost_is_sent_again_until_it_is_durable() -> N
     assert isinstance(looked, Read)
     bench.decide(lost, COMMITTED)
     assert bench.run(steps, [None]) == COMMITTED
+
+
+def test_looks_during_a_freeze_that_did_not_last_prove_nothing() -> None:
+    """Whoever waits at a gate opens it after a lease: the slow one that had shut it must not commit on its looks."""
+    bench = with_rows()
+    core = bench.core()
+    for shelf in ("s", "t"):
+        assert bench.run(core.scan(Scan(table=TABLE, partition=(shelf,)))) == []
+    bench.run(core.insert(TABLE, Key(("u",), (1,)), {"weight": 1}))
+    steps, effect, answer = core.commit(), None, None
+    while not (isinstance(effect, Apply) and any(map(is_shutting, effect.batch))):
+        effect = steps.send(answer)
+        answer = bench.answer(effect)
+    for number in range(BUCKETS):
+        key = Key((number,), (HORIZON,))
+        opening: Row = {"gate_ms": 0, "frozen_by": None, "frozen_at_ms": None}
+        bench.store.apply((Update(table=bench.coordinator.table, key=key, values=opening),))
+    with pytest.raises(TransactionConflictError, match="not frozen"):
+        bench.run(steps, answer)
+
+
+def is_shutting(mutation: Mutation) -> bool:
+    """Whether a mutation shuts a gate."""
+    return isinstance(mutation, Update) and mutation.values.get("frozen_by") is not None
+
+
+def test_who_is_refused_the_decision_leaves_nothing_prepared() -> None:
+    """The abort is another's and durable; the records need not wait for whoever meets them."""
+    bench = with_rows(KEY)
+    core = bench.core()
+    bench.run(core.update(TABLE, KEY, {"weight": 2}))
+    bench.decide(core.transaction_id, ABORTED)
+    with pytest.raises(TransactionAbortedError):
+        bench.run(core.commit())
+    row = bench.row()
+    assert row is not None
+    assert (row["weight"], row[TX_STATE]) == (1, COMMITTED)
