@@ -8,6 +8,7 @@ an abort by id that is lost, #3619; commit of records over a newer transaction, 
 import pytest
 
 from storage.model.operations import Key, Mutation, Row, Scan, Update
+from storage.model.predicates import equals
 from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
 from storage.transactions.effects import Apply, Read
@@ -206,3 +207,13 @@ def test_who_is_refused_the_decision_leaves_nothing_prepared() -> None:
     row = bench.row()
     assert row is not None
     assert (row["weight"], row[TX_STATE]) == (1, COMMITTED)
+
+
+@pytest.mark.parametrize("decision", ["aborted", "expired", "committed"])
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_a_condition_is_judged_by_the_committed_image(decision: str, isolation: Isolation) -> None:
+    """A prepared row's columns are its after-image: the store's own judgement must not hide what may be rolled back."""
+    for weight, found in ((1, decision != "committed"), (2, decision == "committed")):
+        bench = left_behind("updated", decision)
+        scan = Scan(table=TABLE, partition=KEY.partition, where=equals("weight", weight))
+        assert bool(bench.run(bench.core(isolation).scan(scan))) is found
