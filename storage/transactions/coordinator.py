@@ -16,7 +16,8 @@ freezes commits to look at many things at one moment (`storage.transactions.free
 begun below the horizon. The sweeper first raises the horizon, then removes rows below it:
 
 - After that no decision about a transaction below the horizon can be made by anybody, however late a batch arrives: its
-  own condition fails. No clock and no timeout is part of this argument; a time that is wrong costs an abort.
+  own condition fails. No clock and no timeout is part of this argument; a time that is wrong costs an abort, and only
+  of who has begun before: a horizon is never raised beyond the rows that there are.
 - An ABORTED row below the horizon can go at once: its transaction, with or without the row, can never be committed, and
   whoever meets one of its prepared rows finds "absent, and not to be inserted any more", which is an abort.
 - A COMMITTED row goes only when every record of its write set was read and is not prepared by it any more. Nothing can
