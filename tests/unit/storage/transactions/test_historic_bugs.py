@@ -7,11 +7,11 @@ an abort by id that is lost, #3619; commit of records over a newer transaction, 
 
 import pytest
 
-from storage.model.operations import Key, Mutation, Row, Scan, Update
+from storage.model.operations import Key, Mutation, Row, Scan, ScanByIndex, Update
 from storage.model.predicates import equals
 from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
-from storage.transactions.effects import Apply, Read
+from storage.transactions.effects import Apply, Pull, Read
 from storage.transactions.errors import TransactionAbortedError, TransactionConflictError
 from storage.transactions.identifiers import BUCKETS
 from storage.transactions.layout import ABORTED, COMMITTED, TX_ID, TX_STATE
@@ -217,3 +217,16 @@ def test_a_condition_is_judged_by_the_committed_image(decision: str, isolation: 
         bench = left_behind("updated", decision)
         scan = Scan(table=TABLE, partition=KEY.partition, where=equals("weight", weight))
         assert bool(bench.run(bench.core(isolation).scan(scan))) is found
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_an_index_read_misses_no_row_that_is_brought_forward_meanwhile(isolation: Isolation) -> None:
+    """Coming values are read first: a row goes from there to the committed ones, never the other way."""
+    bench = left_behind("updated", "committed")
+    steps = bench.core(isolation).scan(ScanByIndex(table=TABLE, column="colour", value="blue"))
+    effect, answer = None, None
+    while not isinstance(effect, Pull):
+        effect = steps.send(answer)
+        answer = bench.answer(effect)
+    assert bench.run(bench.core().get(TABLE, KEY)) == AFTER
+    assert bench.run(steps, answer) == [AFTER]
