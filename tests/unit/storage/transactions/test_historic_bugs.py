@@ -12,7 +12,7 @@ from storage.model.predicates import equals
 from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
 from storage.transactions.effects import Apply, Pull, Read
-from storage.transactions.errors import TransactionAbortedError, TransactionConflictError
+from storage.transactions.errors import RecordExistsError, TransactionAbortedError, TransactionConflictError
 from storage.transactions.identifiers import BUCKETS
 from storage.transactions.layout import ABORTED, COMMITTED, TX_ID, TX_STATE
 from storage.transactions.settings import Isolation
@@ -230,3 +230,21 @@ def test_an_index_read_misses_no_row_that_is_brought_forward_meanwhile(isolation
         answer = bench.answer(effect)
     assert bench.run(bench.core().get(TABLE, KEY)) == AFTER
     assert bench.run(steps, answer) == [AFTER]
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+@pytest.mark.parametrize("look", ["none", "get", "scan", "update"])
+def test_an_insert_never_overwrites_what_a_later_look_finds(isolation: Isolation, look: str) -> None:
+    """Nobody looked before the insert: that there is such a record stays an error, whatever is read behind it."""
+    bench = with_rows(KEY)
+    core = bench.core(isolation)
+    bench.run(core.insert(TABLE, KEY, {"weight": 7}))
+    if look == "get":
+        assert bench.run(core.get(TABLE, KEY))["weight"] == 7
+    elif look == "scan":
+        assert [row["weight"] for row in bench.run(core.scan(Scan(table=TABLE, partition=KEY.partition)))] == [7]
+    elif look == "update":
+        assert bench.run(core.update(TABLE, KEY, {"weight": 7}))
+    with pytest.raises(RecordExistsError):
+        bench.run(core.commit())
+    assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 1
