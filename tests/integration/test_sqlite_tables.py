@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -20,6 +21,8 @@ BLOBS = TableSchema(
 )
 BODY = b"x" * 50_000
 FILE_BYTES_MAX = 300_000
+READS = 3_000
+"""Among which some fall into a batch."""
 
 
 @pytest.fixture
@@ -76,3 +79,26 @@ def test_a_file_that_another_process_holds_is_contended(store: SqliteTables, tmp
     other.execute("ROLLBACK")
     other.close()
     put(store, 1)
+
+
+def test_rows_that_are_read_together_are_of_one_moment(store: SqliteTables) -> None:
+    """While another thread changes both of them in one batch, again and again."""
+    gets = tuple(Get(table=BLOBS.name, key=Key((number,))) for number in range(2))
+    done = Event()
+
+    def write() -> None:
+        number = 0
+        while not done.is_set():
+            number += 1
+            body = {"body": b"%d" % number}
+            store.apply(tuple(Upsert(table=BLOBS.name, key=get.key, values=body) for get in gets))
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(READS):
+            one, other = store.get_many(gets)
+            assert (one and one["body"]) == (other and other["body"])
+    finally:
+        done.set()
+        writer.join()

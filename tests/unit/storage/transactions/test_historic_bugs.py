@@ -11,7 +11,7 @@ from storage.model.operations import Key, Mutation, Row, Scan, ScanByIndex, Upda
 from storage.model.predicates import equals
 from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
-from storage.transactions.effects import Apply, Pull, Read
+from storage.transactions.effects import All, Apply, Pull, Read
 from storage.transactions.errors import RecordExistsError, TransactionAbortedError, TransactionConflictError
 from storage.transactions.identifiers import BUCKETS
 from storage.transactions.layout import ABORTED, COMMITTED, TX_ID, TX_STATE
@@ -248,3 +248,21 @@ def test_an_insert_never_overwrites_what_a_later_look_finds(isolation: Isolation
     with pytest.raises(RecordExistsError):
         bench.run(core.commit())
     assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 1
+
+
+def test_a_prepare_that_may_still_arrive_is_aborted_durably() -> None:
+    """Its answer was lost and nothing of it is there: whoever meets it, late, must not wait for its lease."""
+    bench = with_rows(KEY)
+    core = bench.core()
+    bench.run(core.update(TABLE, KEY, {"weight": 2}))
+    steps, effect, answer = core.commit(), None, None
+    while not isinstance(effect, All):
+        answer = bench.answer(effect) if effect is not None else None
+        effect = steps.send(answer)
+    with pytest.raises(TransactionConflictError):
+        bench.run(steps, [UnknownOutcomeError("lost")] * len(effect.parts))
+    for part in effect.parts:
+        assert bench.answer(part) is None
+    began_ms = bench.now_ms
+    assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 1
+    assert bench.now_ms == began_ms
