@@ -191,6 +191,21 @@ def test_a_ticket_is_of_a_participant_and_of_its_time() -> None:
     manager.close()
 
 
+@pytest.mark.parametrize("end", ["commit", "rollback"])
+def test_a_part_takes_no_work_after_its_end(end: str) -> None:
+    """A call of the service that is late finds its transaction ended: what it would write is never committed."""
+    manager = make()
+    own = JoinedTransactions(manager)
+    whole = ServicesTransaction(manager, {"own": own})
+    part = own.join(whole.ticket("own"))
+    part.update(TABLE, key(0), {"balance": 60})
+    getattr(whole, end)()
+    with pytest.raises(TransactionMisuseError, match=r"transaction\.ended"):
+        part.update(TABLE, key(1), {"balance": 140})
+    assert balance(manager, 0) == (60 if end == "commit" else 100)
+    manager.close()
+
+
 def test_abandoned_parts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts whose initiators died keep nobody out for longer than a lease and a wait; those in use stay."""
     monkeypatch.setattr(services, "_JOINED_MAX", 3)
