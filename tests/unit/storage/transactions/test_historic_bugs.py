@@ -266,3 +266,17 @@ def test_a_prepare_that_may_still_arrive_is_aborted_durably() -> None:
     began_ms = bench.now_ms
     assert bench.run(bench.core().get(TABLE, KEY))["weight"] == 1
     assert bench.now_ms == began_ms
+
+
+def test_write_skew_through_scans_of_what_is_being_written() -> None:
+    """Both have prepared; who looks again finds a row of its scan held, and cannot tell what will become of it."""
+    bench = with_rows(KEY, OTHER)
+    one, other = bench.core(), bench.core()
+    for core, mine in ((one, KEY), (other, OTHER)):
+        assert len(bench.run(core.scan(Scan(table=TABLE, partition=KEY.partition)))) == 2
+        bench.run(core.update(TABLE, mine, {"weight": 0}))
+    for core in (one, other):
+        bench.run(core.phases.prepare())
+    for core in (one, other):
+        with pytest.raises(TransactionConflictError):
+            bench.run(core.phases.validate())

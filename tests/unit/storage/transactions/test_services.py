@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
 from protocol.errors import CountersignError
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import Key
+from storage.tables.errors import StoreContendedError
 from storage.transactions import services
 from storage.transactions.async_manager import AsyncTransaction, AsyncTransactionManager
 from storage.transactions.errors import TransactionConflictError, TransactionMisuseError
@@ -189,6 +191,34 @@ def test_a_ticket_is_of_a_participant_and_of_its_time() -> None:
     with pytest.raises(TransactionMisuseError, match=r"transaction\.ended"):
         whole.ticket("own")
     manager.close()
+
+
+def test_a_prepare_that_failed_once_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its store was contended for a moment: asked again it says the same, and prepares nothing late."""
+    manager = make(one_phase=False)
+    own = JoinedTransactions(manager)
+    whole = ServicesTransaction(manager, {"own": own})
+    own.join(whole.ticket("own")).update(TABLE, key(0), {"balance": 60})
+    store = manager.stores["only"]
+    with monkeypatch.context() as away:
+        away.setattr(store, "apply", raising(StoreContendedError()))
+        with pytest.raises(TransactionConflictError) as first:
+            own.prepare(whole.id, 1)
+    with pytest.raises(TransactionConflictError) as again:
+        own.prepare(whole.id, 1)
+    assert again.value is first.value
+    whole.rollback()
+    assert balance(manager, 0) == 100
+    manager.close()
+
+
+def raising(error: Exception) -> Callable[[object], None]:
+    """What raises whatever it is given."""
+
+    def fail(_: object) -> None:
+        raise error
+
+    return fail
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
