@@ -1,13 +1,15 @@
 """Connections to a PostgreSQL that forgets nothing it acknowledged; its errors in our own words.
 
-1. Durable means: `fsync`, `full_page_writes` and `synchronous_commit` are on. It is checked on every new
-   connection, because the server may come back with other settings.
+1. Durable means: `fsync`, `full_page_writes` and `synchronous_commit` are on. It is checked on every new connection,
+   because the server may come back with other settings, and on one that is lent again after `DURABLE_FOR_S`, because
+   a server can be told others while it runs: for so long it is believed.
 2. A connection is lent to one thread at a time. One that failed is closed, and so are the idle ones: after a
    server's end they are worth nothing.
 3. No command is ever tried again. One whose answer was lost, or does not come in time, raises.
 """
 
 import select
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
@@ -29,15 +31,21 @@ DURABLE: Mapping[str, tuple[str, ...]] = {
 }
 """What the server must be set to."""
 
+DURABLE_FOR_S = 5.0
+_ENCODING = "UTF8"
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 30.0
 _LOOK_S = 0.5
 
-Connection = psycopg.Connection[tuple[Any, ...]]
 
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that does not wait for an answer for ever.
 
-class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
-    """A connection that does not wait for an answer for ever."""
+    Attributes:
+        durable_until_s: when the server's settings are to be looked at again.
+    """
+
+    durable_until_s = 0.0
 
     def wait(self, gen: Any, interval: float = _LOOK_S, timeout: float | None = None) -> Any:
         """Wait for an answer.
@@ -58,7 +66,7 @@ class PostgresqlConnections:
         greet: called with each new connection.
 
     Raises:
-        CountersignError: `config.invalid`, for another URL.
+        CountersignError: `config.invalid`, for another URL; when connecting, for a database that is not in UTF-8.
     """
 
     def __init__(
@@ -107,9 +115,26 @@ class PostgresqlConnections:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return self._open()
-            if _is_quiet(connection):
+            if not _is_quiet(connection):
+                self._drop(connection)
+                continue
+            try:
+                self._check(connection)
+            except psycopg.OperationalError:  # it was lost without a word: nothing was sent, so another will do
+                self._drop(connection)
+            except BaseException:
+                self._drop(connection)
+                raise
+            else:
                 return connection
-            self._drop(connection)
+
+    def _check(self, connection: Connection) -> None:
+        """Look at the server's settings, unless that was just done."""
+        now_s = time.monotonic()
+        if self._allow_unsafe or now_s < connection.durable_until_s:
+            return
+        _require_durable(connection)
+        connection.durable_until_s = now_s + DURABLE_FOR_S
 
     def _give_back(self, connection: Connection) -> None:
         with self._lock:
@@ -133,17 +158,19 @@ class PostgresqlConnections:
 
     def _open(self) -> Connection:
         options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in self._settings.items())
-        connection = _BoundedConnection.connect(
+        connection = Connection.connect(
             self._url,
             autocommit=True,
             prepare_threshold=1,
             connect_timeout=CONNECT_TIMEOUT_S,
             options=options,
-            client_encoding="UTF8",
+            client_encoding=_ENCODING,
         )
         try:
-            if not self._allow_unsafe:
-                _require_durable(connection)
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != _ENCODING:  # else a letter is not one character of LIKE
+                raise CountersignError("config.invalid", f"the database is in {encoding}, not in {_ENCODING}")
+            self._check(connection)
             self._greet(connection)
         except BaseException:
             connection.close()

@@ -102,6 +102,9 @@ RANGE = """SELECT r.key, r.version, r.record_hash, v.packed
     WHERE r.namespace = %b AND r.key >= %b AND r.key < %b ORDER BY r.key LIMIT %b::int"""
 REPLAYED = """SELECT u.i, r.sequence FROM unnest(%b::bigint[], %b::bytea[]) WITH ORDINALITY AS u(minute, request_id, i)
     JOIN replay r ON r.minute = u.minute AND r.request_id = u.request_id"""
+ONE_MOMENT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""What is read until COMMIT was all there together."""
+
 CELLS = "SELECT name, value FROM cells"
 REPLAY_ENTRIES = "SELECT replay FROM counts"
 OUTBOX = """SELECT kind, number, message FROM outbox

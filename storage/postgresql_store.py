@@ -33,6 +33,7 @@ from storage.postgresql_layout import (
     COUNT,
     CURRENT,
     NAMESPACE,
+    ONE_MOMENT,
     OUTBOX,
     RANGE,
     REPLAY_ENTRIES,
@@ -79,10 +80,12 @@ class PostgresqlStore:
             connection.execute("INSERT INTO cells VALUES ('store_id', %s)", [store_id])
 
     def load(self) -> Contents:
-        """Return all cells."""
+        """Return all cells and the count beside them, of one moment."""
         with self._connections.lend() as connection, in_pipeline(connection):
+            _ask(connection, ONE_MOMENT)
             cells = _ask(connection, CELLS)
             entries = _ask(connection, REPLAY_ENTRIES)
+            _ask(connection, "COMMIT")
             contents = Contents(cells=dict(cells.fetchall()), replay_entries=entries.fetchall()[0][0])
         if not contents.cells:
             raise StoreAbsentError("the database holds no cells")

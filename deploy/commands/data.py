@@ -52,7 +52,7 @@ def import_(
         chosen = data_format or DataFormat.of_file(file.name)
         with stores_of(store, config) as stores, output.progress() as bars, opened(file, "r") as source:
             loader = DataLoader(stores, table_name(table), upsert=upsert)
-            with _refusing(rejects, chosen) as refuse:
+            with _refusing(rejects, chosen, file) as refuse:
                 rows = _counted(read_rows(source, chosen, loader.schema), file.stat().st_size, bars)
                 loaded = loader.load(rows, refuse, batch_rows=batch_rows)
         for line, code, detail in loaded.errors:
@@ -96,24 +96,30 @@ def export(
 
 @contextmanager
 def opened(file: Path, mode: str) -> Iterator[IO[str]]:
-    """A text file.
+    """A text file in UTF-8; the mark that spreadsheets put before it is not a part of it.
 
     Raises:
         CountersignError: `data.file_unusable`, also where it is no UTF-8.
     """
     try:
-        with file.open(mode, encoding="utf-8", newline="") as text:
+        with file.open(mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline="") as text:
             yield text
     except (OSError, UnicodeDecodeError) as error:
         raise CountersignError("data.file_unusable", str(error)) from error
 
 
 @contextmanager
-def _refusing(rejects: Path | None, data_format: DataFormat) -> Iterator[Callable[[FileRow], None]]:
-    """What is done with refused rows: they go into a file, or the first one stops the import."""
+def _refusing(rejects: Path | None, data_format: DataFormat, source: Path) -> Iterator[Callable[[FileRow], None]]:
+    """What is done with refused rows: they go into a file, or the first one stops the import.
+
+    Raises:
+        CountersignError: `data.file_unusable`, also where that is the file they come from, which it would empty.
+    """
     if rejects is None:
         yield _stop
         return
+    if rejects.exists() and rejects.samefile(source):
+        raise CountersignError("data.file_unusable", f"{rejects} is what is imported: rejects want a file of their own")
     with opened(rejects, "w") as file:
         is_headed = [data_format is not DataFormat.CSV]
 

@@ -55,9 +55,9 @@ class KilledAfterPrepare:
     def __init__(self, process: ServiceProcess) -> None:
         self.process = process
 
-    def prepare(self, transaction_id: str) -> bytes:
+    def prepare(self, transaction_id: str, calls: int) -> bytes:
         """Prepare, then die."""
-        prepared = self.process.prepare(transaction_id)
+        prepared = self.process.prepare(transaction_id, calls)
         self.process.kill()
         return prepared
 
@@ -68,9 +68,9 @@ class KilledAfterPrepare:
 class KilledBeforeCommit(KilledAfterPrepare):
     """The same service, which dies when all is decided, before it hears of it."""
 
-    def prepare(self, transaction_id: str) -> bytes:
+    def prepare(self, transaction_id: str, calls: int) -> bytes:
         """Prepare."""
-        return self.process.prepare(transaction_id)
+        return self.process.prepare(transaction_id, calls)
 
     def commit(self, transaction_id: str) -> None:
         """Die."""

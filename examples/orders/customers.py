@@ -15,9 +15,9 @@ FIRST = ((1, "Yamada Taro", 10_000), (2, "Yamada Hanako", 10_000), (3, "Suzuki I
 def calls(manager: TransactionManager, joined: JoinedTransactions) -> Calls:
     """What the service can do."""
 
-    def charge(transaction: str, customer: int, amount: int) -> int:
+    def charge(ticket: str, customer: int, amount: int) -> int:
         """Let a customer owe more, or with a negative amount less; return the new total."""
-        own = joined.join(transaction)
+        own = joined.join(ticket)
         row = own.get(CUSTOMERS, Key((customer,)))
         if row is None:
             raise CountersignError("transaction.condition", f"there is no customer {customer}")

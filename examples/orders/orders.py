@@ -16,9 +16,9 @@ FIRST = ((1, "Apple", 1000), (2, "Orange", 2000), (3, "Grape", 2500), (4, "Mango
 def calls(manager: TransactionManager, joined: JoinedTransactions) -> Calls:
     """What the service can do."""
 
-    def place(transaction: str, order: str, customer: int, items: list[list[int]]) -> int:
+    def place(ticket: str, order: str, customer: int, items: list[list[int]]) -> int:
         """Write an order down; return what it costs."""
-        own = joined.join(transaction)
+        own = joined.join(ticket)
         own.insert(ORDERS, Key((customer,), (datetime.now(UTC),)), {"order": order})
         return sum(_add(own, order, item, count) for item, count in items)
 

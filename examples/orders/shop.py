@@ -41,9 +41,10 @@ class Shop:
 
         def work(transaction: ServicesTransaction) -> str:
             price = self._services["orders"].call(
-                "place", transaction=transaction.id, order=order, customer=customer, items=items
+                "place", ticket=transaction.ticket("orders"), order=order, customer=customer, items=items
             )
-            self._services["customers"].call("charge", transaction=transaction.id, customer=customer, amount=price)
+            ticket = transaction.ticket("customers")
+            self._services["customers"].call("charge", ticket=ticket, customer=customer, amount=price)
             return order
 
         return self._together(work, through or self._services)
@@ -52,8 +53,8 @@ class Shop:
         """Pay back; return what is still owed."""
 
         def work(transaction: ServicesTransaction) -> int:
-            customers = self._services["customers"]
-            return int(customers.call("charge", transaction=transaction.id, customer=customer, amount=-amount))
+            ticket = transaction.ticket("customers")
+            return int(self._services["customers"].call("charge", ticket=ticket, customer=customer, amount=-amount))
 
         return self._together(work, {"customers": self._services["customers"]})
 

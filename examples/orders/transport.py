@@ -47,9 +47,9 @@ class Service:
         except (OSError, HTTPException) as error:
             raise CountersignError("transaction.participant", str(error)) from error
 
-    def prepare(self, transaction_id: str) -> bytes:
+    def prepare(self, transaction_id: str, calls: int) -> bytes:
         """See `storage.transactions.services.Participant`."""
-        return str(self.call("prepare", transaction=transaction_id)).encode()
+        return str(self.call("prepare", transaction=transaction_id, calls=calls)).encode()
 
     def validate(self, transaction_id: str) -> None:
         """See `storage.transactions.services.Participant`."""
@@ -67,7 +67,7 @@ class Service:
 def server(port: int, calls: Calls, joined: JoinedTransactions) -> ThreadingHTTPServer:
     """The other side: serves a service's calls, and the phases of its transactions."""
     phases: Calls = {
-        "prepare": lambda transaction: joined.prepare(transaction).decode(),
+        "prepare": lambda transaction, calls: joined.prepare(transaction, calls).decode(),
         "validate": joined_call(joined.validate),
         "commit": joined_call(joined.commit),
         "rollback": joined_call(joined.rollback),

@@ -74,8 +74,10 @@ class DataLoader:
             progress: told how many more rows were looked at.
 
         Raises:
+            InvalidOperationError: `transaction.own_table`: it is the coordinator's.
             CountersignError: the store went away; what `refuse` raises, after the rows before it were written.
         """
+        self._stores.manager.world.coordinator.check_not_own(self._table)
         loaded = Loaded()
         left = iter(rows)
         batch: list[FileRow] = []

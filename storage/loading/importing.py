@@ -50,6 +50,7 @@ def import_foreign(
     Raises:
         InvalidOperationError: `table.exists`, `schema.not_importable`, or a value that no column here can hold.
     """
+    stores.manager.world.coordinator.check_not_own(name)
     schema = schema_of(foreign, name, clustering_key)
     stores.manager.create_coordinator()
     stores.tables.create_table(transactional(schema))

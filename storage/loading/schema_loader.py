@@ -1,7 +1,7 @@
 """Makes the stores have the tables of a schema file.
 
 Each of these may be called again after it was interrupted: what is done already is left alone. While a table is
-altered or dropped, no transaction should be at work in it.
+altered or dropped, no transaction should be at work in it. The coordinator's table is refused, before anything is done.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from storage.loading.stores_file import OpenedStores
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import Key, ScanAll
 from storage.model.predicates import Comparison, Operator
-from storage.model.schema import Alteration, DropColumn, RenameColumn, TableName
+from storage.model.schema import AddIndex, Alteration, DropColumn, RenameColumn, TableName
 from storage.transactions.layout import COMMITTED, TX_STATE, is_transactional
 from storage.transactions.transaction_manager import Transaction
 
@@ -55,7 +55,7 @@ class SchemaLoader:
         Raises:
             InvalidOperationError: `table.exists`, before anything is created; `schema.mismatch`.
         """
-        listed = list(wanted)
+        listed = self._users(wanted)
         present = self._present()
         for table in listed:
             if table.schema.name not in present:
@@ -81,7 +81,7 @@ class SchemaLoader:
         Raises:
             InvalidOperationError: `schema.not_alterable`, `schema.would_drop`: before anything is changed.
         """
-        listed = list(wanted)
+        listed = self._users(wanted)
         present = self._present()
         planned = {
             table.schema.name: changes(self._tables.schema(table.schema.name), table, drops=drops)
@@ -97,7 +97,7 @@ class SchemaLoader:
         Raises:
             InvalidOperationError: `schema.not_alterable`, before anything is changed.
         """
-        listed = list(wanted)
+        listed = self._users(wanted)
         present = self._present()
         planned = {
             table.schema.name: repairs(self._tables.schema(table.schema.name), table)
@@ -109,9 +109,12 @@ class SchemaLoader:
 
     def drop(self, tables: Iterable[TableName]) -> list[TableChange]:
         """Drop tables with all their rows; the coordinator's stays."""
+        listed = list(tables)
+        for table in listed:
+            self._manager.world.coordinator.check_not_own(table)
         present = self._present()
         done = []
-        for table in tables:
+        for table in listed:
             if table in present:
                 self._tables.drop_table(table)
             done.append(TableChange(table, "dropped" if table in present else AS_IT_WAS))
@@ -125,6 +128,7 @@ class SchemaLoader:
 
     def make_transactional(self, table: TableName) -> TableChange:
         """Give a table of the stores the transaction manager's columns; its rows count as committed."""
+        self._manager.world.coordinator.check_not_own(table)
         if is_transactional(self._tables.schema(table)):
             return TableChange(table, AS_IT_WAS)
         self._manager.create_coordinator()
@@ -136,7 +140,7 @@ class SchemaLoader:
         if alterations is None:
             self._tables.create_table(stored_schema(table))
             return TableChange(name, "created")
-        if table.transactional and any(isinstance(each, RenameColumn | DropColumn) for each in alterations):
+        if table.transactional and any(isinstance(each, AddIndex | RenameColumn | DropColumn) for each in alterations):
             self._settle(table.schema.name)
         for alteration in alterations:
             self._tables.alter_table(name, alteration)
@@ -153,6 +157,13 @@ class SchemaLoader:
             key = tuple(value for value in values if value is not None)
             count = len(stored.partition_key)
             self._manager.run(partial(_read, table, Key(key[:count], key[count:])), read_only=True)
+
+    def _users(self, wanted: Iterable[WantedTable]) -> list[WantedTable]:
+        """What is wanted, if all of it is the user's to change; refused before anything is done."""
+        listed = list(wanted)
+        for table in listed:
+            self._manager.world.coordinator.check_not_own(table.schema.name)
+        return listed
 
     def _present(self) -> frozenset[TableName]:
         return frozenset(self._tables.tables())

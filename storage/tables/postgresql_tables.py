@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from protocol.errors import CountersignError
 from protocol.records import DamagedRecordError
 from storage.errors import StoreDiskFullError, StoreUnavailableError
 from storage.model.checking import check_key, check_projection, check_scan
@@ -240,22 +241,22 @@ class PostgresqlTables:
             if isinstance(cause, _UNKNOWN_NAMES):
                 for table in tables:
                     self._statements.pop(table, None)
-                raise InvalidOperationError("schema.mismatch", str(error)) from cause
+                raise InvalidOperationError("schema.mismatch", error.detail) from cause
             raise _port_error(error, cause, writing=writing and lent) from cause
 
 
-def _port_error(error: Exception, cause: BaseException | None, *, writing: bool) -> Exception:
+def _port_error(error: CountersignError, cause: BaseException | None, *, writing: bool) -> Exception:
     """The port's error for the driver's."""
     if isinstance(cause, errors.RaiseException) and cause.diag.message_detail is not None:
         return ConditionFailedError(int(cause.diag.message_detail))
     if isinstance(cause, _CONTENDED):
-        return StoreContendedError(str(error))
+        return StoreContendedError(error.detail)
     told = isinstance(cause, psycopg.Error) and cause.sqlstate is not None and not isinstance(cause, _ENDED)
     if writing and not told:
-        return UnknownOutcomeError(str(error))
+        return UnknownOutcomeError(error.detail)
     if isinstance(error, StoreDiskFullError):
-        return TableStoreUnavailableError(str(error), "disk.full")
-    return TableStoreUnavailableError(str(error))
+        return TableStoreUnavailableError(error.detail, "disk.full")
+    return TableStoreUnavailableError(error.detail)
 
 
 def _read(connection: Connection, statements: Sequence[Statement]) -> list[list[Any]]:

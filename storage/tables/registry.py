@@ -1,8 +1,8 @@
 """Which adapter serves a kind of store: those of this house, and those that installed packages bring.
 
 An adapter is a function that takes settings, all of them strings, and opens a store; a package offers one under the
-entry points `countersign.table_stores`. The house's own are listed here as well: nothing depends on how it is
-installed. A module is imported only when its kind is asked for.
+entry points `countersign.table_stores`, as the house does its own. These are listed here as well: nothing depends on
+how it is installed, and no other package can take their names. A module is imported only when its kind is asked for.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,6 +47,10 @@ def _adapter(kind: str) -> OpenStore:
         adapter: OpenStore = getattr(import_module(module), function)
         return adapter
     for entry_point in entry_points(group=ENTRY_POINTS, name=kind):
-        loaded: OpenStore = entry_point.load()
+        try:
+            loaded: OpenStore = entry_point.load()
+        except Exception as error:  # whatever a module of others raises when it is imported
+            what = f"the adapter {entry_point.value} cannot be loaded: {type(error).__name__}: {error}"
+            raise InvalidOperationError("store.unknown_kind", f"{kind}: {what}") from error
         return loaded
     raise InvalidOperationError("store.unknown_kind", f"{kind}; known are {', '.join(kinds())}")

@@ -263,10 +263,12 @@ class SqliteTables:
             with _writing():
                 self._writer.execute("COMMIT")
         except TableStoreUnavailableError as error:
-            if self._writer.in_transaction:  # the commit did not come to its end
+            if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+            if isinstance(error, StoreContendedError):  # it did not begin to write
                 raise
-            raise UnknownOutcomeError(str(error)) from error
+            # The end of what was written may be in the log all the same, and come back when the file is opened again.
+            raise UnknownOutcomeError(error.detail) from error
         return errors
 
     def _attempt(self, work: Work) -> BaseException | None:
@@ -334,11 +336,11 @@ def _reading() -> Iterator[None]:
         with translated():
             yield
     except StoreDiskFullError as error:
-        raise TableStoreUnavailableError(str(error), "disk.full") from error.__cause__
+        raise TableStoreUnavailableError(error.detail, "disk.full") from error.__cause__
     except (StoreUnavailableError, DamagedRecordError) as error:
         if "locked" in str(error.__cause__):
-            raise StoreContendedError(str(error)) from error.__cause__
-        raise TableStoreUnavailableError(str(error)) from error.__cause__
+            raise StoreContendedError(error.detail) from error.__cause__
+        raise TableStoreUnavailableError(error.detail) from error.__cause__
 
 
 _writing = _reading

@@ -41,6 +41,10 @@ class Catalogue:
         """Whether this is the store of a namespace."""
         return self._namespaces.get(namespace, self._default) == store
 
+    def is_named(self, namespace: str) -> bool:
+        """Whether the store of a namespace was said in so many words; what is not may be another service's."""
+        return namespace in self._namespaces
+
     def layout(self, table: TableName | str) -> Steps[Layout]:
         """A table's layout; asks its store the first time.
 

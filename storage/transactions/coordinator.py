@@ -16,7 +16,8 @@ freezes commits to look at many things at one moment (`storage.transactions.free
 begun below the horizon. The sweeper first raises the horizon, then removes rows below it:
 
 - After that no decision about a transaction below the horizon can be made by anybody, however late a batch arrives: its
-  own condition fails. No clock and no timeout is part of this argument; a time that is wrong costs an abort.
+  own condition fails. No clock and no timeout is part of this argument; a time that is wrong costs an abort, and only
+  of who has begun before: a horizon is never raised beyond the rows that there are.
 - An ABORTED row below the horizon can go at once: its transaction, with or without the row, can never be committed, and
   whoever meets one of its prepared rows finds "absent, and not to be inserted any more", which is an abort.
 - A COMMITTED row goes only when every record of its write set was read and is not prepared by it any more. Nothing can
@@ -32,6 +33,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from storage.model.data_types import DataType
+from storage.model.errors import InvalidOperationError
 from storage.model.operations import Check, Get, Insert, Key, Mutation, Row
 from storage.model.predicates import Comparison, Operator
 from storage.model.schema import ClusteringColumn, TableName, TableSchema
@@ -105,6 +107,15 @@ class Coordinator:
         whole = (name for name, can in stores.items() if can.atomicity >= Atomicity.STORE and name != home)
         self.places = (home, *whole)
         """Where a decision may be: the home, and every store that can hold one beside the records it is about."""
+
+    def check_not_own(self, table: TableName) -> None:
+        """Refuse to let others change what is the coordinator's.
+
+        Raises:
+            InvalidOperationError: `transaction.own_table`.
+        """
+        if table.namespace == self.table.namespace:
+            raise InvalidOperationError("transaction.own_table", str(table))
 
     def holds_all(self, place: str) -> bool:
         """Whether a place takes a decision and the records it is about in one batch."""
@@ -209,6 +220,8 @@ class Coordinator:
     def resolve(self, transaction_id: str, now_ms: int) -> Steps[int]:
         """Whether a transaction was committed; one that is not decided is aborted in every place first.
 
+        In the home last: so an abort there is final, whether this came to its end or the abort is another's.
+
         Raises:
             InvalidOperationError: it is no transaction id.
             TransactionTooOldError: it is below a horizon, and the coordinator has forgotten it.
@@ -225,7 +238,7 @@ class Coordinator:
                 return COMMITTED
             if held is None:
                 undecided.append(place)
-        for place in undecided:
+        for place in sorted(undecided, key=self.home.__eq__):
             state = yield from self.abort(place, transaction_id, now_ms)
             if state == COMMITTED:
                 return COMMITTED
@@ -238,15 +251,15 @@ class Coordinator:
         """Whether a transaction was decided, without deciding it; None: not yet, or forgotten."""
         begun_ms(transaction_id)
         found = yield All(tuple(Read(place, (self.lookup(transaction_id),)) for place in self.places))
-        states = set()
+        states = []
         for rows in found:
             if isinstance(rows, Exception):
                 raise rows
             held = _decision(rows[0])
-            states.add(None if held is None else held.state)
+            states.append(None if held is None else held.state)
         if COMMITTED in states:
             return COMMITTED
-        return None if None in states else ABORTED
+        return states[0]  # the home's: an abort there is the last that is written (`resolve`)
 
     def horizons(self) -> Iterable[Insert]:
         """The horizon rows of a new table, at the beginning of time."""

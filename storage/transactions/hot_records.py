@@ -3,19 +3,23 @@
 A record becomes hot with its first conflict. From then on who reads it waits for its turn, first come, first served,
 until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted. A wait
 is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place
-of one that was abandoned. A record at which nobody had to wait for a while is hot no more.
+of one that was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than
+`HOT_RECORDS_MAX` those whose conflict is the longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from threading import Lock
 
 from storage.transactions.layout import Record
 
 _COOL_AFTER = 64
 """Transactions in a row that nobody waited for."""
+
+HOT_RECORDS_MAX = 10_000
 
 Wake = Callable[[], None]
 
@@ -46,7 +50,11 @@ class HotRecords:
         """Note that there was a conflict about these records."""
         with self._lock:
             for record in records:
-                self._lines.setdefault(record, _Line()).idle = 0
+                line = self._lines.pop(record, None) or _Line()
+                line.idle = 0
+                self._lines[record] = line  # behind the others
+            if len(self._lines) > HOT_RECORDS_MAX:
+                self._cool(len(self._lines) - HOT_RECORDS_MAX)
 
     def enter(self, transaction_id: str, record: Record, wake: Wake) -> bool:
         """Take a place in a record's line; return whether it is this transaction's turn, else `wake` will be called."""
@@ -81,6 +89,12 @@ class HotRecords:
                 self._unwait(line, transaction_id)
                 if line.owner == transaction_id:
                     self._pass_on(line, record)
+
+    def _cool(self, count: int) -> None:
+        """Forget so many records, from the first on, at which nobody is."""
+        idle = (record for record, line in self._lines.items() if line.owner is None and not line.waiting)
+        for record in list(islice(idle, count)):
+            del self._lines[record]
 
     def _own(self, line: _Line, record: Record, transaction_id: str) -> None:
         line.owner = transaction_id

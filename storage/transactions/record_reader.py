@@ -4,7 +4,8 @@ A prepared row is settled by its coordinator's row:
 
 - COMMITTED: it is brought forward; ABORTED: it is brought back.
 - Undecided, within the lease of the transaction that holds it: wait, for a bounded time, and look again.
-- Undecided, and its lease has run out: the abort is made durable first, then it is brought back.
+- Undecided, and its lease has run out: the abort is made durable first, then it is brought back. It has run out by the
+  time in the row, or because this reader has itself waited for the same holder for as long: clocks differ.
 
 What is returned is either a committed row that was read, or the image that a conditional mutation has just made
 committed: never an image of a row that might have changed meanwhile, and never a before-image before the abort is
@@ -125,9 +126,13 @@ class RecordReader:
         if row is None:
             row = (yield read)[0]
         began_ms: int = yield Clock()
+        holder, since_ms = None, began_ms
         pause = _PAUSE_MS
         while row is not None and not is_committed(row):
-            state = yield from self._decided(row)
+            if row[TX_ID] != holder:
+                holder = row[TX_ID]
+                since_ms = yield Clock()
+            state = yield from self._decided(row, since_ms)
             if state is not None:
                 seen = yield from self._recovered(layout, key, row, state)
                 if seen is not None:
@@ -144,8 +149,8 @@ class RecordReader:
             row = (yield read)[0]
         return ABSENT if row is None else Seen(row, row[TX_ID])  # type: ignore[arg-type]
 
-    def _decided(self, row: Row) -> Steps[int | None]:
-        """The state of the transaction that holds a row; it is aborted if its lease has run out."""
+    def _decided(self, row: Row, since_ms: int) -> Steps[int | None]:
+        """The state of the transaction that holds a row, seen since then; it is aborted if its lease has run out."""
         coordinator = self._world.coordinator
         holder, prepared_ms = row[TX_ID], row[TX_PREPARED_AT]
         assert isinstance(holder, str), "a prepared row names its transaction"
@@ -154,7 +159,7 @@ class RecordReader:
         if held is not None:
             return held.state
         now_ms: int = yield Clock()
-        if now_ms - prepared_ms <= self._world.settings.lease_ms and not self.insists:
+        if now_ms - min(prepared_ms, since_ms) <= self._world.settings.lease_ms and not self.insists:
             return None
         self._world.counters.expired += 1
         state = yield from coordinator.abort(coordinator.home, holder, now_ms)

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from protocol.errors import CountersignError
+from storage.model.errors import InvalidOperationError
 from storage.model.operations import Bound, Delete, Get, Key, Mutation, Row, Scan, Update
 from storage.model.predicates import AllOf, Comparison, Operator, equals
+from storage.model.schema import TableName
 from storage.tables.errors import ConditionFailedError, UnknownOutcomeError
 from storage.transactions.coordinator import HORIZON
 from storage.transactions.effects import Apply, Clock, Open, Pull, Read, Steps
-from storage.transactions.identifiers import BUCKETS, lowest_id
+from storage.transactions.identifiers import BUCKETS, begun_ms, lowest_id
 from storage.transactions.images import back, forward, is_committed
 from storage.transactions.layout import COMMITTED, TX_ID, Layout
 from storage.transactions.record_reader import World
@@ -69,11 +71,16 @@ class Sweeper:
         return Swept(self._settled, removed, kept)
 
     def _raise_horizon(self, place: str, number: int, horizon_ms: int) -> Steps[int]:
-        """Raise a bucket's horizon, unless it is higher or its gate is shut; return a time below which it certainly is.
+        """Raise a bucket's horizon, unless it is higher or its gate is shut; return a time that it is not below.
 
-        The horizon is on disk before anything below it is removed.
+        It is on disk before anything below it is removed, and just beyond the newest row of its bucket at most: there
+        is no more to collect, and a sweeper whose clock is ahead would keep everybody from committing until then.
         """
         table, key = self._world.coordinator.table, Key((number,), (HORIZON,))
+        newest_ms = yield from self._newest(place, number)
+        if newest_ms is None:
+            return 0
+        horizon_ms = min(horizon_ms, newest_ms + 1)
         lower = AllOf((Comparison("horizon_ms", Operator.LT, horizon_ms), _OPEN))
         update = Update(table=table, key=key, values={"horizon_ms": horizon_ms, "gate_ms": horizon_ms}, where=lower)
         try:
@@ -84,6 +91,24 @@ class Sweeper:
             assert isinstance(held, int)
             return min(held, horizon_ms)
         return horizon_ms
+
+    def _newest(self, place: str, number: int) -> Steps[int | None]:
+        """When the transaction of a bucket's newest row began; None: it has no row."""
+        scan = Scan(
+            table=self._world.coordinator.table,
+            partition=(number,),
+            upper=Bound(HORIZON, inclusive=False),
+            reverse=True,
+            limit=1,
+            projection=("transaction_id",),
+        )
+        rows: Iterator[Row] = yield Open(place, scan)
+        page: list[Row] = yield Pull(place, rows, 1)
+        if not page:
+            return None
+        newest = page[0]["transaction_id"]
+        assert isinstance(newest, str), "a row of the coordinator has a key"
+        return begun_ms(newest)
 
     def _sweep_bucket(self, place: str, number: int, below_ms: int) -> Steps[tuple[int, int]]:
         coordinator = self._world.coordinator
@@ -127,14 +152,31 @@ class Sweeper:
         wanted: list[tuple[Layout, Key]] = []
         try:
             for table, key in load_records(packed):
-                layout = yield from self._world.catalogue.layout(table)
-                wanted.append((layout, key))
+                if (layout := (yield from self._layout(table))) is not None:
+                    wanted.append((layout, key))
             done = True
             for layout, key in wanted:
                 done = (yield from self._settle_record(transaction_id, committed, layout, key)) and done
+        except InvalidOperationError:
+            self._world.catalogue.forget()  # a table may have been altered or dropped since it was looked up
+            return False
         except CountersignError:
             return False
         return done
+
+    def _layout(self, table: TableName) -> Steps[Layout | None]:
+        """A table's layout; None: it was dropped, and nothing of it is prepared.
+
+        A table that is not in a store that its namespace was only given by default may be one of another service.
+        """
+        catalogue = self._world.catalogue
+        try:
+            layout = yield from catalogue.layout(table)
+        except InvalidOperationError as error:
+            if error.code == "table.unknown" and catalogue.is_named(table.namespace):
+                return None
+            raise
+        return layout
 
     def _settle_record(self, transaction_id: str, committed: bool, layout: Layout, key: Key) -> Steps[bool]:
         read = Read(layout.store, (Get(table=layout.table, key=key),))

@@ -134,16 +134,12 @@ class Workspace:
             self.writes[record] = write._replace(values=write.values | values)
 
     def delete(self, layout: Layout, key: Key) -> None:
-        """Plan to delete a record; it need not be there."""
+        """Plan to delete a record; it need not be there, and whatever comes up meanwhile is not seen."""
         record = (layout.table, key)
-        write, seen = self.writes.get(record), self.seen.get(record)
+        write = self.writes.get(record)
         if write is not None and write.blind_insert:
-            seen = self.note(layout, record, ABSENT)
-        if seen is not None and seen.row is None:
-            self.writes.pop(record, None)
-            self.relied_on.add(record)
-        else:
-            self.writes[record] = Write(layout, key, None)
+            self.note(layout, record, ABSENT)
+        self.writes[record] = Write(layout, key, None)
 
     def drop_idle_deletes(self) -> None:
         """Forget the deletes of records that, as was read since, are not there; rely on their absence instead."""

@@ -8,13 +8,20 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from protocol.errors import CountersignError
 from protocol.records import ABSENT, DamagedRecordError, Record
+from storage import postgresql_connections
 from storage.errors import StoreUnavailableError, UnsafeDurabilityError
 from storage.ports import StoreCall, Stored, Version
 from storage.postgresql_store import PostgresqlStore
+from storage.tables.errors import TableStoreUnavailableError
+from storage.tables.postgresql_tables import PostgresqlTables
 from tests.postgresql import Postgresql
 from tests.proxy import Proxy
 from tests.store_steps import KEY, STORE_ID, next_version, state, step
+
+LOADS = 1000
+"""In which a write between the two reads of one of them would be seen."""
 
 Start = Callable[..., Postgresql]
 Damaged = tuple[str, PostgresqlStore, Record]
@@ -73,6 +80,31 @@ class TestDurability:
         store.create(STORE_ID)
         store.close()
 
+    @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+    def test_a_running_server_that_is_told_to_forget_is_noticed(
+        self, server: Postgresql, monkeypatch: pytest.MonkeyPatch, setting: str
+    ) -> None:
+        """A reload changes settings under connections that live; once they are mended, the store goes on."""
+        monkeypatch.setattr(postgresql_connections, "DURABLE_FOR_S", 0.0)
+        store = PostgresqlStore(server.url)
+        store.create(STORE_ID)
+
+        def told(value: str) -> bool:
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                return connection.execute(f"SHOW {setting}").fetchone() == (value,)
+
+        for value in ("off", "on"):
+            with psycopg.connect(server.url, autocommit=True) as connection:
+                connection.execute(f"ALTER SYSTEM SET {setting} = {value}")
+                connection.execute("SELECT pg_reload_conf()")
+            while not told(value):
+                pass
+            if value == "off":
+                with pytest.raises(UnsafeDurabilityError, match=f"{setting} is off"):
+                    store.apply(step(0, next_version(ABSENT, 0)))
+        assert isinstance(store.apply(step(0, next_version(ABSENT, 0))), Stored)
+        store.close()
+
     def test_every_acknowledged_call_survives_a_crash(self, server: Postgresql) -> None:
         """Killed again and again amid calls: each acknowledged one is there, and at most one more."""
         store = PostgresqlStore(server.url)
@@ -109,11 +141,53 @@ class TestConnection:
         assert caught.value.code == "store.unreachable"
         assert "secret" not in str(caught.value)
 
+    def test_a_table_store_says_its_code_once(self) -> None:
+        """What went wrong stands in the detail, in the words of the driver."""
+        with pytest.raises(TableStoreUnavailableError) as caught:
+            PostgresqlTables("postgresql://party:secret@127.0.0.1:1/postgres")
+        assert str(caught.value).count("store.unreachable") == 1
+        assert caught.value.detail.startswith("connection failed")
+
     def test_a_wrong_password(self, shared: Postgresql) -> None:
         """Is told, and is not in what is told."""
         with pytest.raises(StoreUnavailableError) as caught:
             PostgresqlStore(shared.url.replace(":test@", ":a-wrong-one@"))
         assert "a-wrong-one" not in str(caught.value)
+
+    def test_a_database_of_another_encoding_is_refused(self, shared: Postgresql) -> None:
+        """Where a letter is several characters nothing that compares texts is what it should be."""
+        with psycopg.connect(shared.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        url = f"{shared.url.rpartition('/')[0]}/bytes"
+        for opened in (PostgresqlStore, PostgresqlTables):
+            with pytest.raises(CountersignError, match="SQL_ASCII") as caught:
+                opened(url)
+            assert caught.value.code == "config.invalid"
+
+    def test_what_is_loaded_is_of_one_moment(self, url: str) -> None:
+        """Cells and the count beside them, while another process writes."""
+        store, other = PostgresqlStore(url), PostgresqlStore(url)
+        store.create(STORE_ID)
+        done = threading.Event()
+
+        def write() -> None:
+            sequence, record = -1, ABSENT
+            while not done.is_set():
+                sequence += 1
+                record = next_version(record, sequence)
+                assert isinstance(other.apply(step(sequence, record)), Stored)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(LOADS):
+                contents = store.load()
+                assert int(contents.cells.get("sequence", b"-1")) + 1 == contents.replay_entries
+        finally:
+            done.set()
+            writer.join()
+        store.close()
+        other.close()
 
     def test_a_store_goes_on_when_its_server_is_back(self, server: Postgresql) -> None:
         """No new object is needed after an outage, and no call fails once the server is back."""

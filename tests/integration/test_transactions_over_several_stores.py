@@ -219,7 +219,7 @@ def test_services_over_different_stores(deployment: Deployment) -> None:
     for change, conflicts in ((10, False), (1000, True)):
         whole = ServicesTransaction(clients["postgresql"], joined)
         for table in TABLES:
-            part = joined[table.namespace].join(whole.id)
+            part = joined[table.namespace].join(whole.ticket(table.namespace))
             row = part.get(table, Key((400,)))
             assert row is not None
             assert isinstance(row["balance"], int)
@@ -240,9 +240,9 @@ def test_an_initiator_dies_between_the_phases_of_services(deployment: Deployment
     joined = {name: JoinedTransactions(client) for name, client in clients.items()}
     whole = ServicesTransaction(clients["postgresql"], joined)
     for table in TABLES:
-        joined[table.namespace].join(whole.id).update(table, Key((500,)), {"balance": 0})
+        joined[table.namespace].join(whole.ticket(table.namespace)).update(table, Key((500,)), {"balance": 0})
     for service in joined.values():
-        service.prepare(whole.id)
+        service.prepare(whole.id, 1)
     other = deployment.client()
     assert all(row[TX_STATE] != COMMITTED for row in stored(other, 500))
     assert other.run(lambda reading: balances(reading, 500)) == [OPENING] * 3

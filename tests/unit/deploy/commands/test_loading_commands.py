@@ -88,6 +88,42 @@ def test_rejects_can_be_corrected_and_imported(command: Command, tmp_path: Path)
     assert command("data", "import", str(rejects), "--table", "bank.accounts")["rows"] == 2
 
 
+@pytest.mark.parametrize("what", ["create", "alter", "repair", "drop"])
+def test_the_coordinators_table_is_nobodys_to_change(command: Command, tmp_path: Path, what: str) -> None:
+    """Its rows say what was committed: it is refused with a code, and transactions go on."""
+    command("schema", "create", str(tmp_path / "bank.toml"))
+    file, rows = tmp_path / "own.toml", tmp_path / "rows.csv"
+    file.write_text(SCHEMA + SCHEMA.replace("bank.accounts", "coordinator.transactions"))
+    options = ["--drop-columns"] if what == "alter" else []
+    assert command("schema", what, str(file), *options, code=4)["error"] == "transaction.own_table"
+    assert command("schema", "import", "coordinator.transactions", code=4)["error"] == "transaction.own_table"
+    rows.write_text("bucket,transaction_id,state\n1,x,3\n")
+    refused = command("data", "import", str(rows), "--table", "coordinator.transactions", code=4)
+    assert refused["error"] == "transaction.own_table"
+    rows.write_text("id,owner\n1,ann\n")
+    assert command("data", "import", str(rows), "--table", "bank.accounts")["rows"] == 1
+
+
+def test_a_file_of_a_spreadsheet_is_read(command: Command, tmp_path: Path) -> None:
+    """The mark of the byte order before its header is no part of a column's name."""
+    command("schema", "create", str(tmp_path / "bank.toml"))
+    source = tmp_path / "rows.csv"
+    source.write_bytes(b"\xef\xbb\xbfid,owner\n1,ann\n")
+    assert command("data", "import", str(source), "--table", "bank.accounts")["rows"] == 1
+
+
+def test_what_is_imported_is_not_emptied_by_its_own_rejects(command: Command, tmp_path: Path) -> None:
+    """The same file, by another name too, is refused before it is opened for writing."""
+    command("schema", "create", str(tmp_path / "bank.toml"))
+    source, link = tmp_path / "rows.csv", tmp_path / "link.csv"
+    source.write_text("id,owner\n1,ann\n")
+    link.symlink_to(source)
+    for rejects in (source, link):
+        arguments = ("data", "import", str(source), "--table", "bank.accounts", "--rejects", str(rejects))
+        assert command(*arguments, code=4)["error"] == "data.file_unusable"
+    assert source.read_text() == "id,owner\n1,ann\n"
+
+
 def test_a_table_from_elsewhere_is_imported(command: Command, tmp_path: Path) -> None:
     """Its rows count as committed: transactions read and change them. The old table stays."""
     with sqlite3.connect(tmp_path / "old.db") as old:

@@ -91,6 +91,20 @@ def test_what_crashed_clients_left_is_finished_before_columns_change_their_names
     assert read == {"id": 1, "holder": "ann", "amount": 5}
 
 
+def test_a_new_index_gives_no_row_that_is_prepared_by_its_coming_value(stores: OpenedStores) -> None:
+    """A column without an index holds the coming value; with one the committed value, so the row is settled first."""
+    loader = SchemaLoader(stores)
+    loader.create([ACCOUNTS])
+    _write(stores)
+    crashed = stores.manager.begin()
+    crashed.update(TABLE, Key((1,)), {"balance": 666})
+    stores.manager.driver.run(crashed.core.phases.prepare())
+    stores.manager.resolve(crashed.id)
+    loader.alter([_with(ACCOUNTS, COLUMNS, "owner", "balance")])
+    scan = ScanByIndex(table=TABLE, column="balance", value=5)
+    assert len(stores.manager.run(lambda transaction: transaction.scan(scan))) == 1
+
+
 def test_columns_go_only_when_asked(stores: OpenedStores) -> None:
     """Without it nothing at all is changed."""
     loader = SchemaLoader(stores)

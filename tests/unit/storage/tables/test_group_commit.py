@@ -93,3 +93,27 @@ def test_a_lone_work_is_its_own_leader() -> None:
     """Its error is raised to its caller."""
     with pytest.raises(ValueError, match="of this work alone"):
         GroupCommit(Commits()).run(_fail)
+
+
+def test_a_commit_that_fails_fails_for_everybody_in_it() -> None:
+    """Nobody is told that his work is on disk because another led the commit."""
+    commits = Commits()
+    commits.hold = Event()
+
+    def commit(works: Sequence[Work]) -> list[BaseException | None]:
+        outcomes = commits(works)
+        if len(works) > 1:
+            raise OSError("the disk")
+        return outcomes
+
+    group = GroupCommit(commit)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(group.run, lambda: None)
+        assert commits.begun.wait(20)
+        others = [pool.submit(group.run, lambda: None) for _ in range(8)]
+        while len(group._pending) < 8:
+            assert not any(each.done() for each in others)
+        commits.hold.set()
+        first.result(20)
+        errors = [each.exception(20) for each in others]
+    assert [str(error) for error in errors] == ["the disk"] * 8

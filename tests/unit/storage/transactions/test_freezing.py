@@ -15,7 +15,7 @@ from storage.transactions.freezing import Freeze
 from storage.transactions.settings import Isolation, TransactionSettings
 from storage.transactions.transaction import TransactionCore
 from storage.transactions.transaction_manager import TransactionManager
-from tests.unit.storage.transactions.test_transaction_manager import ACCOUNTS, NOTES
+from tests.unit.storage.transactions.test_transaction_manager import ACCOUNTS, NOTES, decide_in_bucket
 
 CALLS = 8
 """After each of so many storage calls, at the most, the others may do something."""
@@ -266,11 +266,11 @@ def test_a_freeze_of_a_crashed_client_ends_with_its_lease() -> None:
 def test_a_sweeper_leaves_a_shut_gate_alone() -> None:
     """The horizon is not raised during a freeze, and is raised afterwards."""
     manager = make()
+    decide_in_bucket(manager, 0)  # where nothing was decided, nothing is raised
     freeze = Freeze(manager.world.coordinator, TransactionSettings(), "0" * 32)
     manager.driver.run(freeze.hold(()))
     manager.sweep()
     assert manager.driver.run(freeze.release())
-    manager.run(lambda transaction: transaction.insert(*LEFT, {}))
     row = manager.stores["first"].get(manager.world.coordinator.horizon(0))
     assert row is not None
     assert row["gate_ms"] == row["horizon_ms"] == 0

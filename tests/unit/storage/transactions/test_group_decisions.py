@@ -116,13 +116,9 @@ def test_the_strictest_gate_is_checked() -> None:
     coordinator = GatheringStore().coordinator
     older, newer = ids(1, begun_ms=1000)[0], ids(1, begun_ms=3000)[0]
     assert bucket(older) == bucket(newer)
-    for one, other in ((older, newer), (newer, older)):
-        batch = combined(
-            [
-                coordinator.decision("home", one, ABORTED, 5000),
-                coordinator.decision("home", other, COMMITTED, 5000),
-            ]
-        )
+    decisions = [[(older, ABORTED), (newer, COMMITTED)], [(newer, ABORTED), (older, COMMITTED)]]
+    for pair in (*decisions, *(list(reversed(each)) for each in decisions)):
+        batch = combined([coordinator.decision("home", *each, 5000) for each in pair])
         [check] = [mutation for mutation in batch if isinstance(mutation, Check)]
         assert isinstance(check.where, Comparison)
         assert (check.where.column, check.where.value) == (GATE, 1000)

@@ -7,11 +7,19 @@ import pytest
 
 from protocol.errors import CountersignError
 from storage.model.operations import Key, ScanByIndex
+from storage.model.schema import TableName
 from storage.tables.errors import UnknownOutcomeError
 from storage.transactions.effects import All, Apply, Pull, Read, Steps
-from storage.transactions.errors import TransactionConflictError
+from storage.transactions.errors import TransactionAbortedError, TransactionConflictError
+from storage.transactions.layout import ABORTED, COMMITTED
 from storage.transactions.transaction_manager import Outcome, TransactionManager
-from tests.unit.storage.transactions.test_transaction_manager import ACCOUNTS, TABLE, balance, key, make
+from tests.unit.storage.transactions.test_transaction_manager import ACCOUNTS, NOTES, TABLE, balance, key, make
+
+PREPARED_CALLS = 2
+"""Of a transfer over two stores: after them everything is prepared."""
+
+DECIDED_CALLS = 3
+"""After them it is decided."""
 
 
 def drive(manager: TransactionManager, steps: Steps[Any], calls: int, lost: int | None = None) -> bool:
@@ -117,4 +125,57 @@ def test_the_sweeper_finishes_what_was_decided() -> None:
     assert manager.sweep().settled == 1
     assert balance(manager, 0) == 50
     assert list(islice([manager.metrics()["recovered_forward"]], 1)) == [0]
+    manager.close()
+
+
+def test_a_durable_abort_in_the_home_is_seen_without_settling() -> None:
+    """A transaction in two phases is decided in the home alone: a reader that gave it up has decided it."""
+    manager = make(two_stores=True, one_phase=False)
+    crashed = transfer(manager)
+    drive(manager, crashed.core.commit(), PREPARED_CALLS)
+    assert manager.resolve(crashed.id, settle=False) is Outcome.UNDECIDED
+    coordinator = manager.world.coordinator
+    assert manager.driver.run(coordinator.abort(coordinator.home, crashed.id, 0)) == ABORTED
+    assert manager.resolve(crashed.id, settle=False) is Outcome.ABORTED
+    manager.close()
+
+
+@pytest.mark.parametrize("calls", range(8))
+def test_who_resolves_aborts_in_the_home_last(calls: int) -> None:
+    """A resolver that dies half way never makes `peek` call a transaction aborted that can still commit."""
+    manager = make(two_stores=True)
+    transaction = manager.begin()
+    transaction.upsert("office.notes", Key((1,)), {"text": "late"})
+    drive(manager, manager.world.coordinator.resolve(transaction.id, 0), calls)
+    seen = manager.resolve(transaction.id, settle=False)
+    try:
+        transaction.commit()
+    except TransactionAbortedError:
+        assert seen in (Outcome.ABORTED, Outcome.UNDECIDED)
+    else:
+        assert seen is Outcome.UNDECIDED
+    manager.close()
+
+
+def test_a_dropped_table_keeps_no_row_of_the_coordinator() -> None:
+    """Nothing of it can be prepared any more; also where the manager knew the table before it was dropped."""
+    manager = make(two_stores=True)
+    crashed = transfer(manager)
+    drive(manager, crashed.core.commit(), DECIDED_CALLS)
+    assert manager.resolve(crashed.id, settle=False) is Outcome.COMMITTED
+    manager.stores["second"].drop_table(NOTES.name)
+    object.__setattr__(manager.settings, "retention_ms", -1000)
+    kept = [manager.sweep(tables=False).kept for _ in range(2)]
+    assert kept[-1] == 0
+    manager.close()
+
+
+def test_a_table_that_another_service_may_have_keeps_its_row() -> None:
+    """This manager knows its namespace by default only: that its store has no such table proves nothing."""
+    manager = make()
+    record = (TableName("elsewhere", "things"), Key((1,)))
+    coordinator, new = manager.world.coordinator, manager.begin().id
+    manager.stores["only"].apply(coordinator.decision("only", new, COMMITTED, 0, (record,)))
+    object.__setattr__(manager.settings, "retention_ms", -1000)
+    assert manager.sweep(tables=False).kept == 1
     manager.close()

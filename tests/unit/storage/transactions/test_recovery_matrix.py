@@ -59,18 +59,18 @@ class Bench:
         self._count += 1
         return TransactionCore(self.world, transaction_id(self.now_ms, self._count.to_bytes(10, "big")), isolation)
 
-    def run(self, steps: Steps[Any]) -> Any:
-        """Drive a generator to its end."""
-        answer: Any = None
+    def run(self, steps: Steps[Any], answer: Any = None) -> Any:
+        """Drive a generator to its end; one that has begun already, from the answer that it waits for."""
         while True:
             try:
                 thrown = isinstance(answer, CountersignError)
                 effect = steps.throw(answer) if thrown else steps.send(answer)
             except StopIteration as stop:
                 return stop.value
-            answer = self._answer(effect)
+            answer = self.answer(effect)
 
-    def _answer(self, effect: object) -> Any:
+    def answer(self, effect: object) -> Any:
+        """Perform an effect; give what it raises."""
         try:
             match effect:
                 case Clock():
@@ -85,7 +85,7 @@ class Bench:
                 case Open(scan=scan):
                     return self.store.scan(scan)
                 case All(parts=parts):
-                    return [self._answer(part) for part in parts]
+                    return [self.answer(part) for part in parts]
             self.calls.append(effect)
             match effect:
                 case Read(gets=gets):

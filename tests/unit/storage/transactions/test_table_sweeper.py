@@ -8,7 +8,7 @@ import pytest
 from storage.model.operations import Get, Key, Row
 from storage.tables.errors import TableStoreUnavailableError
 from storage.tables.memory_tables import MemoryTables
-from storage.transactions.layout import COMMITTED, PREPARED, TX_STATE
+from storage.transactions.layout import COMMITTED, DELETED, PREPARED, TX_STATE
 from storage.transactions.settings import TransactionSettings
 from storage.transactions.table_sweeper import TableSweeper
 from storage.transactions.transaction_manager import Outcome, TransactionManager
@@ -48,7 +48,7 @@ def make(lease_ms: int = LEASE_MS) -> TransactionManager:
 
 
 def crash(manager: TransactionManager) -> str:
-    """Prepare a change, a delete and two new records, and die."""
+    """Prepare a change and two new records, and die."""
     transaction = manager.begin()
     transaction.update(TABLE, key(0), {"balance": 1})
     transaction.insert(TABLE, key(1), {"balance": 2})
@@ -146,3 +146,17 @@ def test_a_thread_sweeps_until_the_manager_is_closed() -> None:
     assert sweeping is not None
     manager.close()
     assert not sweeping._thread.is_alive()
+
+
+def test_a_record_that_was_prepared_to_be_deleted_is_found() -> None:
+    """Its client died before it decided: it is there again, and nobody waits for it."""
+    manager = make()
+    transaction = manager.begin()
+    transaction.delete(TABLE, key(0))
+    drive(manager, transaction.core.commit(), 2)
+    assert state(manager, "first", key(0)) == DELETED
+    eventually(lambda: manager.sweep().abandoned > 0)
+    found = row(manager, "first", key(0))
+    assert found is not None
+    assert (found["balance"], found[TX_STATE]) == (100, COMMITTED)
+    manager.close()

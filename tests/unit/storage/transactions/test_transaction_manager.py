@@ -16,6 +16,7 @@ from storage.transactions.errors import (
     TransactionConflictError,
     TransactionMisuseError,
 )
+from storage.transactions.identifiers import bucket
 from storage.transactions.settings import Isolation, TransactionSettings
 from storage.transactions.transaction_manager import Outcome, TransactionManager
 
@@ -68,6 +69,16 @@ def balance(manager: TransactionManager, number: int) -> object:
     with manager.begin(read_only=True) as transaction:
         row = transaction.get(TABLE, key(number))
         return None if row is None else row["balance"]
+
+
+def decide_in_bucket(manager: TransactionManager, number: int) -> None:
+    """Commit changes until one was decided in this bucket of the coordinator."""
+    decided = None
+    while decided != number:
+        with manager.begin() as transaction:
+            transaction.upsert(TABLE, key(9), {"balance": 9})
+            transaction.commit()
+        decided = bucket(transaction.id)
 
 
 def test_a_transfer_is_seen_whole(manager: TransactionManager) -> None:
@@ -204,6 +215,7 @@ def test_the_sweeper_forgets_old_decisions(manager: TransactionManager) -> None:
     """With no retention every row goes, the records stay, and an old transaction cannot be committed."""
     late = manager.begin()
     late.upsert(TABLE, key(0), {"balance": 0})
+    decide_in_bucket(manager, bucket(late.id))  # the horizon is raised as far as there are rows
     object.__setattr__(manager.settings, "retention_ms", -1000)
     swept = manager.sweep()
     assert swept.removed >= 1
