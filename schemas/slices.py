@@ -92,17 +92,15 @@ def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
         MalformedMessageError: the bytes of one end early, or go on.
     """
     caller: _Caller | None = None
-    encoded = b""
     begin: _Begin | None = None
     sliced = []
     for body in bodies:
         try:
             start = _skip_integer(body, 0)  # index
             at = start + _HASH
-            if caller is None or not body.startswith(encoded, at):
+            if caller is None or not body.startswith(caller.encoded, at):
                 caller = _caller(body, at)
-                encoded, entity, contract, contract_version, status, code, fail_text, learned = caller
-            output_at = at + len(encoded)
+            output_at = at + len(caller.encoded)
             end = output_at + _HASH
             if begin is None or not body.startswith(begin.encoded, end):
                 begin = _begin(body, end)
@@ -114,6 +112,7 @@ def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
         if end != len(body):
             raise MalformedMessageError("outcome: the bytes do not end where it ends")
         request_id = body[start:at]
+        _, entity, contract, contract_version, status, code, fail_text, learned = caller
         sliced.append(
             OutcomeSlices(
                 request_id,
