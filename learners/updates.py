@@ -110,16 +110,19 @@ def check_attachments(
     """
     rest = iter(values)
     for outcome, output in zip(outcomes, outputs, strict=True):
-        if tagged("output", output) != outcome.output_hash:
+        request_id, _, _, _, _, _, _, output_hash, writes, _ = outcome
+        if tagged("output", output) != output_hash:
             raise UpdateError("an output is not the one its outcome pins")
-        request_id = outcome.request_id
-        for namespace, key, version, deleted, pinned, previous_hash, _ in outcome.writes:
+        for namespace, key, version, deleted, pinned, previous_hash, _ in writes:
             value = next(rest, None)
             if value is None or deleted == bool(value):
                 raise UpdateError("a version has no value, or a deletion has one")
-            namespace.decode(), key.decode()  # no party names a record otherwise than in UTF-8
-            written = (namespace, key, version, deleted, value, request_id, previous_hash)
-            if record_hash_of_names(ledger_id, *written) != pinned:
+            if not (namespace.isascii() and key.isascii()):
+                namespace.decode(), key.decode()  # no party names a record otherwise than in UTF-8
+            found = record_hash_of_names(
+                ledger_id, namespace, key, version, deleted, value, request_id, previous_hash
+            )
+            if found != pinned:
                 raise UpdateError(f"a value is not the version {version} that its outcome pins")
     if next(rest, None) is not None:
         raise UpdateError("more values than writes")

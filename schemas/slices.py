@@ -21,6 +21,7 @@ from schemas.feed import Learned
 _HASH = 32
 _NONCE = 16
 _BYTES = tuple(bytes((value,)) for value in range(0x80))
+_REGISTRY = b"\x06sys"
 _STATUS: tuple[Literal["ok", "failed"], ...] = ("ok", "failed")
 
 
@@ -69,6 +70,21 @@ class _Caller(NamedTuple):
     learned: bytes
 
 
+class _Begin(NamedTuple):
+    """The count of an outcome's `ReadPin`s and those of them at its beginning that are of the registry.
+
+    A request reads its caller's key and its contract first, so nearly all outcomes of a batch begin alike here too.
+
+    Attributes:
+        hashes: of these pins, by namespace and key as encoded.
+        rest: how many pins follow.
+    """
+
+    encoded: bytes
+    hashes: dict[bytes, bytes]
+    rest: int
+
+
 def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
     """The fields of verified `Outcome`s that are checked and shown.
 
@@ -76,6 +92,7 @@ def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
         MalformedMessageError: the bytes of one end early, or go on.
     """
     caller: _Caller | None = None
+    begin: _Begin | None = None
     sliced = []
     for body in bodies:
         try:
@@ -84,8 +101,11 @@ def slice_outcomes(bodies: Sequence[bytes]) -> tuple[OutcomeSlices, ...]:
             if caller is None or not body.startswith(caller.encoded, at):
                 caller = _caller(body, at)
             output_at = at + len(caller.encoded)
-            read_hashes, end = _read_hashes(body, output_at + _HASH)
-            end = _skip_scans(body, end)
+            end = output_at + _HASH
+            if begin is None or not body.startswith(begin.encoded, end):
+                begin = _begin(body, end)
+            read_hashes, end = _read_hashes(body, end + len(begin.encoded), begin)
+            end = end + 1 if body[end] == 0 else _skip_scans(body, end)
             writes, end = _writes(body, end, read_hashes)
         except IndexError as error:
             raise MalformedMessageError("outcome: the bytes end early") from error
@@ -231,16 +251,29 @@ def _length(body: bytes, at: int) -> tuple[int, int]:
     return length, at
 
 
-def _read_hashes(body: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
+def _begin(body: bytes, begin: int) -> _Begin:
+    hashes: dict[bytes, bytes] = {}
+    rest, at = _length(body, begin)
+    while rest and body.startswith(_REGISTRY, at):
+        start = at
+        at = _skip_text(body, _skip_text(body, at))  # namespace, key
+        place = body[start:at]
+        at = _skip_integer(body, _skip_integer(body, _skip_integer(body, at)))  # version, its writer's sequence, index
+        if at + _HASH > len(body):
+            raise MalformedMessageError("outcome: the bytes end early")
+        hashes[place] = body[at : at + _HASH]
+        at += _HASH
+        rest -= 1
+    return _Begin(body[begin:at], hashes, rest)
+
+
+def _read_hashes(body: bytes, at: int, begin: _Begin) -> tuple[dict[bytes, bytes], int]:
     """The hash of each of an outcome's `ReadPin`s by its namespace and key as encoded, and where they end.
 
     Written out, as this is half of all the work.
     """
-    hashes: dict[bytes, bytes] = {}
-    count, at = _length(body, at)
-    if not count:
-        return hashes, at
-    for _ in range(count):
+    hashes = begin.hashes.copy()
+    for _ in range(begin.rest):
         start = at
         length = body[at]  # namespace
         at = at + 1 + (length >> 1) if length <= 0x7F else _skip_text(body, at)
@@ -258,7 +291,7 @@ def _read_hashes(body: bytes, at: int) -> tuple[dict[bytes, bytes], int]:
         at += 1
         hashes[place] = body[at : at + _HASH]
         at += _HASH
-    return hashes, at + 1
+    return hashes, at + 1 if hashes else at
 
 
 def _skip_scans(body: bytes, at: int) -> int:

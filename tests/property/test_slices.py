@@ -13,7 +13,7 @@ from schemas.feed import Learned, LearnedRequest, LearnedWrite
 from schemas.order import Entry, WriteVersion
 from schemas.outcome import Outcome, ReadPin, RowPin, ScanPins, WritePin
 from schemas.request import Envelope, RecordName, RequestBody
-from schemas.slices import join_learned, join_learned_request, slice_argument, slice_outcome
+from schemas.slices import join_learned, join_learned_request, slice_argument, slice_outcome, slice_outcomes
 
 HASHES = st.binary(min_size=32, max_size=32)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.just("x" * 200)
@@ -70,6 +70,19 @@ def test_an_outcomes_slices_are_its_fields(outcome: Outcome) -> None:
         )
         for pin in outcome.writes
     ]
+
+
+@given(st.lists(st.tuples(OUTCOMES, st.integers(0, 2), st.integers(0, 3)), max_size=6), HASHES)
+def test_outcomes_of_a_batch_are_sliced_as_each_alone(drawn: list[tuple[Outcome, int, int]], other: bytes) -> None:
+    """What one outcome remembers of the one before never shows: callers, and reads of the registry, alike or nearly."""
+    pins = (ReadPin("sys", "a", 1, -1, 3, b"a" * 32), ReadPin("sys", "b", 200, 7, 300, b"b" * 32))
+    nearly = (pins[0], pins[1]._replace(record_hash=other))
+    bodies = []
+    for outcome, kind, count in drawn:
+        reads = ((), pins, nearly)[kind] + outcome.reads[:count]
+        writes = (*outcome.writes, *(WritePin("sys", pin.key, 2, False, b"w" * 32) for pin in pins))
+        bodies.append(replace(outcome, entity="one", contract="two", reads=reads, writes=writes).to_bytes())
+    assert slice_outcomes(bodies) == tuple(slice_outcome(body) for body in bodies)
 
 
 @given(OUTCOMES, st.data())
