@@ -70,7 +70,9 @@ class Postgresql:
     def wipe(self) -> str:
         """Lose all that a record store left in the first database, and give its URL: quicker than a new database."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA IF EXISTS countersign CASCADE")
+            query = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+            for (schema,) in connection.execute(query).fetchall():
+                connection.execute(f'DROP SCHEMA "{schema}" CASCADE')
         return self.url
 
     def drop(self, url: str) -> None:

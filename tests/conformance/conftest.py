@@ -11,6 +11,7 @@ from storage.ports import (
 )
 from storage.postgresql_store import PostgresqlStore
 from storage.redis_store import RedisStore
+from storage.spread_store import open_spread_store
 from storage.sqlite_store import SqliteStore
 from tests.postgresql import Postgresql
 from tests.valkey import Valkey
@@ -30,7 +31,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]
     server.stop()
 
 
-@pytest.fixture(params=["memory", "valkey", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "valkey", "sqlite", "postgresql", "valkey+postgresql", "sqlite+sqlite"])
 def store(request: pytest.FixtureRequest) -> Iterator[RecordStore]:
     """A new store, whatever it is made of."""
     store = _open(request)
@@ -49,5 +50,13 @@ def _open(request: pytest.FixtureRequest) -> RecordStore:
         case "postgresql":
             database: Postgresql = request.getfixturevalue("postgresql")
             return PostgresqlStore(database.wipe())
+        case "valkey+postgresql":
+            home: Valkey = request.getfixturevalue("valkey")
+            home.command("FLUSHALL")
+            other: Postgresql = request.getfixturevalue("postgresql")
+            return open_spread_store(home.url, {"bank": other.wipe()})
+        case "sqlite+sqlite":
+            directory = request.getfixturevalue("tmp_path")
+            return open_spread_store(f"sqlite://{directory}/home.db", {"bank": f"sqlite://{directory}/bank.db"})
         case _:
             return MemoryStore()

@@ -1,0 +1,284 @@
+"""What one call of a record store does inside a transaction over the stores it is spread over.
+
+1. Every call reads and writes the row of `calls`, so of two calls at one time one is done, and the other runs again
+   and finds its checks refused: nothing else has to be fenced.
+2. Every call that writes into a store beside the home notes its number there and at home. A store that was emptied,
+   or put back to an older copy, does not say what the home says.
+3. Entries of the replay guard that are evicted count no more from that moment; their rows are deleted afterwards.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from protocol.records import HEAD_BYTES, Record, RecordKey, pack
+from storage.errors import StoreAbsentError
+from storage.model.operations import Bound, Key, Scan
+from storage.model.schema import TableName
+from storage.ports import BUCKET_MS, Refusal, ReplayEntry, RequestExpiry, ScanCheck, StoreCall, Stored
+from storage.record_changes import Head, RecordChanges, record_changes
+from storage.record_ranges import checked_range
+from storage.spread_layout import (
+    CALLS,
+    CELLS,
+    DROPPED,
+    HOME,
+    MINUTES,
+    OUTBOX,
+    PART,
+    PARTS,
+    RECORDS,
+    REPLAY,
+    VERSIONS,
+)
+from storage.transactions.transaction_manager import Transaction
+
+ONE = Key((0,))
+_HEAD = ("head",)
+_ABSENT = Head(0, bytes(32))
+
+
+class UncleanMinuteError(Exception):
+    """A minute of the replay guard is to be used again whose dropped entries are still there."""
+
+
+class Spread(NamedTuple):
+    """Where the records of each namespace are.
+
+    Attributes:
+        stores: name of the store by namespace; of others it is the home.
+    """
+
+    stores: Mapping[str, str]
+
+    def store_of(self, namespace: str) -> str:
+        """The name of a namespace's store."""
+        return self.stores.get(namespace, HOME)
+
+    def record(self, key: RecordKey) -> tuple[TableName, Key]:
+        """Where a record's current version is."""
+        return TableName(self.store_of(key.namespace), RECORDS), row_key(key)
+
+    def version(self, key: RecordKey, version: int) -> tuple[TableName, Key]:
+        """Where one of its versions is."""
+        names = (key.namespace.encode(), key.key.encode())
+        return TableName(self.store_of(key.namespace), VERSIONS), Key(names, (version,))
+
+    def others(self) -> tuple[str, ...]:
+        """The stores beside the home, in order."""
+        return tuple(sorted(set(self.stores.values()) - {HOME}))
+
+
+def row_key(key: RecordKey) -> Key:
+    """The key of a record's row in `records`."""
+    return Key((key.namespace.encode(),), (key.key.encode(),))
+
+
+def cells_of(transaction: Transaction) -> dict[str, bytes]:
+    """All cells."""
+    rows: list[dict[str, Any]] = transaction.scan(Scan(table=CELLS, partition=(0,)))
+    return {row["name"]: row["value"] for row in rows}
+
+
+def calls_of(transaction: Transaction) -> tuple[int, int]:
+    """How many calls were made, and how many entries the replay guard has."""
+    row: dict[str, Any] | None = transaction.get(CALLS, ONE)
+    return (0, 0) if row is None else (row["calls"], row["replay_entries"])
+
+
+def check_parts(transaction: Transaction, spread: Spread) -> dict[str, bytes]:
+    """Require that every store beside the home is where the home left it; the store_id of each.
+
+    Raises:
+        StoreAbsentError: one was emptied, or is an older copy, or another's.
+    """
+    others = spread.others()
+    wanted = [(PARTS, Key((0,), (store,))) for store in others]
+    found: list[dict[str, Any] | None] = transaction.get_many(
+        [*wanted, *((TableName(store, PART), ONE) for store in others)]
+    )
+    ids = {}
+    for store, expected, part in zip(others, found, found[len(others) :], strict=False):
+        says = part and (part["store_id"], part["call"])
+        if says != (expected and (expected["store_id"], expected["call"])):
+            raise StoreAbsentError(f"the part in {store} is not the one that belongs to the rest")
+        if expected is not None:
+            ids[store] = expected["store_id"]
+    return ids
+
+
+def replayed(transaction: Transaction, requests: Sequence[RequestExpiry]) -> dict[bytes, int]:
+    """Those requests that the replay guard knows, with their sequences."""
+    if not requests:
+        return {}
+    minutes = sorted({expiry_ms // BUCKET_MS for _, expiry_ms in requests})
+    wanted = [(MINUTES, Key((0,), (minute,))) for minute in minutes]
+    wanted += [(REPLAY, Key((expiry_ms // BUCKET_MS,), (request_id,))) for request_id, expiry_ms in requests]
+    found: list[dict[str, Any] | None] = transaction.get_many(wanted)
+    known = {minute for minute, row in zip(minutes, found, strict=False) if row is not None}
+    rows = zip(requests, found[len(minutes) :], strict=True)
+    return {
+        request_id: row["sequence"]
+        for (request_id, expiry_ms), row in rows
+        if row is not None and expiry_ms // BUCKET_MS in known
+    }
+
+
+def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Stored | Refusal:
+    """Check and change all of it; the changes count once the transaction is committed.
+
+    Raises:
+        StoreAbsentError: see `check_parts`.
+        UncleanMinuteError: delete the dropped entries first.
+    """
+    changes = record_changes(call.writes, call.reads)
+    calls, entries = calls_of(transaction)
+    ids = check_parts(transaction, spread)
+    refusal = _refusal(transaction, call, changes, spread)
+    if refusal is not None:
+        return refusal
+    _write_records(transaction, changes, spread)
+    for store in {spread.store_of(key.namespace) for key in changes.newest} - {HOME}:
+        note = {"store_id": ids.get(store, b""), "call": calls + 1}
+        transaction.upsert(TableName(store, PART), ONE, note)
+        transaction.upsert(PARTS, Key((0,), (store,)), note)
+    entries += _change_replay(transaction, call)
+    _change_cells(transaction, call.cells)
+    _change_outbox(transaction, call)
+    transaction.upsert(CALLS, ONE, {"calls": calls + 1, "replay_entries": entries})
+    return Stored(replay_entries=entries)
+
+
+def _refusal(
+    transaction: Transaction, call: StoreCall, changes: RecordChanges, spread: Spread
+) -> Refusal | None:
+    """The first kind of check that fails."""
+    cells = cells_of(transaction)
+    if any(cells.get(name, b"") != value for name, value in call.expected_cells.items()):
+        return Refusal(reason="cell", cells=cells)
+    seen = replayed(transaction, call.unseen)
+    if seen:
+        return Refusal(reason="replay", cells=cells, replayed=seen)
+    expected = changes.expected
+    rows: list[dict[str, Any] | None] = transaction.get_many([spread.record(key) for key in expected], _HEAD)
+    found = (_ABSENT if row is None else _head(row["head"]) for row in rows)
+    stale = [key for key, head in zip(expected, found, strict=True) if head != expected[key]]
+    if stale:
+        return Refusal(reason="read", cells=cells, stale=tuple(stale))
+    stale = [RecordKey(scan.namespace, scan.start) for scan in call.scans if _differs(transaction, scan, spread)]
+    if stale:
+        return Refusal(reason="scan", cells=cells, stale=tuple(stale))
+    return None
+
+
+def _head(packed: bytes) -> Head:
+    return Head(int.from_bytes(packed[:8], "big"), packed[8:HEAD_BYTES])
+
+
+def _differs(transaction: Transaction, scan: ScanCheck, spread: Spread) -> bool:
+    low, high = checked_range(scan)
+    rows: list[dict[str, Any]] = transaction.scan(
+        Scan(
+            table=TableName(spread.store_of(scan.namespace), RECORDS),
+            partition=(scan.namespace.encode(),),
+            lower=Bound(low),
+            upper=Bound(high, inclusive=False),
+            limit=len(scan.rows) + 1,
+            projection=("key", "head"),
+        )
+    )
+    return [(row["key"], _head(row["head"])) for row in rows] != [
+        (row.key.encode(), Head(row.version, row.record_hash)) for row in scan.rows
+    ]
+
+
+def _write_records(transaction: Transaction, changes: RecordChanges, spread: Spread) -> None:
+    for key, record in changes.superseded:
+        write_version(transaction, key, record, spread)
+    for key, record in changes.newest.items():
+        write_current(transaction, key, record, spread)
+
+
+def write_version(transaction: Transaction, key: RecordKey, record: Record, spread: Spread) -> None:
+    """Write a version that is not the current one."""
+    transaction.upsert(*spread.version(key, record.version), {"packed": pack(record)})
+
+
+def write_current(transaction: Transaction, key: RecordKey, record: Record, spread: Spread) -> None:
+    """Write a version that is the current one."""
+    packed = pack(record)
+    transaction.upsert(*spread.record(key), {"head": packed[:HEAD_BYTES], "packed": packed})
+    transaction.upsert(*spread.version(key, record.version), {"packed": packed})
+
+
+def _change_replay(transaction: Transaction, call: StoreCall) -> int:
+    """Drop minutes and add entries; by how much the number of entries grows."""
+    first_kept = call.evict_before_ms // BUCKET_MS
+    added = {(entry.expiry_ms // BUCKET_MS, entry.request_id): entry for entry in call.replay}
+    counts = _minutes(transaction)
+    gone = [minute for minute in counts if minute < first_kept]
+    grown = -sum(counts.pop(minute) for minute in gone)
+    for minute in gone:
+        transaction.delete(MINUTES, Key((0,), (minute,)))
+        transaction.upsert(DROPPED, Key((0,), (minute,)), {})
+    if not added:
+        return grown
+    used = sorted({minute for minute, _ in added})
+    unclean = transaction.get_many([(DROPPED, Key((0,), (minute,))) for minute in used])
+    if any(row is not None for row in unclean):
+        raise UncleanMinuteError
+    new = _new_entries(transaction, added)
+    for minute in used:
+        count = sum(1 for each, _ in new if each == minute)
+        transaction.upsert(MINUTES, Key((0,), (minute,)), {"entries": counts.get(minute, 0) + count})
+    for (minute, request_id), entry in added.items():
+        transaction.upsert(REPLAY, Key((minute,), (request_id,)), {"sequence": entry.sequence})
+    return grown + len(new)
+
+
+def _minutes(transaction: Transaction) -> dict[int, int]:
+    rows: list[dict[str, Any]] = transaction.scan(Scan(table=MINUTES, partition=(0,)))
+    return {row["minute"]: row["entries"] for row in rows}
+
+
+def _new_entries(
+    transaction: Transaction, added: Mapping[tuple[int, bytes], ReplayEntry]
+) -> list[tuple[int, bytes]]:
+    places = list(added)
+    rows = transaction.get_many([(REPLAY, Key((minute,), (request_id,))) for minute, request_id in places])
+    return [place for place, row in zip(places, rows, strict=True) if row is None]
+
+
+def _change_cells(transaction: Transaction, cells: Mapping[str, bytes]) -> None:
+    for name, value in cells.items():
+        if value:
+            transaction.upsert(CELLS, Key((0,), (name,)), {"value": value})
+        else:
+            transaction.delete(CELLS, Key((0,), (name,)))
+
+
+def _change_outbox(transaction: Transaction, call: StoreCall) -> None:
+    for kind, below in call.outbox_trim:
+        bound = Bound(min(below, 2**63 - 1), inclusive=False)
+        rows: list[dict[str, Any]] = transaction.scan(
+            Scan(table=OUTBOX, partition=(kind,), upper=bound, projection=("number",))
+        )
+        for row in rows:
+            transaction.delete(OUTBOX, Key((kind,), (row["number"],)))
+    for kind, number, message in call.outbox_put:
+        transaction.upsert(OUTBOX, Key((kind,), (number,)), {"message": message})
+
+
+def clean_minute(minute: int, rows_max: int) -> Callable[[Transaction], bool]:
+    """Delete some entries of a dropped minute; whether it was the last of them."""
+
+    def clean(transaction: Transaction) -> bool:
+        rows: list[dict[str, Any]] = transaction.scan(
+            Scan(table=REPLAY, partition=(minute,), limit=rows_max, projection=("request_id",))
+        )
+        for row in rows:
+            transaction.delete(REPLAY, Key((minute,), (row["request_id"],)))
+        if len(rows) < rows_max:
+            transaction.delete(DROPPED, Key((0,), (minute,)))
+        return len(rows) < rows_max
+
+    return clean
