@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from schemas.topics import EPOCHS, topic_table
 from storage.effects import Outgoing
-from storage.record_stores import StoreKind, open_record_store
+from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
 from streams.log import publish
@@ -51,11 +51,19 @@ class Deployment:
         home: its directories; made by `up` where there is no ledger yet.
         broker: addresses of a Kafka that is there already; by default one is started.
         store: what the parties' stores are made of; by default what they are already, or Redis.
+        store_of: the same by namespace, for those that lie in another database.
     """
 
-    def __init__(self, home: Home, *, broker: str = "", store: StoreKind | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        broker: str = "",
+        store: StoreKind | None = None,
+        store_of: Mapping[str, StoreKind] | None = None,
+    ) -> None:
         self.home = home
-        self.stack = LocalStack(home.stack, broker=broker, store=store)
+        self.stack = LocalStack(home.stack, broker=broker, store=store, store_of=store_of)
 
     def epochs(self) -> Epochs:
         """Genesis and configurations, as the client trusts them."""
@@ -142,8 +150,12 @@ class Deployment:
         stores = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
         for role in (*self.roles(), CLIENT):
             configuration = self.home.load(role)
-            store_url = self.stack.store_url(stores[role]) if role in stores else ""
-            replace(configuration, bootstrap_servers=self.stack.bootstrap_servers, store_url=store_url).save()
+            replace(
+                configuration,
+                bootstrap_servers=self.stack.bootstrap_servers,
+                store_url=self.stack.store_url(stores[role]) if role in stores else "",
+                namespace_stores=self.stack.namespace_urls(stores[role]) if role in stores else {},
+            ).save()
 
     def _prepare(self, progress: Progress) -> None:
         """Topics, stores and the configuration on `epochs`: made once."""
@@ -155,7 +167,7 @@ class Deployment:
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
-                store = open_record_store(self.home.load(role).store_url)
+                store = self.home.load(role).open_store()
                 create(store, epochs)
                 store.close()
                 marker.touch()

@@ -5,6 +5,7 @@ genesis and configuration 0 are put together from the public halves and signed b
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deploy.home import Home
@@ -48,6 +49,7 @@ class NewLedger:
         partitions: of the topic `requests`.
         algorithm: of all keys.
         store: what the parties' stores on this machine are made of; None: whatever they are started with.
+        store_of: the same by namespace, for those that lie in another database; None, too.
     """
 
     replicas: int = 4
@@ -60,6 +62,7 @@ class NewLedger:
     limits: Limits = field(default_factory=Limits)
     topic_prefix: str = ""
     store: StoreKind | None = None
+    store_of: Mapping[str, StoreKind] | None = None
 
     @property
     def enough(self) -> int:
@@ -118,9 +121,12 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
             topic_prefix=new.topic_prefix,
             partitions=new.partitions,
         ).save()
-    if new.store is not None:
+    if new.store is not None or new.store_of:
         home.stack.mkdir(parents=True, exist_ok=True)
-        StackSettings(broker="", ports={}, passwords={}, store=new.store).save(home.stack / STACK_FILE)
+        settings = StackSettings(
+            broker="", ports={}, passwords={}, store=new.store or StoreKind.REDIS, store_of=new.store_of or {}
+        )
+        settings.save(home.stack / STACK_FILE)
     (home.public / "genesis.avro").write_bytes(genesis)  # last: from now on the home counts as made
     return epochs
 

@@ -1,5 +1,6 @@
 """Opens a party's store by the scheme of its URL; an adapter's packages are loaded only where it is used."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -48,14 +49,23 @@ def kind_of(url: str) -> StoreKind:
     return kind
 
 
-def open_record_store(url: str) -> RealStore:
+def open_record_store(url: str, namespaces: Mapping[str, str] | None = None) -> RealStore:
     """The store at a URL.
+
+    Args:
+        namespaces: the URL of the database of each namespace that lies in another one.
 
     Raises:
         CountersignError: `config.invalid`.
         StoreUnavailableError: it does not answer.
         UnsafeDurabilityError: it may lose what it acknowledges.
     """
+    if namespaces:
+        for each in (url, *namespaces.values()):
+            kind_of(each)
+        from storage.spread_store import open_spread_store
+
+        return open_spread_store(url, namespaces)
     match kind_of(url):
         case StoreKind.REDIS:
             from storage.redis_store import RedisStore

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from protocol.records import HEAD_BYTES, Record, RecordKey, pack
 from storage.errors import StoreAbsentError
-from storage.model.operations import Bound, Key, Scan
+from storage.model.operations import Bound, Key, Row, Scan
 from storage.model.schema import TableName
 from storage.ports import BUCKET_MS, Refusal, ReplayEntry, RequestExpiry, ScanCheck, StoreCall, Stored
 from storage.record_changes import Head, RecordChanges, record_changes
@@ -138,7 +138,7 @@ def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Sto
         return refusal
     _write_records(transaction, changes, spread)
     for store in {spread.store_of(key.namespace) for key in changes.newest} - {HOME}:
-        note = {"store_id": ids.get(store, b""), "call": calls + 1}
+        note: Row = {"store_id": ids.get(store, b""), "call": calls + 1}
         transaction.upsert(TableName(store, PART), ONE, note)
         transaction.upsert(PARTS, Key((0,), (store,)), note)
     entries += _change_replay(transaction, call)

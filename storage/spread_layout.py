@@ -4,7 +4,7 @@ In every store, the *home* and the others, each under the namespace of tables th
 
 | table | key | holds |
 |---|---|---|
-| `records` | namespace; key | the head of a record's current version, and that version as `protocol.records.pack` makes it |
+| `records` | namespace; key | a record's current version as `protocol.records.pack` makes it, and its head |
 | `versions` | namespace, key; version | every version |
 | `part` | 0 | whose part of a store this is, and the last call that wrote into it |
 

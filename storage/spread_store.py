@@ -15,7 +15,7 @@ from protocol.errors import CountersignError
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, unpack
 from storage.errors import StoreAbsentError, StoreExistsError, StoreUnavailableError, UnsafeDurabilityError
 from storage.model.errors import InvalidOperationError
-from storage.model.operations import Bound, Key, Scan
+from storage.model.operations import Bound, Key, Row, Scan
 from storage.model.schema import TableName
 from storage.ports import (
     Contents,
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 PAGE_ROWS = 1_000
 SWEEP_S = 60.0
-_SETTINGS = TransactionSettings(isolation=Isolation.SNAPSHOT, writes_max=200_000)
+SETTINGS = TransactionSettings(isolation=Isolation.SNAPSHOT, writes_max=200_000)
 _UNAVAILABLE = (TableStoreUnavailableError, StoreContendedError, UnknownOutcomeError, TransactionError)
 
 
@@ -67,13 +67,20 @@ class SpreadStore:
         home: of cells, replay guard, outbox, and all namespaces that have no store of their own.
         others: the other stores by name; whoever opened them leaves closing them to this.
         namespaces: the name of the store of each namespace that is not at home.
+        settings: of the transactions.
 
     Raises:
         UnsafeDurabilityError: one of them may lose what it acknowledges.
         StoreUnavailableError: one of them does not answer.
     """
 
-    def __init__(self, home: TableStore, others: Mapping[str, TableStore], namespaces: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        home: TableStore,
+        others: Mapping[str, TableStore],
+        namespaces: Mapping[str, str],
+        settings: TransactionSettings = SETTINGS,
+    ) -> None:
         self._stores = {HOME: home, **others}
         self._spread = Spread(dict(namespaces))
         for name, store in self._stores.items():
@@ -84,7 +91,7 @@ class SpreadStore:
             home=HOME,
             namespaces={name: name for name in self._stores},
             default_store=HOME,
-            settings=_SETTINGS,
+            settings=settings,
         )
         with _translated():
             self._create_tables()
@@ -119,7 +126,7 @@ class SpreadStore:
 
         def create(transaction: Transaction) -> None:
             if cells_of(transaction):
-                raise StoreExistsError("the home holds data")
+                raise StoreExistsError("the home holds data; who lost a part empties all of them")
             for name in self._stores:
                 if transaction.scan(Scan(table=TableName(name, PART), partition=(0,), limit=1)) or any(
                     transaction.scan(Scan(table=TableName(name, RECORDS), partition=(each.encode(),), limit=1))
@@ -130,7 +137,7 @@ class SpreadStore:
             if calls_of(transaction)[0]:
                 raise StoreExistsError("the home holds data")
             for name in self._spread.others():
-                note = {"store_id": store_id, "call": 0}
+                note: Row = {"store_id": store_id, "call": 0}
                 transaction.insert(TableName(name, PART), ONE, note)
                 transaction.insert(PARTS, Key((0,), (name,)), note)
             transaction.insert(CELLS, Key((0,), ("store_id",)), {"value": store_id})

@@ -20,7 +20,6 @@ from storage.effects import Event
 from storage.errors import StoreUnavailableError
 from storage.machine import Machine
 from storage.ports import RecordStore
-from storage.record_stores import open_record_store
 from storage.signing_guard import FileSigningGuard
 from streams.cell_watch import CellWatch
 from streams.clock import now_ms
@@ -111,7 +110,7 @@ def open_party(
             return
         closing.callback(guard.close)
         on_active()
-        store = _await_store(configuration.store_url, stop)
+        store = _await_store(configuration, stop)
         if store is None:
             yield None
             return
@@ -133,12 +132,12 @@ def open_party(
         )
 
 
-def _await_store(url: str, stop: StopSignal) -> RecordStore | None:
+def _await_store(configuration: RoleConfiguration, stop: StopSignal) -> RecordStore | None:
     """The party's store, once it answers: it may come up after this process; None if told to stop before."""
     pause_s = _STORE_PAUSE_FIRST_S
     while True:
         try:
-            return open_record_store(url)
+            return configuration.open_store()
         except StoreUnavailableError as error:
             _log.warning("%s; waiting for it", error)
         if stop.wait(pause_s):

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from protocol.configuration import Epochs, check_epochs
+from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
+from protocol.limits import Limits
 from protocol.signing import SigningKey
+from storage.record_stores import RealStore, kind_of, open_record_store
 from streams.kafka_connection import KafkaConnection
 from streams.replica_places import ReplicaPlace, replica_places
 
@@ -32,6 +35,7 @@ class RoleConfiguration:
         topic_prefix: of this ledger's topics.
         partitions: of the topic `requests`.
         store_url: of the party's store, password included: `redis://`, `sqlite://` or `postgresql://`.
+        namespace_stores: the URL of the database of each namespace that lies in another one than the rest.
         guard_file: the signing guard, on another disk than the store in earnest.
         port: on loopback, of a role that serves pages or queries; 0 takes a free one.
         kafka: further settings of librdkafka (TLS, SASL).
@@ -46,6 +50,7 @@ class RoleConfiguration:
     topic_prefix: str = ""
     partitions: int = 4
     store_url: str = ""
+    namespace_stores: Mapping[str, str] = field(default_factory=dict)
     guard_file: str = "guard/signing.guard"
     port: int = 0
     kafka: Mapping[str, str] = field(default_factory=dict)
@@ -80,6 +85,7 @@ class RoleConfiguration:
         try:
             configuration = cls(directory=directory, **values)
             replica_places(configuration.replicas)
+            _check_stores(configuration.namespace_stores, file)
             return configuration
         except TypeError as error:
             raise CountersignError("config.invalid", f"{file}: {error}") from error
@@ -102,6 +108,14 @@ class RoleConfiguration:
     def path(self, name: str) -> Path:
         """A file of this role."""
         return self.directory / name
+
+    def open_store(self) -> RealStore:
+        """The party's store.
+
+        Raises:
+            CountersignError: as `open_record_store`.
+        """
+        return open_record_store(self.store_url, self.namespace_stores)
 
     def connection(self) -> KafkaConnection:
         """How to reach this ledger's topics."""
@@ -142,6 +156,19 @@ _FORMS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("port", lambda value: 0 <= value <= 65_535, "a number from 0 to 65535"),
 )
 """What the values must look like, where their type does not say it."""
+
+
+def _check_stores(namespace_stores: Mapping[str, Any], file: Path) -> None:
+    """Require that each namespace has the URL of a store.
+
+    Raises:
+        CountersignError: `config.invalid`.
+    """
+    for namespace, url in namespace_stores.items():
+        if not isinstance(url, str) or not is_name(namespace, Limits()):
+            text = f"{file}: namespace_stores: {namespace} is no namespace with a URL"
+            raise CountersignError("config.invalid", text)
+        kind_of(url)
 
 
 def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ from schemas.topics import Topic, topic_table
 from storage.effects import Message
 from storage.errors import StoreAbsentError
 from storage.ports import Version
-from storage.record_stores import RealStore, StoreKind, open_record_store
+from storage.record_stores import RealStore, StoreKind
 from streams.client import Client, ClientOptions
 from streams.kafka_admin import Extent, KafkaAdmin
 from streams.kafka_log import KafkaLogReader
@@ -40,6 +40,10 @@ NAMESPACES = ("bank", "object", "sys")
 STORES = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
 SERVICES = (*STORES.values(), KAFKA)
 DEADLINE_S = 60.0
+DEFAULT_STORE_OF = {
+    namespace: StoreKind(kind)
+    for namespace, _, kind in (each.partition("=") for each in os.environ.get("COUNTERSIGN_TEST_STORE_OF", "").split())
+}
 DEFAULT_STORE = StoreKind(os.environ.get("COUNTERSIGN_TEST_STORE", StoreKind.REDIS))
 """What stores are made of where a test does not say: the pipeline's tests pass on each kind."""
 _LOOK_S = 0.05
@@ -69,17 +73,23 @@ class Pipeline:
     Args:
         directory: for everything it writes.
         broker, prefix: of a Kafka that is there already, and of its topics; by default one is started.
-        store: what the parties' stores are made of.
+        store, store_of: what the parties' stores are made of, and those of some namespaces.
 
     Attributes:
         rubbish_evidence: messages that the test itself wrote to `evidence`.
     """
 
     def __init__(
-        self, directory: Path, *, broker: str = "", prefix: str = "", store: StoreKind = DEFAULT_STORE
+        self,
+        directory: Path,
+        *,
+        broker: str = "",
+        prefix: str = "",
+        store: StoreKind = DEFAULT_STORE,
+        store_of: Mapping[str, StoreKind] = DEFAULT_STORE_OF,
     ) -> None:
         self.home = Home(directory)
-        self.deployment = Deployment(self.home, broker=broker, store=store)
+        self.deployment = Deployment(self.home, broker=broker, store=store, store_of=store_of)
         self.stack = self.deployment.stack
         self.rubbish_evidence = 0
         self._store = store
@@ -111,7 +121,7 @@ class Pipeline:
 
     def start(self, name: str) -> None:
         """Start a part again that was killed or ended, as an operator would."""
-        if name in SERVICES:
+        if name in SERVICES or any(name in self.stack.services_of(store) for store in STORES.values()):
             self.stack.restart(name)
         else:
             self.deployment.start_role(name)
@@ -174,7 +184,7 @@ class Pipeline:
     @contextmanager
     def store(self, party: str) -> Iterator[RealStore]:
         """A party's store, while it is looked at."""
-        store = open_record_store(self.home.load(party).store_url)
+        store = self.home.load(party).open_store()
         try:
             yield store
         finally:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from deploy.commands import bench_dispersal, bench_transactions
-from deploy.commands.ledger import StoreOption
+from deploy.commands.ledger import StoreOfOption, StoreOption, stores_by_namespace
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, VIEWS, NewLedger
@@ -49,6 +49,7 @@ class Plan:
     in_flight: int
     views: bool
     store: StoreKind | None
+    store_of: dict[str, StoreKind] | None
 
 
 Seconds = Annotated[float, typer.Option(help="How long is measured.")]
@@ -78,6 +79,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
         home: HomeOption = None,
         views: WithViews = False,
         store: StoreOption = None,
+        store_of: StoreOfOption = None,
         as_json: JsonOption = False,
     ) -> None:
         plan = Plan(
@@ -92,6 +94,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
             in_flight=in_flight,
             views=views,
             store=store,
+            store_of=stores_by_namespace(store_of),
         )
 
         def work(output: Output) -> None:
@@ -108,7 +111,7 @@ def _whole_ledger(workload: Workload) -> Callable[..., None]:
 
 
 def _run(output: Output, plan: Plan, home: Home) -> None:
-    deployment = Deployment(home, store=plan.store)
+    deployment = Deployment(home, store=plan.store, store_of=plan.store_of)
     deployment.up(output.say, NewLedger(partitions=plan.partitions), without=() if plan.views else (VIEWS, DASHBOARD))
     try:
         options = ClientOptions(signed_together=1 if plan.sign_each else 500, in_flight=plan.in_flight)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.commands.ledger import BrokerOption, StoreOption
+from deploy.commands.ledger import BrokerOption, StoreOfOption, StoreOption, stores_by_namespace
 from deploy.commands.sql import query_client
 from deploy.demonstration.blame import await_named_replica
 from deploy.demonstration.comparison import compare_views
@@ -43,6 +43,7 @@ def demo(
     ] = False,
     broker: BrokerOption = "",
     store: StoreOption = None,
+    store_of: StoreOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Record where every installed file came from, check it every way, alter a record and catch it.
@@ -51,7 +52,7 @@ def demo(
     """
 
     def work(output: Output) -> None:
-        deployment = Deployment(Home(_place(home)), broker=broker, store=store)
+        deployment = Deployment(Home(_place(home)), broker=broker, store=store, store_of=stores_by_namespace(store_of))
         output.result(_run(output, deployment, keep, external=bool(broker)))
 
     run(as_json, work)

@@ -10,10 +10,21 @@ from deploy.initialize import NewLedger, initialize
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from deploy.status import ledger_status
 from protocol.configuration import TREE
+from protocol.contracts.names import is_name
+from protocol.errors import CountersignError
+from protocol.limits import Limits
 from storage.record_stores import StoreKind
 
 StoreOption = Annotated[
     StoreKind | None, typer.Option("--store", help="What the parties' stores are made of; by default Redis (Valkey).")
+]
+StoreOfOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store-of",
+        metavar="NAMESPACE=KIND",
+        help="What a namespace's store is made of, where it lies in another database; may be repeated.",
+    ),
 ]
 BrokerOption = Annotated[
     str, typer.Option("--broker", metavar="HOST:PORT", help="Use a Kafka that is there already.")
@@ -28,6 +39,26 @@ ChecksumOption = Annotated[
 BlockOption = Annotated[int, typer.Option(help="Updates in a block; 0 for as many as there are replicas.")]
 
 
+def stores_by_namespace(said: list[str] | None) -> dict[str, StoreKind] | None:
+    """What `--store-of` says; None where it is not given.
+
+    Raises:
+        CountersignError: `config.invalid`.
+    """
+    if not said:
+        return None
+    found: dict[str, StoreKind] = {}
+    for each in said:
+        namespace, _, kind = each.partition("=")
+        if not is_name(namespace, Limits()) or kind not in list(StoreKind):
+            kinds = ", ".join(StoreKind)
+            raise CountersignError("config.invalid", f"--store-of {each}: a namespace, = and one of {kinds}")
+        if namespace in found:
+            raise CountersignError("config.invalid", f"--store-of names {namespace} twice")
+        found[namespace] = StoreKind(kind)
+    return found
+
+
 def init(
     home: HomeOption = DEFAULT_HOME,
     replicas: Annotated[int, typer.Option(help="n: replicas of the journal.")] = 4,
@@ -40,6 +71,7 @@ def init(
         str, typer.Option(help="Prefix of the ledger's topics, where ledgers share a cluster.")
     ] = "",
     store: StoreOption = None,
+    store_of: StoreOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a new ledger: keys, genesis, first configuration.
@@ -57,6 +89,7 @@ def init(
             partitions=partitions,
             topic_prefix=prefix,
             store=store,
+            store_of=stores_by_namespace(store_of),
         )
         epochs = initialize(Home(home), new)
         output.say(f"A new ledger in {home}: {epochs.ledger_id.hex()}\nStart it: countersign up")
@@ -69,6 +102,7 @@ def up(
     home: HomeOption = DEFAULT_HOME,
     broker: BrokerOption = "",
     store: StoreOption = None,
+    store_of: StoreOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start everything, and make the ledger where there is none.
@@ -77,7 +111,7 @@ def up(
     """
 
     def work(output: Output) -> None:
-        deployment = Deployment(Home(home), broker=broker, store=store)
+        deployment = Deployment(Home(home), broker=broker, store=store, store_of=stores_by_namespace(store_of))
         deployment.up(output.say)
         addresses = deployment.addresses()
         output.say("\n".join(f"[bold]{name}[/bold] {address}" for name, address in addresses.items()))

@@ -7,7 +7,6 @@ from deploy.initialize import AUDITOR, LEDGER
 from protocol.contracts.names import SYS
 from protocol.errors import CountersignError
 from storage.ports import RecordStore
-from storage.record_stores import open_record_store
 from streams.query_client import QueryClient
 
 _PAGE = 5_000
@@ -27,7 +26,7 @@ def compare_views(home: Home, client: QueryClient, namespaces: tuple[str, ...]) 
     """
     learned = set(_learned(client, namespaces))
     for role in (AUDITOR, LEDGER):
-        store = open_record_store(home.load(role).store_url)
+        store = home.load(role).open_store()
         try:
             held = set(_held(store, namespaces))
         finally:

@@ -16,7 +16,6 @@ from protocol.canonical_json import dumps
 from protocol.errors import CountersignError
 from protocol.evidence.verdicts import Finding
 from protocol.records import RecordKey, record_hash
-from storage.record_stores import open_record_store
 
 _EVIDENCE_DEADLINE_S = 60.0
 _LOOK_S = 0.2
@@ -54,7 +53,7 @@ def tamper(deployment: Deployment, output: Output, item: Item) -> Tampering:
 
 def _alter(deployment: Deployment, item: Item) -> tuple[str, str]:
     configuration = deployment.home.load(LEDGER)
-    store = open_record_store(configuration.store_url)
+    store = configuration.open_store()
     try:
         key = RecordKey(NAMESPACE, item.key)
         record = store.fetch((key,)).records[key]

@@ -4,7 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -24,12 +24,27 @@ class StackSettings:
         ports: the loopback port of each listener.
         passwords: of each store.
         store: what the stores are made of.
+        store_of: what the store of a namespace is made of that lies in another one.
     """
 
     broker: str
     ports: Mapping[str, int]
     passwords: Mapping[str, str]
     store: StoreKind = StoreKind.REDIS
+    store_of: Mapping[str, StoreKind] = field(default_factory=dict)
+
+    def services_of(self, store: str) -> dict[StoreKind | None, str]:
+        """The services that make one store: under None its home, under a kind what is in another database."""
+        services: dict[StoreKind | None, str] = {None: store}
+        services.update((kind, f"{store}-{kind}") for kind in sorted(set(self.store_of.values())))
+        return services
+
+    def kind_of(self, service: str) -> StoreKind:
+        """What a service of a store is made of."""
+        for kind in set(self.store_of.values()):
+            if service.endswith(f"-{kind}"):
+                return kind
+        return self.store
 
     @classmethod
     def load(cls, file: Path) -> Self | None:
@@ -40,7 +55,8 @@ class StackSettings:
         """
         try:
             settings = cls(**json.loads(file.read_text()))
-            return replace(settings, store=StoreKind(settings.store))
+            store_of = {namespace: StoreKind(kind) for namespace, kind in settings.store_of.items()}
+            return replace(settings, store=StoreKind(settings.store), store_of=store_of)
         except FileNotFoundError:
             return None
         except (TypeError, ValueError) as error:
@@ -52,6 +68,7 @@ class StackSettings:
         *,
         broker: str,
         store: StoreKind | None,
+        store_of: Mapping[str, StoreKind] | None = None,
         stores: Iterable[str],
         listeners: Iterable[str],
         fixed_ports: Mapping[str, int],
@@ -62,6 +79,7 @@ class StackSettings:
         Args:
             broker: addresses of a Kafka that is not the stack's own, "" where it is.
             store: what the stores are to be made of; None: what they are, or Redis.
+            store_of: of which namespaces the store is made of something else; None: of those it is, or none.
             stores: the names of the stores, each of which gets a port and a password.
             listeners: what else gets a port.
             fixed_ports: ports that were asked for.
@@ -74,7 +92,11 @@ class StackSettings:
         kind = store or (before.store if before else StoreKind.REDIS)
         if before is not None and before.store != kind:
             raise CountersignError("config.invalid", f"the stores here are of kind {before.store}, not {kind}")
-        stores = tuple(stores)
+        spread = store_of if store_of is not None else (before.store_of if before else {})
+        if before is not None and before.store_of != spread:
+            raise CountersignError("config.invalid", f"the namespaces here lie in {_said(before.store_of)}")
+        described = cls(broker=broker, ports={}, passwords={}, store=kind, store_of=spread)
+        stores = tuple(service for name in stores for service in described.services_of(name).values())
         old_ports = before.ports if before else {}
         old_passwords = before.passwords if before else {}
         ports = {name: require_free(port) for name, port in fixed_ports.items()}
@@ -84,7 +106,7 @@ class StackSettings:
                 usable = old is not None and old not in ports.values() and is_free(old)
                 ports[name] = old if old is not None and usable else free_port(frozenset(ports.values()))
         passwords = {name: old_passwords.get(name) or secrets.token_hex(16) for name in stores}
-        return cls(broker=broker, ports=ports, passwords=passwords, store=kind)
+        return replace(described, ports=ports, passwords=passwords)
 
     def save(self, file: Path) -> None:
         """Write them for this user only, whole or not at all."""
@@ -93,3 +115,8 @@ class StackSettings:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             json.dump(asdict(self), opened, indent=2)
         unfinished.replace(file)
+
+
+def _said(store_of: Mapping[str, StoreKind]) -> str:
+    """Which namespaces lie in other databases, as one says it on the command line."""
+    return ", ".join(f"{namespace}={kind}" for namespace, kind in store_of.items()) or "the one store"

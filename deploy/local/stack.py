@@ -6,7 +6,7 @@ services may be added through `supervisor`; they are stopped before those they n
 """
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,7 @@ class LocalStack:
         stores: tuple[str, ...] = (AUDITOR_STORE, LEDGER_STORE),
         kafka_port: int | None = None,
         store: StoreKind | None = None,
+        store_of: Mapping[str, StoreKind] | None = None,
     ) -> None:
         """Describe a stack; `start` runs it, `stop` and `status` need no more than the directory.
 
@@ -74,12 +75,14 @@ class LocalStack:
             stores: the names of the stores.
             kafka_port: a port for Kafka, where any free one will not do.
             store: what the stores are made of; by default what they are already, or Redis.
+            store_of: what is made of something else, by namespace; by default what it is already, or nothing.
         """
         self.directory = directory.absolute()
         self.supervisor = Supervisor(self.directory / "run")
         self._broker = broker
         self._stores = stores
         self._store_kind = store
+        self._store_of = store_of
         self._fixed_ports = {} if kafka_port is None else {KAFKA: kafka_port}
         self._settings_file = self.directory / STACK_FILE
 
@@ -100,6 +103,26 @@ class LocalStack:
             CountersignError: `stack.down` if the stack was never started.
         """
         return self._store(name, self._settings()).url
+
+    def services_of(self, name: str) -> tuple[str, ...]:
+        """The services that make one store, its home first.
+
+        Raises:
+            CountersignError: `stack.down` if the stack was never started.
+        """
+        return tuple(self._settings().services_of(name).values())
+
+    def namespace_urls(self, name: str) -> dict[str, str]:
+        """Where the namespaces are that lie in another database than a store's other ones.
+
+        Raises:
+            CountersignError: `stack.down` if the stack was never started.
+        """
+        settings = self._settings()
+        services = settings.services_of(name)
+        return {
+            namespace: self._store(services[kind], settings).url for namespace, kind in settings.store_of.items()
+        }
 
     def log_file(self, name: str) -> Path:
         """Where a service's output is kept."""
@@ -163,16 +186,18 @@ class LocalStack:
         settings = StackSettings.choose(
             broker=self._broker,
             store=self._store_kind,
+            store_of=self._store_of,
             stores=self._stores,
             listeners=() if self._broker else (KAFKA, _CONTROLLER),
             fixed_ports=self._fixed_ports,
             before=StackSettings.load(self._settings_file),
         )
         settings.save(self._settings_file)
-        nodes: list[Store | KafkaNode] = [self._store(name, settings) for name in self._stores]
+        services_of = [service for name in self._stores for service in settings.services_of(name).values()]
+        nodes: list[Store | KafkaNode] = [self._store(name, settings) for name in services_of]
         if not self._broker:
             nodes.append(self._kafka(settings, progress))
-        progress("starting " + ", ".join((*self._stores, *(() if self._broker else (KAFKA,)))))
+        progress("starting " + ", ".join((*services_of, *(() if self._broker else (KAFKA,)))))
         services: list[Service] = []
         for node in nodes:
             node.prepare()
@@ -195,9 +220,10 @@ class LocalStack:
 
     def _store(self, name: str, settings: StackSettings) -> Store:
         directory = self.directory / name
-        if settings.store == StoreKind.SQLITE:
+        kind = settings.kind_of(name)
+        if kind == StoreKind.SQLITE:
             return SqliteFile(directory=directory)
-        server = PostgresqlServer if settings.store == StoreKind.POSTGRESQL else ValkeyServer
+        server = PostgresqlServer if kind == StoreKind.POSTGRESQL else ValkeyServer
         return server(
             name=name,
             directory=directory,

@@ -21,13 +21,21 @@ def pipeline(
     stack: LocalStack, tmp_path: Path, unique_name: str, request: pytest.FixtureRequest
 ) -> Iterator[Pipeline]:
     """A ledger on the shared Kafka, its parties' stores of the kind that the test names."""
-    made = Pipeline(tmp_path, broker=stack.bootstrap_servers, prefix=unique_name, store=request.param)
+    store, store_of = request.param
+    made = Pipeline(tmp_path, broker=stack.bootstrap_servers, prefix=unique_name, store=store, store_of=store_of)
     made.up()
     yield made
     made.down()
 
 
-@pytest.mark.parametrize("pipeline", [StoreKind.SQLITE, StoreKind.POSTGRESQL], indirect=True)
+ON = {
+    "sqlite": (StoreKind.SQLITE, {}),
+    "postgresql": (StoreKind.POSTGRESQL, {}),
+    "redis and postgresql": (StoreKind.REDIS, {"bank": StoreKind.POSTGRESQL}),
+}
+
+
+@pytest.mark.parametrize("pipeline", ON.values(), ids=ON, indirect=True)
 def test_killed_wiped_and_rebuilt(pipeline: Pipeline) -> None:
     """Both parties and their stores are killed amid the load: nothing acknowledged is lost, and both hold the same.
 
@@ -37,7 +45,8 @@ def test_killed_wiped_and_rebuilt(pipeline: Pipeline) -> None:
     load.open_accounts()
     with load.running():
         load.await_answers(100)
-        victims = [name for name in (AUDITOR_STORE, LEDGER_STORE, AUDITOR, LEDGER) if pipeline.runs(name)]
+        stores = [name for store in (AUDITOR_STORE, LEDGER_STORE) for name in pipeline.stack.services_of(store)]
+        victims = [name for name in (*stores, AUDITOR, LEDGER) if pipeline.runs(name)]
         assert {AUDITOR, LEDGER} <= set(victims)
         for name in victims:
             pipeline.kill(name)
@@ -47,9 +56,10 @@ def test_killed_wiped_and_rebuilt(pipeline: Pipeline) -> None:
     check_agreement(pipeline, load)
     before, stood = pipeline.versions(LEDGER), pipeline.committed()
     pipeline.stack.supervisor.stop(LEDGER)
-    pipeline.stack.supervisor.stop(LEDGER_STORE)
-    shutil.rmtree(pipeline.home.stack / LEDGER_STORE)
-    pipeline.stack.restart(LEDGER_STORE)
+    for name in pipeline.stack.services_of(LEDGER_STORE):
+        pipeline.stack.supervisor.stop(name)
+        shutil.rmtree(pipeline.home.stack / name)
+        pipeline.stack.restart(name)
     pipeline.start(LEDGER)
     await_that("the rebuild", lambda: pipeline.has_store(LEDGER) and pipeline.versions(LEDGER) == before)
     assert pipeline.committed().head == stood.head

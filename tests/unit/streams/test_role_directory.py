@@ -26,6 +26,7 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         public="../public",
         partitions=7,
         kafka={"sasl.mechanism": "PLAIN"},
+        namespace_stores={"bank": "postgresql://user:secret@localhost/bank"},
         replicas=PLACES,
     )
     written.save()
@@ -75,3 +76,20 @@ def test_places_must_fit_the_epoch() -> None:
         check_places(replica_places({"2": {"public_key": key}}), epochs)
     with pytest.raises(CountersignError, match="4 replicas"):
         check_places(replica_places({"4": {}}), epochs)
+
+
+@pytest.mark.parametrize(
+    "stores",
+    [
+        {"bank": "mysql://somewhere"},
+        {"bank": ""},
+        {"Bank account": "sqlite:///file"},
+        {"bank": {"url": "sqlite:///file"}},
+    ],
+)
+def test_a_namespace_without_a_store_is_refused(tmp_path: Path, stores: dict[str, Any]) -> None:
+    """When the file is read, and not when the first record is."""
+    RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public", namespace_stores=stores).save()
+    with pytest.raises(CountersignError) as caught:
+        RoleConfiguration.load(tmp_path)
+    assert caught.value.code == "config.invalid"

@@ -8,14 +8,14 @@ import pytest
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import StackSettings
 from protocol.errors import CountersignError
+from storage.record_stores import StoreKind
 
 
 def _choose(
     before: StackSettings | None = None, fixed_ports: dict[str, int] | None = None
 ) -> StackSettings:
     return StackSettings.choose(
-        store=None,
-        broker="", stores=("a", "b"), listeners=("kafka",), fixed_ports=fixed_ports or {}, before=before
+        store=None, broker="", stores=("a", "b"), listeners=("kafka",), fixed_ports=fixed_ports or {}, before=before
     )
 
 
@@ -66,3 +66,21 @@ def test_a_damaged_file_is_said(tmp_path: Path, text: str) -> None:
     with pytest.raises(CountersignError, match=r"stack\.json") as caught:
         StackSettings.load(file)
     assert caught.value.code == "config.invalid"
+
+
+def test_a_spread_store_has_a_service_for_each_database_and_keeps_its_shape(tmp_path: Path) -> None:
+    """Its ports and passwords are chosen like the others'; a later start with another shape is refused."""
+    store_of = {"bank": StoreKind.POSTGRESQL, "object": StoreKind.POSTGRESQL, "music": StoreKind.SQLITE}
+    chosen = StackSettings.choose(
+        store=None, store_of=store_of, broker="", stores=("a",), listeners=(), fixed_ports={}, before=None
+    )
+    assert chosen.services_of("a") == {None: "a", "postgresql": "a-postgresql", "sqlite": "a-sqlite"}
+    assert [chosen.kind_of(name) for name in ("a", "a-postgresql", "a-sqlite")] == ["redis", "postgresql", "sqlite"]
+    assert set(chosen.ports) == set(chosen.passwords) == {"a", "a-postgresql", "a-sqlite"}
+    chosen.save(tmp_path / "stack.json")
+    assert StackSettings.load(tmp_path / "stack.json") == chosen
+    assert _choose(chosen).store_of == store_of
+    with pytest.raises(CountersignError, match="bank=postgresql"):
+        StackSettings.choose(
+            store=None, store_of={}, broker="", stores=("a",), listeners=(), fixed_ports={}, before=chosen
+        )
