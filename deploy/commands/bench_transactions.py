@@ -1,13 +1,15 @@
 """`bench transactions`: the transaction manager on a real store, beside the same work written by hand for it."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deploy.measuring.transactions.comparing import Figures, Plan, compare
+from deploy.measuring.transactions.comparing import Figures, compare
 from deploy.measuring.transactions.places import MeasuredStore
+from deploy.measuring.transactions.plan import Plan, usual_processes
 from deploy.measuring.transactions.workloads import Workload
 from deploy.output import EXIT_CHECK, JsonOption, Output, run
 from storage.transactions.settings import Isolation
@@ -18,6 +20,9 @@ def transactions(
     store: Annotated[MeasuredStore, typer.Option(help="What is measured; servers are started and stopped.")],
     workload: Annotated[Workload, typer.Option(help="What each transaction does.")] = Workload.TRANSFER,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Concurrent transactions.")] = 16,
+    processes: Annotated[
+        int, typer.Option(min=0, max=64, help="Client processes that share them; 0: one per core where that helps.")
+    ] = 0,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long is measured; by hand as long again.")] = 20,
     warmup_seconds: Annotated[float, typer.Option(min=0, help="Load before it.")] = 2,
     accounts: Annotated[int, typer.Option(min=100, help="Accounts, or records; an even number.")] = 100_000,
@@ -34,14 +39,11 @@ def transactions(
 
     Example: [bold]countersign bench transactions --store postgresql --threads 16 --seconds 20 --json[/bold]
     """
-    if hot and workload is not Workload.TRANSFER:
-        raise typer.BadParameter("--hot is for transfers")
-    if accounts % 2:
-        raise typer.BadParameter("--accounts must be even")
     plan = Plan(
         store=store,
         workload=workload,
         threads=threads,
+        processes=processes or usual_processes(store, threads=threads, hot=hot, cores=os.cpu_count() or 1),
         seconds=seconds,
         warmup_seconds=warmup_seconds,
         accounts=accounts,
@@ -49,6 +51,7 @@ def transactions(
         two_phase=two_phase,
         isolation=isolation,
     )
+    _check(plan)
 
     def work(output: Output) -> int:
         collect_rarely()
@@ -59,6 +62,18 @@ def transactions(
             return _run(output, plan, Path(directory))
 
     run(as_json, work)
+
+
+def _check(plan: Plan) -> None:
+    """Refuse what makes no sense, as wrong usage."""
+    if plan.hot and plan.workload is not Workload.TRANSFER:
+        raise typer.BadParameter("--hot is for transfers")
+    if plan.accounts % 2:
+        raise typer.BadParameter("--accounts must be even")
+    if plan.store is MeasuredStore.MEMORY and plan.processes > 1:
+        raise typer.BadParameter("--processes: memory is one process's own")
+    if plan.processes > plan.threads:
+        raise typer.BadParameter("--processes: there are fewer threads")
 
 
 def _run(output: Output, plan: Plan, directory: Path) -> int:
@@ -76,7 +91,7 @@ def _show(output: Output, plan: Plan, figures: Figures) -> None:
         (name, run.done.per_second, *run.done.latency().values(), *run.cpu_cells())
         for name, run in (("manager", managed), ("by hand", by_hand))
     ]
-    title = f"{plan.workload.value} on {plan.store.value}, {plan.threads} threads"
+    title = f"{plan.workload.value} on {plan.store.value}, {plan.threads} threads in {plan.processes} processes"
     output.table(title, ("", "per second", "p50 ms", "p99 ms", "client us", "servers us"), rows)
     output.say(
         f"{figures.storage_calls:.2f} storage calls per transaction, {figures.conflicts:,} conflicts, "

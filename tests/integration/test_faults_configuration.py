@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,10 @@ def with_store_of(role: str) -> Callable[[Path], None]:
     """Name another role's store."""
 
     def change(directory: Path) -> None:
-        setting("store_url", f'"{Home(directory.parent).load(role).store_url}"')(directory)
+        home = Home(directory.parent)
+        other = home.load(role)
+        own = home.load(directory.name)
+        replace(own, store_url=other.store_url, namespace_stores=other.namespace_stores).save()
 
     return change
 

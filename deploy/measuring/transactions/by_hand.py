@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import psycopg
 import redis
 
-from deploy.measuring.transactions.places import MeasuredStore, Places
+from deploy.measuring.transactions.managed import Counts
+from deploy.measuring.transactions.places import Addresses, MeasuredStore
 from deploy.measuring.transactions.running import Work
 from deploy.measuring.transactions.workloads import Action, Task, Workload, first_value
 from storage.sqlite_connection import open_database, transaction
@@ -53,6 +54,10 @@ class ByHand(Protocol):
         """What does the tasks of one thread; called by that thread."""
         ...
 
+    def counts(self) -> Counts:
+        """Nothing beside the tasks."""
+        ...
+
     def total(self) -> int:
         """The sum of all balances."""
         ...
@@ -62,7 +67,15 @@ class ByHand(Protocol):
         ...
 
 
-class MemoryByHand:
+class _Plain:
+    """Tasks that are done at the first attempt."""
+
+    def counts(self) -> Counts:
+        """Nothing beside the tasks."""
+        return Counts()
+
+
+class MemoryByHand(_Plain):
     """A dictionary and a lock."""
 
     is_atomic = True
@@ -96,7 +109,7 @@ class MemoryByHand:
         """There is nothing to give back."""
 
 
-class SqliteByHand:
+class SqliteByHand(_Plain):
     """A file of its own, with the settings of our adapter; threads write one after the other, as SQLite wants it."""
 
     is_atomic = True
@@ -154,7 +167,7 @@ class SqliteByHand:
         return connection
 
 
-class PostgresqlByHand:
+class PostgresqlByHand(_Plain):
     """A table of its own; a task locks the rows that it writes, at read committed."""
 
     is_atomic = True
@@ -219,7 +232,7 @@ class PostgresqlByHand:
         return connection
 
 
-class ValkeyByHand:
+class ValkeyByHand(_Plain):
     """A hash for each record; a task is one script, which the server runs alone."""
 
     is_atomic = True
@@ -270,7 +283,7 @@ class ValkeyByHand:
         return client
 
 
-class BothByHand:
+class BothByHand(_Plain):
     """PostgreSQL for even records and Valkey for odd ones, written one after the other: a crash tears a task in two."""
 
     is_atomic = False
@@ -308,9 +321,8 @@ class BothByHand:
         self._valkey.close()
 
 
-def by_hand(store: MeasuredStore, places: Places, directory: Path) -> ByHand:
+def by_hand(store: MeasuredStore, addresses: Addresses, directory: Path) -> ByHand:
     """The twin for a store, beside the manager's tables where that is a server."""
-    addresses = places.addresses
     match store:
         case MeasuredStore.MEMORY:
             return MemoryByHand()

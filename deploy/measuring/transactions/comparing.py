@@ -1,6 +1,6 @@
 """One comparison: the manager under load, then its twin by hand, on the same servers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -11,33 +11,12 @@ from rich.progress import Progress
 from deploy.measuring.circumstances import machine, measured_commit
 from deploy.measuring.processes import per_request
 from deploy.measuring.transactions.by_hand import by_hand
-from deploy.measuring.transactions.managed import Managed, opened_manager
-from deploy.measuring.transactions.places import MeasuredStore, Places, opened_places
-from deploy.measuring.transactions.running import Done, Work, run_threads
-from deploy.measuring.transactions.workloads import BALANCE, Task, Workload, tasks
-from storage.transactions.settings import Isolation
-
-_WARM_SEED = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is measured."""
-
-    store: MeasuredStore
-    workload: Workload
-    threads: int
-    seconds: float
-    warmup_seconds: float
-    accounts: int
-    hot: bool
-    two_phase: bool
-    isolation: Isolation
-
-    def tasks(self, number: int) -> Iterator[Task]:
-        """The tasks of a thread."""
-        parts = len(self.store.parts)
-        return tasks(self.workload, self.accounts, hot=self.hot, parts=parts, seed=number)
+from deploy.measuring.transactions.loading import Side, Subject, load_from_processes, load_here
+from deploy.measuring.transactions.managed import Counts, opened_manager
+from deploy.measuring.transactions.places import Places, opened_places
+from deploy.measuring.transactions.plan import Plan
+from deploy.measuring.transactions.running import Done
+from deploy.measuring.transactions.workloads import BALANCE, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,66 +83,50 @@ def compare(plan: Plan, directory: Path, bars: Progress) -> Figures:
         CountersignError: a server does not start, or the records could not be made.
     """
     with opened_places(plan.store, directory) as places:
-        manager = opened_manager(plan.store, places, isolation=plan.isolation, two_phase=plan.two_phase)
-        with manager as managed:
+        opened = opened_manager(plan.store, places.addresses, isolation=plan.isolation, two_phase=plan.two_phase)
+        with opened as managed:
             opening = bars.add_task("opening accounts", total=plan.accounts)
             for count in managed.fill(plan.workload, plan.accounts):
                 bars.advance(opening, count)
-            measured = _managed(plan, managed, places, bars)
+            run, counts = _under_load(plan, "manager", managed, places, directory, bars)
             balanced = _is_balanced(plan, managed.total)
-        twin = by_hand(plan.store, places, directory)
+        twin = by_hand(plan.store, places.addresses, directory)
         try:
             twin.fill(plan.workload, plan.accounts)
-            by_hand_run = _under_load(plan, twin.work, places, bars, "by hand", lambda: None)
+            by_hand_run, _ = _under_load(plan, "by hand", twin, places, directory, bars)
             balanced = _is_balanced(plan, twin.total) and balanced
         finally:
             twin.close()
-    run, conflicts, retries, calls = measured
+    ended = run.done.tasks + sum(run.done.errors.values())
     return Figures(
         managed=run,
         by_hand=by_hand_run,
-        conflicts=conflicts,
-        retries=retries,
-        storage_calls=calls,
+        conflicts=counts.conflicts,
+        retries=counts.attempts - ended,
+        storage_calls=counts.storage_calls / max(1, run.done.tasks),
         is_balanced=balanced,
         by_hand_is_atomic=twin.is_atomic,
     )
 
 
-def _managed(plan: Plan, managed: Managed, places: Places, bars: Progress) -> tuple[Run, int, int, float]:
-    """The run, and conflicts, retries and storage calls of the measured time."""
+def _under_load(
+    plan: Plan, side: Side, subject: Subject, places: Places, directory: Path, bars: Progress
+) -> tuple[Run, Counts]:
+    """Warm up, measure; the CPU time per task of servers and clients."""
+    loading = bars.add_task(f"{side}: warming up", total=None)
     before: dict[str, float] = {}
 
-    def note() -> None:
-        before.update(managed.manager.metrics())
-        managed.attempts = 0
+    def ready() -> None:
+        bars.update(loading, description=f"{side}: measuring")
+        before.update(places.cpu_s())
 
-    run = _under_load(plan, managed.work, places, bars, "manager", note)
-    after = managed.manager.metrics()
-    ended = run.done.tasks + sum(run.done.errors.values())
-    conflicts = int(after["conflicts"] - before["conflicts"])
-    calls = (after["storage_calls"] - before["storage_calls"]) / max(1, run.done.tasks)
-    return run, conflicts, managed.attempts - ended, calls
-
-
-def _under_load(
-    plan: Plan,
-    make_work: Callable[[], Work],
-    places: Places,
-    bars: Progress,
-    name: str,
-    note: Callable[[], None],
-) -> Run:
-    """Warm up, note where the counters stand, measure."""
-    warming = bars.add_task(f"{name}: warming up", total=None)
-    advance = partial(bars.advance, warming)
-    if plan.warmup_seconds:
-        run_threads(make_work, lambda n: plan.tasks(n + _WARM_SEED), plan.threads, plan.warmup_seconds, advance)
-    loading = bars.add_task(f"{name}: measuring", total=None)
-    note()
-    before = places.cpu_s()
-    done = run_threads(make_work, plan.tasks, plan.threads, plan.seconds, partial(bars.advance, loading))
-    return Run(done, per_request(before, places.cpu_s(), done.tasks))
+    advance = partial(bars.advance, loading)
+    if plan.processes == 1:
+        load = load_here(plan, subject, range(plan.threads), ready, advance)
+    else:
+        load = load_from_processes(plan, side, places.addresses, directory, ready, advance)
+    after = {"client": load.client_cpu_s} | places.cpu_s()
+    return Run(load.done, per_request({"client": 0.0} | before, after, load.done.tasks)), load.counts
 
 
 def _is_balanced(plan: Plan, total: Callable[[], int]) -> bool:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from deploy.measuring.transactions.places import KINDS, MeasuredStore, Places
+from deploy.measuring.transactions.places import KINDS, Addresses, MeasuredStore
 from deploy.measuring.transactions.running import Work
 from deploy.measuring.transactions.workloads import Action, Task, Workload, first_value
 from storage.model.data_types import DataType
@@ -19,6 +20,18 @@ from storage.transactions.transaction_manager import Transaction, TransactionMan
 _TOGETHER = 500
 _OPENERS = 4
 _VALUE = "value"
+
+
+class Counts(NamedTuple):
+    """What happened beside the tasks that were done: conflicts, attempts, storage calls."""
+
+    conflicts: int = 0
+    attempts: int = 0
+    storage_calls: int = 0
+
+    def since(self, before: "Counts") -> "Counts":
+        """What happened since."""
+        return Counts(*(now - then for now, then in zip(self, before, strict=True)))
 
 
 @dataclass(slots=True)
@@ -76,6 +89,11 @@ class Managed:
 
         return do
 
+    def counts(self) -> Counts:
+        """What happened so far."""
+        metrics = self.manager.metrics()
+        return Counts(int(metrics["conflicts"]), self.attempts, int(metrics["storage_calls"]))
+
     def total(self) -> int:
         """The sum of all balances, read in one transaction."""
 
@@ -109,13 +127,15 @@ def perform(transaction: Transaction, task: Task, tables: tuple[TableName, ...],
 
 
 @contextmanager
-def opened_manager(store: MeasuredStore, places: Places, *, isolation: Isolation, two_phase: bool) -> Iterator[Managed]:
+def opened_manager(
+    store: MeasuredStore, addresses: Addresses, *, isolation: Isolation, two_phase: bool
+) -> Iterator[Managed]:
     """A manager over the stores that run, with its coordinator; closed at the end of the block."""
     stores: dict[str, TableStore] = {}
     try:
         for part in store.parts:
             kind, setting = KINDS.get(part, ("memory", ""))
-            stores[part.value] = open_table_store(kind, {setting: places.addresses[part]} if setting else {})
+            stores[part.value] = open_table_store(kind, {setting: addresses[part]} if setting else {})
         manager = TransactionManager(
             stores,
             home=store.parts[0].value,

@@ -38,23 +38,25 @@ KINDS: Mapping[MeasuredStore, tuple[str, str]] = {
 """The adapter of each, and the setting that says where the store is; memory has none."""
 
 
+Addresses = Mapping[MeasuredStore, str]
+"""A URL, or the name of a file; of memory, none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Where the stores are, while they run.
 
     Attributes:
-        addresses: a URL, or the name of a file; of memory, none.
+        addresses: of each.
     """
 
-    addresses: Mapping[MeasuredStore, str]
+    addresses: Addresses
     _supervisor: Supervisor
 
     def cpu_s(self) -> dict[str, float]:
-        """What each server has used, its children included, and this process ("client")."""
+        """What each server has used, its children included."""
         pids = {name: self._supervisor.pid(name) for name in self._supervisor.names()}
-        used = {name: _family_cpu_s(pid) for name, pid in pids.items() if pid is not None}
-        times = psutil.Process().cpu_times()
-        return {"client": float(times.user + times.system)} | used
+        return {name: _family_cpu_s(pid) for name, pid in pids.items() if pid is not None}
 
 
 def _family_cpu_s(pid: int) -> float:

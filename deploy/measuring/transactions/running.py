@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Barrier, BrokenBarrierError, Thread
@@ -85,7 +85,7 @@ def run_threads(
     _watch(workers, results, progress)
     if broken:
         raise broken[0]
-    return _together(results, time.perf_counter() - began[0])
+    return together(results, time.perf_counter() - began[0])
 
 
 def _until(end: float, do: Work, own: Iterator[Task], result: Done) -> None:
@@ -115,7 +115,8 @@ def _watch(workers: list[Thread], results: list[Done], progress: Callable[[int],
             told = now
 
 
-def _together(results: list[Done], seconds: float) -> Done:
+def together(results: Sequence[Done], seconds: float) -> Done:
+    """What came of several runs at one time."""
     whole = Done(seconds=seconds)
     for result in results:
         whole.tasks += result.tasks

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.measuring.transactions.places import MeasuredStore
+from deploy.measuring.transactions.plan import usual_processes
 
 QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
 
@@ -41,8 +43,39 @@ def test_a_hot_account_costs_the_caller_no_error() -> None:
     assert (result["errors"], result["is_balanced"]) == ({}, True)
 
 
+def test_two_client_processes_share_the_threads() -> None:
+    """What both did is counted together, and their manager's calls and CPU time, too."""
+    result = _bench("--store", "sqlite", "--processes", "2")
+    assert (result["plan"]["processes"], result["errors"], result["is_balanced"]) == (2, {}, True)
+    assert result["storage_calls_per_transaction"] == pytest.approx(3, abs=0.5)
+    assert result["transactions"] > 2
+    assert result["cpu_us_per_transaction"]["client"] > 10
+
+
 @pytest.mark.parametrize(
-    "arguments", [("--hot", "--workload", "ycsb-a"), ("--accounts", "201"), ("--isolation", "chaos")]
+    ("store", "threads", "hot", "processes"),
+    [
+        (MeasuredStore.VALKEY, 16, False, 2),
+        (MeasuredStore.POSTGRESQL, 1, False, 1),
+        (MeasuredStore.VALKEY, 32, True, 1),
+        (MeasuredStore.SQLITE, 16, False, 1),
+        (MeasuredStore.MEMORY, 16, False, 1),
+    ],
+)
+def test_how_many_processes_are_usual(store: MeasuredStore, threads: int, hot: bool, processes: int) -> None:
+    """One for each core, where the database is not a part of the process, and no queue of one process helps."""
+    assert usual_processes(store, threads=threads, hot=hot, cores=2) == processes
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--processes", "2"),
+        ("--processes", "3", "--threads", "2", "--store", "sqlite"),
+        ("--hot", "--workload", "ycsb-a"),
+        ("--accounts", "201"),
+        ("--isolation", "chaos"),
+    ],
 )
 def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
     """As wrong usage."""
