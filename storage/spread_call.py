@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from protocol.records import HEAD_BYTES, Record, RecordKey, pack
-from storage.errors import StoreAbsentError
 from storage.model.operations import Bound, Key, Row, Scan
 from storage.model.schema import TableName
 from storage.ports import BUCKET_MS, Refusal, ReplayEntry, RequestExpiry, ScanCheck, StoreCall, Stored
@@ -39,6 +38,20 @@ _ABSENT = Head(0, bytes(32))
 
 class UncleanMinuteError(Exception):
     """A minute of the replay guard is to be used again whose dropped entries are still there."""
+
+
+class Done(NamedTuple):
+    """What came of a call, once its transaction is committed.
+
+    Attributes:
+        answer: None where a part is lost.
+        has_dropped: whether entries of the replay guard are to be deleted.
+        lost: the store whose part is not the one that belongs to the rest; "" if there is none.
+    """
+
+    answer: Stored | Refusal | None
+    has_dropped: bool = False
+    lost: str = ""
 
 
 class Spread(NamedTuple):
@@ -85,25 +98,25 @@ def calls_of(transaction: Transaction) -> tuple[int, int]:
     return (0, 0) if row is None else (row["calls"], row["replay_entries"])
 
 
-def check_parts(transaction: Transaction, spread: Spread) -> dict[str, bytes]:
-    """Require that every store beside the home is where the home left it; the store_id of each.
+def parts_of(transaction: Transaction, spread: Spread) -> tuple[dict[str, bytes], str]:
+    """The store_id in every store beside the home; and a store that is not where the home left it, "" if all are.
 
-    Raises:
-        StoreAbsentError: one was emptied, or is an older copy, or another's.
+    It was emptied, or is an older copy, or another's. That counts only when the transaction is committed: before, what
+    the stores say may be of two moments.
     """
     others = spread.others()
     wanted = [(PARTS, Key((0,), (store,))) for store in others]
     found: list[dict[str, Any] | None] = transaction.get_many(
         [*wanted, *((TableName(store, PART), ONE) for store in others)]
     )
-    ids = {}
+    ids, lost = {}, ""
     for store, expected, part in zip(others, found, found[len(others) :], strict=False):
         says = part and (part["store_id"], part["call"])
         if says != (expected and (expected["store_id"], expected["call"])):
-            raise StoreAbsentError(f"the part in {store} is not the one that belongs to the rest")
+            lost = store
         if expected is not None:
             ids[store] = expected["store_id"]
-    return ids
+    return ids, lost
 
 
 def replayed(transaction: Transaction, requests: Sequence[RequestExpiry]) -> dict[bytes, int]:
@@ -123,29 +136,31 @@ def replayed(transaction: Transaction, requests: Sequence[RequestExpiry]) -> dic
     }
 
 
-def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Stored | Refusal:
-    """Check and change all of it; the changes count once the transaction is committed.
+def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Done:
+    """Check and change all of it; what it gives counts once the transaction is committed.
 
     Raises:
-        StoreAbsentError: see `check_parts`.
         UncleanMinuteError: delete the dropped entries first.
     """
     changes = record_changes(call.writes, call.reads)
     calls, entries = calls_of(transaction)
-    ids = check_parts(transaction, spread)
+    ids, lost = parts_of(transaction, spread)
+    if lost:
+        return Done(None, lost=lost)
     refusal = _refusal(transaction, call, changes, spread)
     if refusal is not None:
-        return refusal
+        return Done(refusal)
     _write_records(transaction, changes, spread)
     for store in {spread.store_of(key.namespace) for key in changes.newest} - {HOME}:
         note: Row = {"store_id": ids.get(store, b""), "call": calls + 1}
         transaction.upsert(TableName(store, PART), ONE, note)
         transaction.upsert(PARTS, Key((0,), (store,)), note)
-    entries += _change_replay(transaction, call)
+    grown, has_dropped = _change_replay(transaction, call)
+    entries += grown
     _change_cells(transaction, call.cells)
     _change_outbox(transaction, call)
     transaction.upsert(CALLS, ONE, {"calls": calls + 1, "replay_entries": entries})
-    return Stored(replay_entries=entries)
+    return Done(Stored(replay_entries=entries), has_dropped)
 
 
 def _refusal(
@@ -210,8 +225,8 @@ def write_current(transaction: Transaction, key: RecordKey, record: Record, spre
     transaction.upsert(*spread.version(key, record.version), {"packed": packed})
 
 
-def _change_replay(transaction: Transaction, call: StoreCall) -> int:
-    """Drop minutes and add entries; by how much the number of entries grows."""
+def _change_replay(transaction: Transaction, call: StoreCall) -> tuple[int, bool]:
+    """Drop minutes and add entries; by how much the number of entries grows, and whether minutes were dropped."""
     first_kept = call.evict_before_ms // BUCKET_MS
     added = {(entry.expiry_ms // BUCKET_MS, entry.request_id): entry for entry in call.replay}
     counts = _minutes(transaction)
@@ -221,7 +236,7 @@ def _change_replay(transaction: Transaction, call: StoreCall) -> int:
         transaction.delete(MINUTES, Key((0,), (minute,)))
         transaction.upsert(DROPPED, Key((0,), (minute,)), {})
     if not added:
-        return grown
+        return grown, bool(gone)
     used = sorted({minute for minute, _ in added})
     unclean = transaction.get_many([(DROPPED, Key((0,), (minute,))) for minute in used])
     if any(row is not None for row in unclean):
@@ -232,7 +247,7 @@ def _change_replay(transaction: Transaction, call: StoreCall) -> int:
         transaction.upsert(MINUTES, Key((0,), (minute,)), {"entries": counts.get(minute, 0) + count})
     for (minute, request_id), entry in added.items():
         transaction.upsert(REPLAY, Key((minute,), (request_id,)), {"sequence": entry.sequence})
-    return grown + len(new)
+    return grown + len(new), bool(gone)
 
 
 def _minutes(transaction: Transaction) -> dict[int, int]:

@@ -37,8 +37,8 @@ from storage.spread_call import (
     apply_call,
     calls_of,
     cells_of,
-    check_parts,
     clean_minute,
+    parts_of,
     replayed,
     write_current,
 )
@@ -128,11 +128,7 @@ class SpreadStore:
             if cells_of(transaction):
                 raise StoreExistsError("the home holds data; who lost a part empties all of them")
             for name in self._stores:
-                if transaction.scan(Scan(table=TableName(name, PART), partition=(0,), limit=1)) or any(
-                    transaction.scan(Scan(table=TableName(name, RECORDS), partition=(each.encode(),), limit=1))
-                    for each in {*self._spread.stores, "sys"}
-                    if self._spread.store_of(each) == name
-                ):
+                if transaction.get(TableName(name, PART), ONE) is not None:  # as every call leaves it
                     raise StoreExistsError(f"{name} holds data")
             if calls_of(transaction)[0]:
                 raise StoreExistsError("the home holds data")
@@ -147,15 +143,16 @@ class SpreadStore:
     def load(self) -> Contents:
         """Return all cells."""
 
-        def load(transaction: Transaction) -> Contents:
+        def load(transaction: Transaction) -> tuple[Contents, str]:
             cells, (_, entries) = cells_of(transaction), calls_of(transaction)
-            if cells:
-                check_parts(transaction, self._spread)
-            return Contents(cells=cells, replay_entries=entries)
+            _, lost = parts_of(transaction, self._spread)
+            return Contents(cells=cells, replay_entries=entries), lost
 
-        contents = self._run(load)
+        contents, lost = self._run(load)
         if not contents.cells:
             raise StoreAbsentError("the home holds no cells")
+        if lost:
+            raise _lost(lost)
         return contents
 
     def fetch(
@@ -192,11 +189,10 @@ class SpreadStore:
         except UncleanMinuteError:
             self._clean()
             done = self._run(lambda transaction: apply_call(transaction, call, self._spread))
-        except StoreAbsentError:
-            self.load()  # at one moment: another process may have been writing
-            raise
-        self._is_clean = isinstance(done, Stored) and not call.evict_before_ms
-        return done
+        self._is_clean = not done.has_dropped
+        if done.answer is None:
+            raise _lost(done.lost)
+        return done.answer
 
     def read_outbox(self, kind: str, first: int, last: int) -> tuple[OutboxEntry, ...]:
         """Return the entries of a kind from `first` to `last`."""
@@ -273,6 +269,10 @@ class SpreadStore:
             if len(rows) < PAGE_ROWS:
                 return
             low = successor_of(rows[-1]["key"])
+
+
+def _lost(store: str) -> StoreAbsentError:
+    return StoreAbsentError(f"the part in {store} is not the one that belongs to the rest")
 
 
 def _current(row: dict[str, Any] | None) -> Record:
