@@ -333,11 +333,14 @@ def _translated() -> Iterator[None]:
         raise
 
 
-def open_spread_store(home_url: str, namespaces: Mapping[str, str]) -> SpreadStore:
+def open_spread_store(
+    home_url: str, namespaces: Mapping[str, str], settings: TransactionSettings = SETTINGS
+) -> SpreadStore:
     """The store with its home at one URL, and some namespaces at others.
 
     Args:
         namespaces: the URL of the database of each namespace that is not at home.
+        settings: of the transactions.
 
     Raises:
         CountersignError: `config.invalid`.
@@ -354,7 +357,7 @@ def open_spread_store(home_url: str, namespaces: Mapping[str, str]) -> SpreadSto
                 opened[name] = _open_tables(url)
             home = opened.pop(HOME)
             stores = {namespace: names[url] for namespace, url in namespaces.items()}
-            return SpreadStore(home, opened, stores)
+            return SpreadStore(home, opened, stores, settings)
     except CountersignError:
         for store in opened.values():
             store.close()
