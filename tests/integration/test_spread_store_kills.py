@@ -1,4 +1,4 @@
-"""A process that writes to a store over several real databases is killed (SIGKILL) in the middle of calls, again and again.
+"""A process that writes to a store over several real databases is killed (SIGKILL) in the middle of its calls.
 
 Whoever comes next finds every call whole or not at all in both databases, and everything that was acknowledged.
 """
