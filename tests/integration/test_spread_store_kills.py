@@ -3,20 +3,22 @@
 Whoever comes next finds every call whole or not at all in both databases, and everything that was acknowledged.
 """
 
-import random
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage.model.operations import ScanAll
+from storage.model.operations import Mutation, ScanAll
 from storage.model.schema import TableName
 from storage.ports import Stored
 from storage.spread_layout import RECORDS
 from storage.spread_store import SETTINGS, SpreadStore, open_spread_store
+from storage.tables.postgresql_tables import PostgresqlTables
 from storage.tables.registry import open_table_store
 from storage.transactions.images import is_committed
 from tests.postgresql import Postgresql
@@ -25,7 +27,7 @@ from tests.valkey import Valkey
 
 ROOT = Path(__file__).parents[2]
 QUICK = replace(SETTINGS, lease_ms=200)
-KILLS = 8
+KILLS = 4
 
 WORKER = """
 import sys
@@ -39,15 +41,30 @@ def opened(home: str, other: str) -> SpreadStore:
     return open_spread_store(home, {"bank": other}, QUICK)
 
 
-def write(home: str, other: str) -> None:
-    """Write step after step for ever, and say of each that it is stored."""
-    store = opened(home, other)
-    sequence, record = state(store)
-    while True:
-        sequence += 1
-        record = next_version(record, sequence)
-        assert isinstance(store.apply(step(sequence, record)), Stored)
-        print(sequence, flush=True)
+def write(home: str, other: str, batches: str) -> None:
+    """Write step after step, and say of each that it is stored; end by SIGKILL behind so many batches for the other
+    database: a call has one that prepares, and one that commits.
+    """
+    left = int(batches)
+    apply = PostgresqlTables.apply
+
+    def apply_and_die(tables: PostgresqlTables, batch: Sequence[Mutation]) -> None:
+        nonlocal left
+        apply(tables, batch)
+        if any(mutation.table.name == RECORDS for mutation in batch):
+            left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PostgresqlTables, "apply", apply_and_die)
+        store = opened(home, other)
+        sequence, record = state(store)
+        while True:
+            sequence += 1
+            record = next_version(record, sequence)
+            assert isinstance(store.apply(step(sequence, record)), Stored)
+            print(sequence, flush=True)
 
 
 @pytest.fixture(params=["redis", "sqlite"])
@@ -67,19 +84,12 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
         postgresql.stop()
 
 
-def killed_amid(urls: tuple[str, str], rng: random.Random) -> int:
-    """Have a process write and kill it after some calls, at any moment of the next; return what it said last."""
-    argv = [sys.executable, "-c", WORKER, *urls]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        said = [int(process.stdout.readline()) for _ in range(rng.randint(1, 6))]
-        try:
-            process.wait(rng.uniform(0, 0.03))
-        except subprocess.TimeoutExpired:
-            process.kill()
-        said += [int(line) for line in process.stdout.read().split("\n")[:-1]]
-    assert process.returncode < 0, "it was killed, and did not end by itself"
-    return said[-1]
+def killed_amid(urls: tuple[str, str], batches: int) -> int:
+    """Have a process write until it is killed; return the last step that it said is stored, -1 for none."""
+    argv = [sys.executable, "-c", WORKER, *urls, str(batches)]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, "it was killed, and did not end by itself"
+    return max((int(line) for line in done.stdout.split()), default=-1)
 
 
 def is_half_done(url: str) -> bool:
@@ -94,18 +104,18 @@ def is_half_done(url: str) -> bool:
 @pytest.mark.slow
 def test_a_killed_writer_leaves_every_call_whole_or_not_at_all(urls: tuple[str, str]) -> None:
     """`state` looks at everything in both databases; the next process goes on from there, and is killed, too."""
-    rng = random.Random(1)
     store = opened(*urls)
     store.create(STORE_ID)
     store.close()
-    half_done = 0
-    for _ in range(KILLS):
-        acknowledged = killed_amid(urls, rng)
-        half_done += is_half_done(urls[1])
+    before, half_done = -1, []
+    for batches in range(1, KILLS + 1):
+        acknowledged = max(before, killed_amid(urls, batches))
+        half_done.append(is_half_done(urls[1]))
         store = opened(*urls)
         sequence, record = state(store)
         assert sequence in (acknowledged, acknowledged + 1)
-        assert isinstance(store.apply(step(sequence + 1, next_version(record, sequence + 1))), Stored)
+        before = sequence + 1
+        assert isinstance(store.apply(step(before, next_version(record, before))), Stored)
         store.close()
         assert not is_half_done(urls[1])
-    assert half_done, "no process was killed in the middle of a call"
+    assert set(half_done) == {True, False}, "some were killed in the middle of a call, others at its end"
