@@ -35,10 +35,12 @@ def batch_call(
         bucket: what all names in it begin with.
     """
     used = list(dict.fromkeys(tables))
+    entries = [table.entry for table in used]
     call: list[Argument] = [1 + len(batch), versions, *names, bucket, len(used)]
+    call += [entry.number for entry in entries]
+    call += [entry.version for entry in entries]
     for table in used:
-        entry = table.entry
-        call += (entry.number, entry.version, len(bucket) + len(table.row_mark), len(table.indexed), *table.indexed)
+        call += (len(bucket) + len(table.row_mark), len(table.indexed), *table.indexed)
     for mutation, table in zip(batch, tables, strict=True):
         call.append(used.index(table) + 1 if len(used) > 1 else 1)
         match mutation:
