@@ -22,6 +22,7 @@ from storage.spread_layout import (
     DROPPED,
     HOME,
     MINUTES,
+    NAMESPACES,
     OUTBOX,
     PART,
     PARTS,
@@ -76,9 +77,13 @@ class Spread(NamedTuple):
         names = (key.namespace.encode(), key.key.encode())
         return TableName(self.store_of(key.namespace), VERSIONS), Key(names, (version,))
 
+    def elsewhere(self) -> dict[str, str]:
+        """The store of each namespace that is not at home."""
+        return {namespace: store for namespace, store in self.stores.items() if store != HOME}
+
     def others(self) -> tuple[str, ...]:
         """The stores beside the home, in order."""
-        return tuple(sorted(set(self.stores.values()) - {HOME}))
+        return tuple(sorted(set(self.elsewhere().values())))
 
 
 def row_key(key: RecordKey) -> Key:
@@ -96,6 +101,19 @@ def calls_of(transaction: Transaction) -> tuple[int, int]:
     """How many calls were made, and how many entries the replay guard has."""
     row: dict[str, Any] | None = transaction.get(CALLS, ONE)
     return (0, 0) if row is None else (row["calls"], row["replay_entries"])
+
+
+def elsewhere_of(transaction: Transaction) -> dict[str, str]:
+    """The store of each namespace that is not at home, as it was when this store was made."""
+    rows: list[dict[str, Any]] = transaction.scan(Scan(table=NAMESPACES, partition=(0,)))
+    return {row["namespace"].decode(): row["store"] for row in rows}
+
+
+def note_elsewhere(transaction: Transaction, spread: Spread) -> None:
+    """Note where each namespace lies, unless that was done."""
+    if not elsewhere_of(transaction):
+        for namespace, store in spread.elsewhere().items():
+            transaction.insert(NAMESPACES, Key((0,), (namespace.encode(),)), {"store": store})
 
 
 def parts_of(transaction: Transaction, spread: Spread) -> tuple[dict[str, bytes], str]:
@@ -150,6 +168,8 @@ def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Don
     refusal = _refusal(transaction, call, changes, spread)
     if refusal is not None:
         return Done(refusal)
+    if not calls:
+        note_elsewhere(transaction, spread)
     _write_records(transaction, changes, spread)
     for store in {spread.store_of(key.namespace) for key in changes.newest} - {HOME}:
         note: Row = {"store_id": ids.get(store, b""), "call": calls + 1}

@@ -14,6 +14,7 @@ In the home alone:
 |---|---|---|
 | `calls` | 0 | how many calls were made, how many entries the replay guard has: every call changes this row |
 | `parts` | 0; store | what `part` of each other store must say |
+| `namespaces` | 0; namespace | the store of each namespace that is not at home, as it was when the store was made |
 | `cells` | 0; name | the cells, those that are not empty |
 | `replay` | minute; request_id | the sequence of a request, by the minute since 1970 in which it expires |
 | `minutes` | 0; minute | how many entries of the replay guard are in a minute; without this row there are none |
@@ -34,7 +35,7 @@ HOME = "home"
 RECORDS, VERSIONS, PART = "records", "versions", "part"
 CALLS, PARTS, CELLS = TableName(HOME, "calls"), TableName(HOME, "parts"), TableName(HOME, "cells")
 REPLAY, MINUTES, DROPPED = TableName(HOME, "replay"), TableName(HOME, "minutes"), TableName(HOME, "dropped")
-OUTBOX = TableName(HOME, "outbox")
+OUTBOX, NAMESPACES = TableName(HOME, "outbox"), TableName(HOME, "namespaces")
 
 _BLOB, _BIGINT, _TEXT, _INT = DataType.BLOB, DataType.BIGINT, DataType.TEXT, DataType.INT
 
@@ -68,6 +69,7 @@ def home_schemas() -> tuple[TableSchema, ...]:
     return (
         _schema(CALLS, {**one, "calls": _BIGINT, "replay_entries": _BIGINT}, ("one",)),
         _schema(PARTS, {**one, "store": _TEXT, "store_id": _BLOB, "call": _BIGINT}, ("one",), "store"),
+        _schema(NAMESPACES, {**one, "namespace": _BLOB, "store": _TEXT}, ("one",), "namespace"),
         _schema(CELLS, {**one, "name": _TEXT, "value": _BLOB}, ("one",), "name"),
         _schema(REPLAY, {"minute": _BIGINT, "request_id": _BLOB, "sequence": _BIGINT}, ("minute",), "request_id"),
         _schema(MINUTES, {**one, "minute": _BIGINT, "entries": _BIGINT}, ("one",), "minute"),

@@ -4,6 +4,8 @@
 2. Every store must keep on disk what it acknowledges, as those of one database must.
 3. What a process that died left half done, the next one that reads it finishes or takes back, after a lease.
 4. If it cannot be learned whether a call was done, `apply` raises; the next `load` finds out.
+5. Where each namespace lies is noted at home when the store is made. With another configuration `load` refuses: records
+   looked for where they never were would seem absent, and an honest party would contradict the other.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,11 +40,23 @@ from storage.spread_call import (
     calls_of,
     cells_of,
     clean_minute,
+    elsewhere_of,
+    note_elsewhere,
     parts_of,
     replayed,
     write_current,
 )
-from storage.spread_layout import CELLS, DROPPED, HOME, OUTBOX, PART, PARTS, RECORDS, home_schemas, part_schemas
+from storage.spread_layout import (
+    CELLS,
+    DROPPED,
+    HOME,
+    OUTBOX,
+    PART,
+    PARTS,
+    RECORDS,
+    home_schemas,
+    part_schemas,
+)
 from storage.sqlite_connection import file_of
 from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.port import Durability, TableStore
@@ -55,6 +69,10 @@ from storage.transactions.transaction_manager import Transaction, TransactionMan
 T = TypeVar("T")
 
 PAGE_ROWS = 1_000
+CLEANED_AT_LEAST = 100
+"""Dropped entries of the replay guard that a call deletes, beside twice as many as it adds: they get fewer, and no call
+waits for a whole minute's."""
+
 SWEEP_S = 60.0
 SETTINGS = TransactionSettings(isolation=Isolation.SNAPSHOT, writes_max=200_000)
 _UNAVAILABLE = (TableStoreUnavailableError, StoreContendedError, UnknownOutcomeError, TransactionError)
@@ -136,21 +154,28 @@ class SpreadStore:
                 note: Row = {"store_id": store_id, "call": 0}
                 transaction.insert(TableName(name, PART), ONE, note)
                 transaction.insert(PARTS, Key((0,), (name,)), note)
+            note_elsewhere(transaction, self._spread)
             transaction.insert(CELLS, Key((0,), ("store_id",)), {"value": store_id})
 
         self._run(create)
 
     def load(self) -> Contents:
-        """Return all cells."""
+        """Return all cells.
 
-        def load(transaction: Transaction) -> tuple[Contents, str]:
+        Raises:
+            CountersignError: `config.invalid`, the namespaces do not lie where this was told.
+        """
+
+        def load(transaction: Transaction) -> tuple[Contents, dict[str, str], str]:
             cells, (_, entries) = cells_of(transaction), calls_of(transaction)
             _, lost = parts_of(transaction, self._spread)
-            return Contents(cells=cells, replay_entries=entries), lost
+            return Contents(cells=cells, replay_entries=entries), elsewhere_of(transaction), lost
 
-        contents, lost = self._run(load)
+        contents, elsewhere, lost = self._run(load)
         if not contents.cells:
             raise StoreAbsentError("the home holds no cells")
+        if elsewhere != self._spread.elsewhere():
+            raise _moved(elsewhere)
         if lost:
             raise _lost(lost)
         return contents
@@ -183,13 +208,15 @@ class SpreadStore:
     def apply(self, call: StoreCall) -> Stored | Refusal:
         """Check and change all of it atomically."""
         if not self._is_clean:
-            self._clean()
+            self._is_clean = self._clean(CLEANED_AT_LEAST + 2 * len(call.replay))
         try:
             done = self._run(lambda transaction: apply_call(transaction, call, self._spread))
         except UncleanMinuteError:
-            self._clean()
+            while not self._clean(PAGE_ROWS):
+                pass
             done = self._run(lambda transaction: apply_call(transaction, call, self._spread))
-        self._is_clean = not done.has_dropped
+        if done.has_dropped:
+            self._is_clean = False
         if done.answer is None:
             raise _lost(done.lost)
         return done.answer
@@ -229,14 +256,11 @@ class SpreadStore:
 
     # --- Parts of them ---
 
-    def _clean(self) -> None:
-        """Delete what the replay guard has dropped."""
+    def _clean(self, rows_max: int) -> bool:
+        """Delete some of what the replay guard has dropped; whether nothing of it is left."""
         with self._reading() as transaction:
-            rows: list[dict[str, Any]] = transaction.scan(Scan(table=DROPPED, partition=(0,)))
-        for row in rows:
-            while not self._run(clean_minute(row["minute"], PAGE_ROWS)):
-                pass
-        self._is_clean = True
+            dropped: list[dict[str, Any]] = transaction.scan(Scan(table=DROPPED, partition=(0,), limit=2))
+        return not dropped or (self._run(clean_minute(dropped[0]["minute"], rows_max)) and len(dropped) == 1)
 
     def _scan(self, transaction: Transaction, scan: ScanRange) -> ScanRows:
         assert scan.limit > 0, "a scan wants at least one row"
@@ -275,6 +299,13 @@ def _lost(store: str) -> StoreAbsentError:
     return StoreAbsentError(f"the part in {store} is not the one that belongs to the rest")
 
 
+def _moved(elsewhere: Mapping[str, str]) -> CountersignError:
+    """The namespaces lie elsewhere than the configuration says; the names of stores would tell a person nothing."""
+    names = ", ".join(sorted(elsewhere)) or "none"
+    text = f"namespace_stores: not as it was when this store was made; in other databases lie: {names}"
+    return CountersignError("config.invalid", text)
+
+
 def _current(row: dict[str, Any] | None) -> Record:
     """The current version of a record.
 
@@ -302,11 +333,14 @@ def _translated() -> Iterator[None]:
         raise
 
 
-def open_spread_store(home_url: str, namespaces: Mapping[str, str]) -> SpreadStore:
+def open_spread_store(
+    home_url: str, namespaces: Mapping[str, str], settings: TransactionSettings = SETTINGS
+) -> SpreadStore:
     """The store with its home at one URL, and some namespaces at others.
 
     Args:
         namespaces: the URL of the database of each namespace that is not at home.
+        settings: of the transactions.
 
     Raises:
         CountersignError: `config.invalid`.
@@ -314,7 +348,7 @@ def open_spread_store(home_url: str, namespaces: Mapping[str, str]) -> SpreadSto
         UnsafeDurabilityError: one of them may lose what it acknowledges.
     """
     names: dict[str, str] = {home_url: HOME}
-    for url in namespaces.values():
+    for _, url in sorted(namespaces.items()):  # the order of lines in a file must not rename a store
         names.setdefault(url, f"store_{len(names)}")
     opened: dict[str, TableStore] = {}
     try:
@@ -322,8 +356,8 @@ def open_spread_store(home_url: str, namespaces: Mapping[str, str]) -> SpreadSto
             for url, name in names.items():
                 opened[name] = _open_tables(url)
             home = opened.pop(HOME)
-            stores = {namespace: names[url] for namespace, url in sorted(namespaces.items())}
-            return SpreadStore(home, opened, stores)
+            stores = {namespace: names[url] for namespace, url in namespaces.items()}
+            return SpreadStore(home, opened, stores, settings)
     except CountersignError:
         for store in opened.values():
             store.close()

@@ -97,9 +97,13 @@ class Freeze:
                     self._held.pop()
                 except UnknownOutcomeError as error:  # if it arrives later still, it is opened after a lease
                     raise TransactionConflictError(f"{place}: whether it is frozen is not known") from error
+            opened = False
             for number, row in zip(numbers, rows, strict=True):
                 if row["frozen_by"] is not None:
-                    yield from opened_if_abandoned(coordinator, settings, place, number, row, now_ms)
+                    opened |= yield from opened_if_abandoned(coordinator, settings, place, number, row, now_ms)
+            if opened:
+                began_ms = yield Clock()  # nobody's freeze was waited for
+                continue
             if now_ms - began_ms > settings.read_wait_ms:
                 raise TransactionConflictError(f"{place} is frozen by others")
             chance: float = yield Chance()
@@ -152,16 +156,17 @@ def passed_gate(
 
 def opened_if_abandoned(
     coordinator: Coordinator, settings: TransactionSettings, place: str, number: int, row: Row, now_ms: int
-) -> Steps[None]:
-    """Open a gate that was shut for longer than a lease."""
+) -> Steps[bool]:
+    """Open a gate that was shut for longer than a lease; whether it was, and is open."""
     tag = row["frozen_by"]
     assert isinstance(tag, str), "a shut gate names its freeze"
     if now_ms - _number(row["frozen_at_ms"]) <= settings.lease_ms:
-        return
+        return False
     try:
         yield Apply(place, (_opening(coordinator, number, _number(row["horizon_ms"]), tag),))
     except (ConditionFailedError, UnknownOutcomeError):
-        return  # somebody else was at it, or the next look will tell
+        return False  # somebody else was at it, or the next look will tell
+    return True
 
 
 def _opening(coordinator: Coordinator, number: int, horizon_ms: int, tag: str) -> Update:

@@ -18,7 +18,8 @@ from storage.model.operations import ScanAll
 from storage.model.schema import TableName
 from storage.ports import BUCKET_MS, OutboxEntry, OutboxTrim, RecordStore, ReplayEntry, StoreCall, Stored
 from storage.record_stores import open_record_store
-from storage.spread_store import SETTINGS, SpreadStore, open_spread_store
+from storage.spread_layout import REPLAY
+from storage.spread_store import CLEANED_AT_LEAST, SETTINGS, SpreadStore, open_spread_store
 from storage.tables.memory_tables import MemoryTables
 from storage.tables.port import TableStore
 from storage.tables.sqlite_tables import SqliteTables
@@ -175,7 +176,11 @@ def urls(tmp_path: Path) -> tuple[str, str]:
 
 
 def _written(urls: tuple[str, str]) -> SpreadStore:
-    store = open_spread_store(urls[0], {"bank": urls[1]})
+    return _written_at(urls[0], {"bank": urls[1]})
+
+
+def _written_at(home: str, namespaces: dict[str, str]) -> SpreadStore:
+    store = open_spread_store(home, namespaces)
     store.create(b"one")
     for call in _calls(store):
         assert isinstance(store.apply(call), Stored)
@@ -228,6 +233,69 @@ def test_a_namespace_lies_where_it_was_put(urls: tuple[str, str]) -> None:
         assert rows
         assert foreign.encode() not in {row["namespace"] for row in rows}
         tables.close()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"bank": "a"},
+        {"sys": "b"},
+        {"bank": "a", "sys": "a"},
+        {"bank": "a", "sys": "b", "music": "a"},
+        {"bank": "a", "sys": "home"},
+    ],
+)
+def test_a_namespace_is_not_looked_for_where_it_never_was(tmp_path: Path, told: dict[str, str]) -> None:
+    """Its records would seem absent, and an honest party would contradict the other: `load` refuses before."""
+    urls = {name: f"sqlite://{tmp_path}/{name}.db" for name in ("home", "a", "b")}
+    _written_at(urls["home"], {"bank": urls["a"], "sys": urls["b"]}).close()
+    store = open_spread_store(urls["home"], {namespace: urls[name] for namespace, name in told.items()})
+    with pytest.raises(CountersignError, match="bank, sys") as caught:
+        store.load()
+    assert caught.value.code == "config.invalid"
+    store.close()
+
+
+def test_exchanged_databases_are_no_store(tmp_path: Path) -> None:
+    """In whatever order they are named."""
+    urls = {name: f"sqlite://{tmp_path}/{name}.db" for name in ("home", "a", "b")}
+    _written_at(urls["home"], {"bank": urls["a"], "sys": urls["b"]}).close()
+    exchanged = [("bank", urls["b"]), ("sys", urls["a"])]
+    for order in (exchanged, exchanged[::-1]):
+        store = open_spread_store(urls["home"], dict(order))
+        with pytest.raises(StoreAbsentError):
+            store.load()
+        store.close()
+
+
+def test_the_order_in_which_namespaces_are_named_says_nothing(tmp_path: Path) -> None:
+    """Nor does naming one that is at home anyway."""
+    urls = {name: f"sqlite://{tmp_path}/{name}.db" for name in ("home", "a", "b")}
+    stores = {"bank": urls["a"], "sys": urls["b"]}
+    _written_at(urls["home"], stores).close()
+    store = open_spread_store(urls["home"], {"music": urls["home"], **dict(reversed(stores.items()))})
+    assert _state(store) == _reference(2)
+    store.close()
+
+
+def test_no_call_waits_for_all_that_was_dropped(urls: tuple[str, str]) -> None:
+    """Each deletes a bounded part of it, more than it adds; none is counted meanwhile, and in the end none is left."""
+    store = open_spread_store(urls[0], {"bank": urls[1]})
+    store.create(b"one")
+    entries = tuple(ReplayEntry(b"%032d" % n, 0, n) for n in range(3 * CLEANED_AT_LEAST))
+    store.apply(StoreCall(expected_cells={}, cells={}, replay=entries))
+    store.apply(StoreCall(expected_cells={}, cells={}, evict_before_ms=BUCKET_MS))
+    left = []
+    for n in range(4):
+        new = (ReplayEntry(b"new%029d" % n, 5 * BUCKET_MS, n),)
+        assert store.apply(StoreCall(expected_cells={}, cells={}, replay=new)) == Stored(replay_entries=n + 1)
+        assert store.fetch(replay=[entries[-1][:2]]).replayed == {}  # type: ignore[list-item]
+        tables = SqliteTables(Path(urls[0].removeprefix("sqlite://")))
+        left.append(len(list(tables.scan(ScanAll(table=REPLAY)))) - (n + 1))
+        tables.close()
+    at_once = CLEANED_AT_LEAST + 2
+    assert left == [len(entries) - at_once, len(entries) - 2 * at_once, 0, 0]
+    store.close()
 
 
 def test_a_dropped_minute_is_emptied(urls: tuple[str, str]) -> None:
