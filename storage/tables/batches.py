@@ -18,17 +18,26 @@ def check_batch(
         InvalidOperationError: `batch.empty`, `batch.same_row`, `batch.too_large`, `batch.beyond_unit`,
             `operation.unsupported` (a check for absence), or a mutation's own.
     """
-    if not batch:
-        raise InvalidOperationError("batch.empty")
-    largest = capabilities.batch_mutations_max
-    if largest is not None and len(batch) > largest:
-        raise InvalidOperationError("batch.too_large", f"{len(batch)} mutations, at most {largest}")
+    check_size(batch, capabilities)
     checked = [check_mutation(schema_of(mutation.table), mutation) for mutation in batch]
     if not capabilities.checks_absence and any(isinstance(m, Check) and m.absent for m in checked):
         raise InvalidOperationError("operation.unsupported", "this store cannot check that a row stays absent")
     if len(checked) > 1:
         _check_rows(checked, capabilities.atomicity)
     return checked
+
+
+def check_size(batch: Sequence[Mutation], capabilities: Capabilities) -> None:
+    """See that there is something to do, and not too much.
+
+    Raises:
+        InvalidOperationError: `batch.empty`, `batch.too_large`.
+    """
+    if not batch:
+        raise InvalidOperationError("batch.empty")
+    largest = capabilities.batch_mutations_max
+    if largest is not None and len(batch) > largest:
+        raise InvalidOperationError("batch.too_large", f"{len(batch)} mutations, at most {largest}")
 
 
 def unit(mutation: Mutation, atomicity: Atomicity) -> Hashable:

@@ -1,22 +1,20 @@
 -- Checks and applies a batch within one bucket: all of it, or nothing. The layout is in redis_table.py.
 --
 -- KEYS: the bucket's versions, then the row of each mutation.
--- ARGV: BUCKET; number of tables, and for each: TABLE, version, length of what its rows' names begin with, number
---   of indexes, their fields. Then for each mutation: which table, a letter (i insert, p upsert, u update, d delete,
---   e delete what must be there, c check, a check for absence); with u, e and c a predicate; with i, p and u the
---   number of values, field and value of each, the number of nulls, the field of each.
+-- ARGV: BUCKET; number of tables, TABLE of each, the version of each; for each table the length of what its rows' names
+--   begin with, number of indexes, their fields. Then for each mutation: which table, a letter (i insert, p upsert,
+--   u update, d delete, e delete what must be there, c check, a check for absence); with u, e and c a predicate; with
+--   i, p and u the number of values, field and value of each, the number of nulls, the field of each.
 -- A predicate is one of: T, F; a or o, a number and so many predicates; a comparison, a field and, but for 0 and 1,
 --   a value: = ! < l > g (as = <> < <= > >=), 0 1 (is null, is not null), ~ ^ (like, not like).
 -- Returns nothing when it is done; the number of a mutation, from 0, whose condition does not hold;
 --   {which table, the bucket's version or nothing} when a schema is of another version.
+-- Time is spent in calls of the server and in names that are not local, so there are few of both. Numbers among the
+-- arguments are added as the strings that they are.
 
 local call, sub, byte = redis.call, string.sub, string.byte
+local KEYS, ARGV = KEYS, ARGV
 local at = 0
-
-local function take()
-  at = at + 1
-  return ARGV[at]
-end
 
 -- Lua's own comparison of strings depends on the server's locale.
 local function less(one, other)
@@ -78,66 +76,93 @@ local function compare(kind, stored, value)
   return like(stored, value) == (kind == '~')
 end
 
--- Reads a whole predicate, also where its outcome is known before its end.
+-- Reads a whole predicate, also where its outcome is known before its end. The second result says whether a row that
+-- satisfies it is there without doubt.
 local function holds(row)
-  local kind = take()
+  local kind = ARGV[at + 1]
+  if kind == '=' then
+    at = at + 3
+    local equal = call('HGET', row, ARGV[at - 1]) == ARGV[at]
+    return equal, equal
+  end
+  at = at + 1
   if kind == 'T' then return true end
   if kind == 'F' then return false end
   if kind == 'a' or kind == 'o' then
-    local outcome = kind == 'a'
-    for _ = 1, tonumber(take()) do
-      local part = holds(row)
-      if kind == 'a' then outcome = outcome and part else outcome = outcome or part end
+    local outcome, there = kind == 'a', false
+    at = at + 1
+    for _ = 1, ARGV[at] do
+      local part, part_there = holds(row)
+      if kind == 'a' then
+        outcome, there = outcome and part, there or part_there
+      else
+        outcome = outcome or part
+      end
     end
-    return outcome
+    return outcome, there
   end
-  local stored = call('HGET', row, take())
+  at = at + 1
+  local stored = call('HGET', row, ARGV[at])
   if kind == '0' then return not stored end
-  if kind == '1' then return stored and true end
-  local value = take()
-  return stored and compare(kind, stored, value)
+  if kind == '1' then return stored and true, stored and true end
+  at = at + 1
+  if stored and compare(kind, stored, ARGV[at]) then
+    return true, true
+  end
+  return false
 end
 
-local bucket = take()
+local count = ARGV[2] + 0
+local bucket, stored = ARGV[1], call('HMGET', KEYS[1], unpack(ARGV, 3, 2 + count))
+at = 2 + 2 * count
 local tables = {}
-for i = 1, tonumber(take()) do
-  local number, version = take(), take()
-  local stored = call('HGET', KEYS[1], number)
-  if stored ~= version then
-    return {i, stored}
+for i = 1, count do
+  local number = ARGV[2 + i]
+  if stored[i] ~= ARGV[2 + count + i] then
+    return {i, stored[i]}
   end
-  local start, indexes = tonumber(take()), {}
-  for k = 1, tonumber(take()) do
-    local field = take()
+  local indexes = {}
+  for k = 1, ARGV[at + 2] do
+    local field = ARGV[at + 2 + k]
     indexes[k] = field
     indexes[field] = bucket .. 'i' .. number .. ':' .. field
   end
-  tables[i] = {start = start, order = bucket .. 'o' .. number, indexes = indexes}
+  tables[tostring(i)] = {start = ARGV[at + 1] + 1, order = bucket .. 'o' .. number, indexes = indexes}
+  at = at + 2 + #indexes
 end
 
--- First everything is read and checked; what is to be written waits.
-local writes = {}
+-- First everything is read and checked; what is to be written waits. Seven places for each write, all of it in one
+-- table: the row, its table, whether it is there, where its values begin, how many strings they are, where its nulls
+-- begin, how many they are; a row to be deleted has no values.
+local writes, last = {}, 0
 for i = 2, #KEYS do
-  local row, of, letter = KEYS[i], tables[tonumber(take())], take()
-  local exists = call('EXISTS', row) == 1
-  local satisfied = true
-  if letter == 'i' or letter == 'a' then
-    satisfied = not exists
-  elseif letter == 'u' or letter == 'e' or letter == 'c' then
-    satisfied = holds(row) and exists
+  local row, of, letter = KEYS[i], tables[ARGV[at + 1]], ARGV[at + 2]
+  at = at + 2
+  local exists
+  if letter == 'u' or letter == 'c' or letter == 'e' then
+    local satisfied
+    satisfied, exists = holds(row)
+    if not satisfied or not (exists or call('EXISTS', row) == 1) then
+      return i - 2
+    end
+    exists = true
+  else
+    exists = call('EXISTS', row) == 1
+    if exists and (letter == 'i' or letter == 'a') then
+      return i - 2
+    end
   end
-  if not satisfied then
-    return i - 2
-  end
-  if letter == 'i' or letter == 'p' or letter == 'u' then
-    local values = 2 * tonumber(take())
-    local first_value = at + 1
-    at = at + values
-    local nulls = tonumber(take())
-    writes[#writes + 1] = {row, of, exists, first_value, values, at + 1, nulls}
-    at = at + nulls
+  if letter == 'u' or letter == 'i' or letter == 'p' then
+    local values = 2 * ARGV[at + 1]
+    local nulls = ARGV[at + values + 2] + 0
+    writes[last + 1], writes[last + 2], writes[last + 3] = row, of, exists
+    writes[last + 4], writes[last + 5] = at + 2, values
+    writes[last + 6], writes[last + 7] = at + values + 3, nulls
+    last = last + 7
+    at = at + values + 2 + nulls
   elseif exists and (letter == 'd' or letter == 'e') then
-    writes[#writes + 1] = {row, of}
+    writes[last + 1], writes[last + 2], writes[last + 4] = row, of, false
+    last = last + 7
   end
 end
 
@@ -152,41 +177,42 @@ local function unindex(row, field, index, key)
   end
 end
 
-local function put(row, of, exists, first_value, values, first_null, nulls)
-  local indexes, key = of.indexes, sub(row, of.start + 1)
-  if #indexes > 0 then
-    for i = first_value, first_value + values - 1, 2 do
-      local index = indexes[ARGV[i]]
-      if index then
-        if exists then
-          unindex(row, ARGV[i], index, key)
-        end
-        call('ZADD', index, 0, entry(ARGV[i + 1], key))
+local function reindex(row, of, exists, first_value, values, first_null, nulls)
+  local indexes, key = of.indexes, sub(row, of.start)
+  for i = first_value, first_value + values - 1, 2 do
+    local index = indexes[ARGV[i]]
+    if index then
+      if exists then
+        unindex(row, ARGV[i], index, key)
       end
-    end
-    for i = first_null, first_null + nulls - 1 do
-      if exists and indexes[ARGV[i]] then
-        unindex(row, ARGV[i], indexes[ARGV[i]], key)
-      end
+      call('ZADD', index, 0, entry(ARGV[i + 1], key))
     end
   end
-  if not exists then
-    call('ZADD', of.order, 0, key)
-    call('HSET', row, '', '', unpack(ARGV, first_value, first_value + values - 1))
-  elseif values > 0 then
-    call('HSET', row, unpack(ARGV, first_value, first_value + values - 1))
-  end
-  if exists and nulls > 0 then
-    call('HDEL', row, unpack(ARGV, first_null, first_null + nulls - 1))
+  for i = first_null, first_null + nulls - 1 do
+    if exists and indexes[ARGV[i]] then
+      unindex(row, ARGV[i], indexes[ARGV[i]], key)
+    end
   end
 end
 
-for _, write in ipairs(writes) do
-  if write[4] then
-    put(unpack(write))
+for i = 1, last, 7 do
+  local row, of, exists, first_value = writes[i], writes[i + 1], writes[i + 2], writes[i + 3]
+  if first_value then
+    local values, first_null, nulls = writes[i + 4], writes[i + 5], writes[i + 6]
+    if #of.indexes > 0 then
+      reindex(row, of, exists, first_value, values, first_null, nulls)
+    end
+    if not exists then
+      call('ZADD', of.order, 0, sub(row, of.start))
+      call('HSET', row, '', '', unpack(ARGV, first_value, first_value + values - 1))
+    elseif values > 0 then
+      call('HSET', row, unpack(ARGV, first_value, first_value + values - 1))
+    end
+    if exists and nulls > 0 then
+      call('HDEL', row, unpack(ARGV, first_null, first_null + nulls - 1))
+    end
   else
-    local row, of = write[1], write[2]
-    local key = sub(row, of.start + 1)
+    local key = sub(row, of.start)
     for _, field in ipairs(of.indexes) do
       unindex(row, field, of.indexes[field], key)
     end

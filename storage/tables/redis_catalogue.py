@@ -17,7 +17,8 @@ import json
 from storage.model.errors import InvalidOperationError
 from storage.model.schema import Alteration, TableName, TableSchema
 from storage.tables.errors import StoreContendedError
-from storage.tables.redis_link import Argument, Script
+from storage.tables.redis_commands import Argument, packed
+from storage.tables.redis_link import Script
 from storage.tables.redis_nodes import CATALOGUE, RedisNodes
 from storage.tables.redis_table import CataloguedTable, bucket_prefix, column_field
 
@@ -119,7 +120,7 @@ class RedisCatalogue:
             call.append(len(pairs))
             for number, version in pairs:
                 call += (column_field(number), version)
-        self._nodes.ask_script(bucket, _UPGRADE, call)
+        self._nodes.ask_script(bucket, _UPGRADE, packed(*call))
 
     def _upgrade_all(self, entry: CataloguedTable) -> None:
         for bucket in range(self._buckets):
@@ -134,7 +135,7 @@ class RedisCatalogue:
             for bucket in range(self._buckets):
                 start = bucket_prefix(self._prefix, bucket, self._buckets)
                 call: list[Argument] = [1, start + b"v", start, entry.number, DROPPED, ROWS_PER_STEP, *fields]
-                while self._nodes.ask_script(bucket, _DROP, call) != [0]:
+                while self._nodes.ask_script(bucket, _DROP, packed(*call)) != 0:
                     pass
             self._nodes.ask(CATALOGUE, ("HDEL", self._key("dropped"), number))
 
@@ -147,7 +148,7 @@ class RedisCatalogue:
 
     def _swap(self, table: TableName, expected: bytes, entry: bytes, dropped: str = "") -> bool:
         keys = (2, self._key("tables"), self._key("dropped"))
-        return bool(self._nodes.call_script(CATALOGUE, _SWAP, (*keys, str(table), expected, entry, dropped)))
+        return bool(self._nodes.call_script(CATALOGUE, _SWAP, packed(*keys, str(table), expected, entry, dropped)))
 
     def _key(self, name: str) -> bytes:
         return self._prefix + b"{catalogue}" + name.encode()

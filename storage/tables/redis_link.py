@@ -25,6 +25,7 @@ from storage.errors import UnsafeDurabilityError
 from storage.model.errors import InvalidOperationError
 from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.port import Durability
+from storage.tables.redis_commands import Argument, Packed, bulk
 from storage.tables.redis_rounds import SharedRounds
 
 CONNECT_TIMEOUT_S = 5.0
@@ -41,7 +42,6 @@ IDLE_TRUSTED_S = 0.01
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 
-Argument = bytes | str | int
 Command = Sequence[Argument]
 
 _pack: Callable[[Sequence[Argument]], bytes] = cast(Any, hiredis).pack_command
@@ -52,7 +52,17 @@ class Script:
 
     def __init__(self, file: str) -> None:
         self.source = files("storage.tables").joinpath(file).read_bytes()
-        self.name = sha1(self.source, usedforsecurity=False).hexdigest()
+        name = sha1(self.source, usedforsecurity=False).hexdigest()
+        self._by_name = bulk("EVALSHA") + bulk(name)
+        self._by_source = bulk("EVAL") + bulk(self.source)
+
+    def call(self, arguments: Packed) -> bytes:
+        """The command that runs it, if the server knows it."""
+        return b"*%d\r\n%b%b" % (arguments.size + 2, self._by_name, arguments.content)
+
+    def call_with_source(self, arguments: Packed) -> bytes:
+        """The command that runs it in any case."""
+        return b"*%d\r\n%b%b" % (arguments.size + 2, self._by_source, arguments.content)
 
 
 class _Wire:
@@ -140,35 +150,43 @@ class RedisLink:
             TableStoreUnavailableError: the server does not answer, or will not.
         """
         packed = b"".join([_pack(tuple(command)) for command in commands])
-        try:
-            answers = self._rounds.exchange(packed, len(commands))
-        except UnknownOutcomeError:
-            self._drop_idle()
-            try:
-                answers = self._rounds.exchange(packed, len(commands))
-            except UnknownOutcomeError as error:
-                raise TableStoreUnavailableError(error.detail) from error
-        return [_checked(answer) for answer in answers]
+        return [_checked(answer) for answer in self._asked(packed, len(commands))]
 
-    def ask_script(self, script: Script, *calls: Command) -> list[Any]:
-        """Run a script with each of these (number of keys, keys, arguments), in one round trip; as `ask`."""
+    def read(self, command: bytes) -> Any:
+        """One packed command; as `ask`."""
+        answer = self._asked(command, 1)[0]
+        return answer if type(answer) is list else _checked(answer)
+
+    def ask_script(self, script: Script, arguments: Packed) -> Any:
+        """Run a script, of which these are the number of keys, the keys and the arguments; as `ask`."""
         try:
-            return self.ask(*[("EVALSHA", script.name, *call) for call in calls])
+            return self.read(script.call(arguments))
         except redis.exceptions.NoScriptError:
             self.ask(("SCRIPT", "LOAD", script.source))
-            return self.ask(*[("EVALSHA", script.name, *call) for call in calls])
+            return self.read(script.call(arguments))
 
-    def call_script(self, script: Script, call: Command) -> Any:
+    def call_script(self, script: Script, arguments: Packed) -> Any:
         """Run a script once, and never again.
 
         Raises:
             TableStoreUnavailableError: nothing was done.
             UnknownOutcomeError: nobody knows.
         """
-        [answer] = self._rounds.exchange(_pack(("EVALSHA", script.name, *call)), 1)
+        answer = self._rounds.exchange(script.call(arguments), 1)[0]
         if isinstance(answer, redis.exceptions.NoScriptError):
-            [answer] = self._rounds.exchange(_pack(("EVAL", script.source, *call)), 1)
+            answer = self._rounds.exchange(script.call_with_source(arguments), 1)[0]
         return _checked(answer)
+
+    def _asked(self, packed: bytes, count: int) -> list[Any]:
+        """The answers to what may be tried again; errors among them are returned."""
+        try:
+            return self._rounds.exchange(packed, count)
+        except UnknownOutcomeError:
+            self._drop_idle()
+        try:
+            return self._rounds.exchange(packed, count)
+        except UnknownOutcomeError as error:
+            raise TableStoreUnavailableError(error.detail) from error
 
     def close(self) -> None:
         """End all connections; those in use, when they are given back."""

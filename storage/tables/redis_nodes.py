@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from storage.tables.port import Durability
+from storage.tables.redis_commands import Packed
 from storage.tables.redis_link import Command, RedisLink, Script
 
 CATALOGUE = -1
@@ -26,11 +27,15 @@ class RedisNodes(Protocol):
         """Commands that may be tried again, in one round trip."""
         ...
 
-    def ask_script(self, bucket: int, script: Script, *calls: Command) -> list[Any]:
-        """Run a script with each of these keys and arguments, in one round trip; it may be run again."""
+    def read(self, bucket: int, command: bytes) -> Any:
+        """One packed command that may be tried again."""
         ...
 
-    def call_script(self, bucket: int, script: Script, call: Command) -> Any:
+    def ask_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
+        """Run a script, of which these are the number of keys, the keys and the arguments; it may be run again."""
+        ...
+
+    def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """Run a script once, and never again."""
         ...
 
@@ -59,13 +64,17 @@ class SingleNode:
         """See `RedisLink.ask`."""
         return self._link.ask(*commands)
 
-    def ask_script(self, bucket: int, script: Script, *calls: Command) -> list[Any]:
-        """See `RedisLink.ask_script`."""
-        return self._link.ask_script(script, *calls)
+    def read(self, bucket: int, command: bytes) -> Any:
+        """See `RedisLink.read`."""
+        return self._link.read(command)
 
-    def call_script(self, bucket: int, script: Script, call: Command) -> Any:
+    def ask_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
+        """See `RedisLink.ask_script`."""
+        return self._link.ask_script(script, arguments)
+
+    def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """See `RedisLink.call_script`."""
-        return self._link.call_script(script, call)
+        return self._link.call_script(script, arguments)
 
     def close(self) -> None:
         """End its connections."""

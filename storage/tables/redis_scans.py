@@ -7,7 +7,7 @@ from storage.model.key_encoding import encode_key
 from storage.model.key_ranges import KeyRange, clustering_range, prefix_range
 from storage.model.operations import AnyScan, Row, Scan, ScanByIndex
 from storage.model.predicates import columns_of, holds
-from storage.tables.redis_link import Argument
+from storage.tables.redis_commands import Packed, packed
 from storage.tables.redis_table import ReadPlan, RedisTable, Reply, bucket_prefix
 from storage.tables.redis_values import index_prefix
 
@@ -65,7 +65,7 @@ class RedisScan:
                 for bucket in range(self._buckets):
                     yield self._range(bucket, self.table.order(bucket), 0, KeyRange(b"", None))
 
-    def page(self, within: BucketRange, last: bytes | None, rows: int) -> list[Argument]:
+    def page(self, within: BucketRange, last: bytes | None, rows: int) -> Packed:
         """Keys and arguments for the next page, after an entry."""
         entry = self.table.entry
         low = b"[" + within.entries.start if within.entries.start else b"-"
@@ -74,7 +74,8 @@ class RedisScan:
             low, high = (low, b"(" + last) if within.reverse else (b"(" + last, high)
         side = "REV" if within.reverse else ""
         keys = (2, within.versions, within.set_name)
-        return [*keys, entry.number, entry.version, within.rows, within.skip, low, high, rows, side, *self._plan.fields]
+        bounds = (within.rows, within.skip, low, high, rows, side)
+        return packed(*keys, entry.number, entry.version, *bounds, *self._plan.fields)
 
     def rows(self, within: BucketRange, reply: Sequence[bytes | Reply]) -> Iterator[Row]:
         """The rows of a page that satisfy."""

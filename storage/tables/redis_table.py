@@ -17,17 +17,20 @@ so nothing of a dropped table or column comes back, and a renamed one costs noth
 """
 
 from binascii import crc_hqx
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from storage.model.altering import altered
+from storage.model.checking import CLUSTERING_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX, check_projection
 from storage.model.data_types import Value
-from storage.model.key_encoding import decode_key, encode_key
+from storage.model.errors import InvalidOperationError
+from storage.model.key_encoding import decode_key
 from storage.model.operations import Key, Row
 from storage.model.schema import AddColumn, AddIndex, Alteration, DropColumn, RenameColumn, TableSchema
 from storage.model.schema_form import read_schema, schema_form
-from storage.tables.redis_values import LOADED, STORED
+from storage.tables.redis_commands import bulk, number
+from storage.tables.redis_values import LOADED, ONE_FORM_TYPES, key_packer, stored_column
 
 Reply = Sequence[bytes | None]
 
@@ -118,24 +121,22 @@ class CataloguedTable:
         )
 
 
-class StoredColumn(NamedTuple):
-    """A column outside the key: its field in a row, and how its values are stored."""
-
-    field: bytes
-    stored: Callable[[Any], bytes]
-
-
 class ReadPlan:
     """How the columns of a projection are read from a row.
 
     Attributes:
         fields: of the hash, to be asked for; the first is the one that every row has.
+        packed_fields: the same as arguments of a command.
+        counted_fields: their number, then they.
     """
 
     def __init__(self, table: "RedisTable", projection: Sequence[str]) -> None:
         schema = table.entry.schema
         names = tuple(projection) or tuple(schema.columns)
         self.fields = (b"", *(table.columns[name].field for name in names if name not in schema.key_columns))
+        self.packed_fields = b"".join(map(bulk, self.fields))
+        self.counted_fields = number(len(self.fields)) + self.packed_fields
+        self._before_name = b"*%d\r\n$5\r\nHMGET\r\n" % (len(self.fields) + 2)
         self._values = [(name, LOADED[schema.columns[name]]) for name in names if name not in schema.key_columns]
         self._keys = [(name, schema.key_columns.index(name)) for name in names if name in schema.key_columns]
         self._names = names
@@ -144,6 +145,10 @@ class ReadPlan:
     def wants_key(self) -> bool:
         """Whether there is a key column among them."""
         return bool(self._keys)
+
+    def command(self, name: bytes) -> bytes:
+        """The command that reads the row of this name."""
+        return b"%b$%d\r\n%b\r\n%b" % (self._before_name, len(name), name, self.packed_fields)
 
     def row(self, key: Sequence[Value], reply: Reply) -> Row | None:
         """The row with this key, whose fields were answered with this; None where there is none."""
@@ -165,13 +170,21 @@ class RedisTable:
 
     def __init__(self, entry: CataloguedTable, prefix: bytes, buckets: int) -> None:
         self.entry = entry
+        schema = entry.schema
         self.columns = {
-            name: StoredColumn(column_field(number), STORED[entry.schema.columns[name]])
+            name: stored_column(column_field(number), schema.columns[name], name in schema.indexes)
             for name, number in entry.columns.items()
         }
-        self.indexed = [self.columns[name].field for name in entry.schema.indexes]
+        self.indexed = [self.columns[name].field for name in schema.indexes]
         self.row_mark = b"r%d:" % entry.number
-        self._key_columns = (*entry.schema.partition_columns, *entry.schema.clustering_columns)
+        self.in_buckets = buckets > 1
+        self.keeps_keys = all(schema.columns[name] in ONE_FORM_TYPES for name in schema.key_columns)
+        """Whether every value of a key that it takes is in its one form."""
+
+        self._key_columns = (*schema.partition_columns, *schema.clustering_columns)
+        self._partition_packer = key_packer(schema.partition_columns)
+        self._clustering_packer = key_packer(schema.clustering_columns)
+        self._rows_start = prefix + self.row_mark
         self._buckets = buckets
         self._prefix = prefix
         self._plans: dict[tuple[str, ...], ReadPlan] = {}
@@ -180,14 +193,28 @@ class RedisTable:
         """Number of the bucket of an encoded partition key."""
         return crc_hqx(partition, 0) % self._buckets if self._buckets > 1 else 0
 
+    def bucket_start(self, bucket: int) -> bytes:
+        """What all names in a bucket begin with."""
+        return bucket_prefix(self._prefix, bucket, self._buckets)
+
     def place(self, key: Key) -> tuple[int, bytes]:
-        """The bucket and the name of a row."""
-        partition = encode_key(self.entry.schema.partition_columns, key.partition)
-        bucket = self.bucket(partition)
-        start = bucket_prefix(self._prefix, bucket, self._buckets) + self.row_mark
-        if not key.clustering:
-            return bucket, start + partition
-        return bucket, start + partition + encode_key(self.entry.schema.clustering_columns, key.clustering)
+        """The bucket and the name of a row.
+
+        Raises:
+            InvalidOperationError: as `storage.model.checking.check_key`, in fewer words.
+        """
+        schema = self.entry.schema
+        partition, clustering = key
+        if len(partition) != len(schema.partition_key) or len(clustering) != len(schema.clustering_key):
+            raise InvalidOperationError("key.incomplete", str(schema.name))
+        start, encoded = self._rows_start, self._partition_packer(partition)
+        ordered = self._clustering_packer(clustering) if clustering else b""
+        if len(encoded) > PARTITION_KEY_BYTES_MAX or len(ordered) > CLUSTERING_KEY_BYTES_MAX:
+            raise InvalidOperationError("key.too_long", str(schema.name))
+        if self._buckets == 1:
+            return 0, start + encoded + ordered
+        bucket = self.bucket(encoded)
+        return bucket, self.rows_prefix(bucket) + encoded + ordered
 
     def rows_prefix(self, bucket: int) -> bytes:
         """What the names of a bucket's rows begin with."""
@@ -207,9 +234,10 @@ class RedisTable:
         return decode_key(self._key_columns, encoded)
 
     def plan(self, projection: tuple[str, ...]) -> ReadPlan:
-        """How to read these columns, each of which there is."""
+        """How to read these columns; raises as `storage.model.checking.check_projection`."""
         plan = self._plans.get(projection)
         if plan is None:
+            check_projection(self.entry.schema, projection)
             plan = self._plans[projection] = ReadPlan(self, projection)
         return plan
 

@@ -11,19 +11,20 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from storage.model.checking import check_key, check_projection, check_scan
+from storage.model.checking import check_key, check_scan
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, Get, Mutation, Row
 from storage.model.schema import Alteration, TableName, TableSchema
-from storage.tables.batches import check_batch
+from storage.tables.batches import check_size
 from storage.tables.errors import ConditionFailedError, StoreContendedError
 from storage.tables.port import Atomicity, Capabilities
 from storage.tables.redis_batches import batch_call
 from storage.tables.redis_catalogue import RedisCatalogue
-from storage.tables.redis_link import Argument, RedisLink, Script
+from storage.tables.redis_commands import Packed, bulk, number
+from storage.tables.redis_link import RedisLink, Script
 from storage.tables.redis_nodes import RedisNodes, SingleNode
 from storage.tables.redis_scans import PAGE_ROWS, BucketRange, RedisScan
-from storage.tables.redis_table import ReadPlan, RedisTable, bucket_prefix
+from storage.tables.redis_table import ReadPlan, RedisTable
 from storage.tables.store_settings import check_settings
 
 PREFIX = "t:"
@@ -63,7 +64,6 @@ class RedisTables:
         self._buckets = buckets
         self._catalogue = RedisCatalogue(nodes, self._prefix, buckets)
         self._tables: dict[TableName, RedisTable] = {}
-        self._bucket_prefixes = [bucket_prefix(self._prefix, bucket, buckets) for bucket in range(buckets)]
         self._capabilities = Capabilities(
             atomicity=Atomicity.STORE if buckets == 1 else Atomicity.PARTITION,
             batch_mutations_max=BATCH_MUTATIONS_MAX,
@@ -107,8 +107,7 @@ class RedisTables:
     def get(self, get: Get) -> Row | None:
         """Return one row."""
         key, plan, bucket, name = self._read(get)
-        [reply] = self._nodes.ask(bucket, ("HMGET", name, *plan.fields))
-        return plan.row(key, reply)
+        return plan.row(key, self._nodes.read(bucket, plan.command(name)))
 
     def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
         """Return rows, in one round trip to each server that is concerned."""
@@ -120,11 +119,11 @@ class RedisTables:
             buckets.setdefault(bucket, []).append(place)
         rows: list[Row | None] = [None] * len(reads)
         for bucket, places in buckets.items():
-            call: list[Argument] = [len(places), *(reads[place][3] for place in places)]
-            for place in places:
-                fields = reads[place][1].fields
-                call += (len(fields), *fields)
-            [replies] = self._nodes.ask_script(bucket, _READ, call)
+            plans = [reads[place][1] for place in places]
+            names = [bulk(reads[place][3]) for place in places]
+            parts = (number(len(places)), *names, *(plan.counted_fields for plan in plans))
+            count = 1 + 2 * len(places) + sum([len(plan.fields) for plan in plans])
+            replies = self._nodes.ask_script(bucket, _READ, Packed(count, b"".join(parts)))
             for place, reply in zip(places, replies, strict=True):
                 key, plan, _, _ = reads[place]
                 rows[place] = plan.row(key, reply)
@@ -138,19 +137,15 @@ class RedisTables:
 
     def apply(self, batch: Sequence[Mutation]) -> None:
         """Do all of it, or nothing."""
+        check_size(batch, self._capabilities)
         for _ in range(STALE_TRIES):
-            checked = check_batch(self.schema, batch, self._capabilities)
-            tables = [self._table(mutation.table) for mutation in checked]
-            places = [table.place(mutation.key) for table, mutation in zip(tables, checked, strict=True)]
-            bucket = places[0][0]
-            start = self._bucket_prefixes[bucket]
-            used, call = batch_call(checked, tables, [name for _, name in places], start + b"v", start)
-            answer = self._nodes.call_script(bucket, _APPLY, call)
+            tables, bucket, arguments = batch_call(batch, self._table)
+            answer = self._nodes.call_script(bucket, _APPLY, arguments)
             if answer is None:
                 return
             if isinstance(answer, int):
                 raise ConditionFailedError(answer)
-            self._renew(used[answer[0] - 1], bucket)
+            self._renew(tables[answer[0] - 1], bucket)
         raise StoreContendedError("a table of the batch is being altered")
 
     def close(self) -> None:
@@ -176,10 +171,16 @@ class RedisTables:
     def _read(self, get: Get) -> tuple[tuple[Any, ...], ReadPlan, int, bytes]:
         """The key's values, how the row is read, the bucket, and the row's name."""
         table = self._table(get.table)
-        schema = table.entry.schema
-        key = check_key(schema, get.key)
-        check_projection(schema, get.projection)
-        return (*key.partition, *key.clustering), table.plan(get.projection), *table.place(key)
+        plan = table.plan(get.projection)
+        key = get.key
+        try:
+            bucket, name = table.place(key)
+        except InvalidOperationError:
+            check_key(table.entry.schema, key)
+            raise
+        if plan.wants_key and not table.keeps_keys:
+            key = check_key(table.entry.schema, key)
+        return key.partition + key.clustering, plan, bucket, name
 
     def _scanned(self, scan: RedisScan, limit: int | None) -> Iterator[Row]:
         left = limit
@@ -196,7 +197,7 @@ class RedisTables:
         last: bytes | None = None
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
         while True:
-            [page] = self._nodes.ask_script(within.bucket, _SCAN, scan.page(within, last, size))
+            page = self._nodes.ask_script(within.bucket, _SCAN, scan.page(within, last, size))
             if page and page[0] == 1:
                 self._follow(scan.table, within.bucket)
                 continue

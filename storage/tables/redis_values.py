@@ -3,11 +3,13 @@
 They are the forms of `storage.model.key_encoding`, but text and blob as they are: nothing follows them here.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from storage.model.data_types import DataType, Value
-from storage.model.key_encoding import DECODERS, ENCODERS
+from storage.model.data_types import CHECKS, PYTHON_TYPES, DataType, Value, check_value
+from storage.model.key_encoding import DECODERS, ENCODERS, encode_key
+from storage.model.schema import KeyColumn, Order
+from storage.tables.redis_commands import END, bulk
 
 STORED: Mapping[DataType, Callable[[Any], bytes]] = {
     **ENCODERS,
@@ -27,3 +29,75 @@ LOADED: Mapping[DataType, Callable[[bytes], Value]] = {
 def index_prefix(stored: bytes) -> bytes:
     """What the entries of a stored value in an index begin with; the row's encoded key follows."""
     return len(stored).to_bytes(4, "big") + stored
+
+
+ONE_FORM_TYPES = frozenset(
+    (DataType.BOOLEAN, DataType.INT, DataType.BIGINT, DataType.TEXT, DataType.BLOB, DataType.DATE)
+)
+"""Types of which no value has another form than its own."""
+
+FIXED_BYTES: Mapping[DataType, int] = {DataType.INT: 4, DataType.BIGINT: 8, DataType.DOUBLE: 8}
+"""How long the stored form is of types of which it is always the same, and which are used most."""
+
+
+class StoredColumn(NamedTuple):
+    """A column outside the key: how it lies in a row.
+
+    Attributes:
+        field: its field.
+        packed_field: the same as an argument of a command.
+        stored: the bytes of a value in its one form.
+        pack: checks a value, and gives the field and the value as two arguments; raises as `check_value`.
+        is_indexed: whether there is an index on it.
+    """
+
+    field: bytes
+    packed_field: bytes
+    stored: Callable[[Any], bytes]
+    pack: Callable[[Value | None], bytes]
+    is_indexed: bool
+
+
+def stored_column(field: bytes, data_type: DataType, is_indexed: bool) -> StoredColumn:
+    """A column of this type."""
+    packed_field = bulk(field)
+    stored = STORED[data_type]
+    return StoredColumn(field, packed_field, stored, _packer(packed_field, data_type), is_indexed)
+
+
+def _packer(packed_field: bytes, data_type: DataType) -> Callable[[Value | None], bytes]:
+    kind, check, stored = PYTHON_TYPES[data_type], CHECKS[data_type], STORED[data_type]
+    if data_type in FIXED_BYTES:
+        head = b"%b$%d\r\n" % (packed_field, FIXED_BYTES[data_type])
+
+        def pack_fixed(value: Value | None) -> bytes:
+            if type(value) is not kind:
+                check_value(data_type, value)
+            return head + stored(check(value)) + END
+
+        return pack_fixed
+
+    def pack(value: Value | None) -> bytes:
+        if type(value) is not kind:
+            check_value(data_type, value)
+        content = stored(check(value))
+        return b"%b$%d\r\n%b\r\n" % (packed_field, len(content), content)
+
+    return pack
+
+
+def key_packer(columns: Sequence[KeyColumn]) -> Callable[[Sequence[Value]], bytes]:
+    """What checks as many values of a key as there are columns, and encodes them; raises as `check_value`."""
+    if len(columns) != 1 or columns[0].order is not Order.ASC:
+        types = [column.data_type for column in columns]
+        return lambda values: encode_key(columns, map(check_value, types, values))
+    data_type = columns[0].data_type
+    kind, check, encode = PYTHON_TYPES[data_type], CHECKS[data_type], ENCODERS[data_type]
+
+    def encode_only(values: Sequence[Value]) -> bytes:
+        [value] = values
+        if type(value) is not kind:
+            check_value(data_type, value)
+        return encode(check(value))
+
+    return encode_only

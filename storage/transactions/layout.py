@@ -15,11 +15,10 @@ can only go from the first to the second in between. (The other way round, with 
 prepared and rolled back between the two reads is missed although its value never changed.)
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from operator import is_
 
-from storage.model.data_types import DataType, Value, check_value
+from storage.model.data_types import CHECKS, PYTHON_TYPES, DataType, Value, check_value
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import Key, Row
 from storage.model.schema import AddColumn, AddIndex, Alteration, TableName, TableSchema
@@ -108,7 +107,8 @@ class Layout:
         store: the name of the store that holds it.
         schema: as the user knows it.
         columns, value_columns: the user's, with and without the key.
-        key_types: of the key's columns.
+        key_checks: of the key's columns: the Python type, what remains to be checked, the column's type.
+        value_types: of the columns outside the key.
         committed: values of the hidden columns of a row once it is committed, but for id and version.
     """
 
@@ -116,14 +116,17 @@ class Layout:
     store: str
     schema: TableSchema
     columns: tuple[str, ...] = field(init=False)
-    key_types: tuple[DataType, ...] = field(init=False)
+    key_checks: tuple[tuple[type, Callable[..., Value], DataType], ...] = field(init=False)
+    value_types: Mapping[str, DataType] = field(init=False)
     value_columns: tuple[str, ...] = field(init=False)
     committed: Mapping[str, Value | None] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "columns", tuple(self.schema.columns))
-        types = tuple(self.schema.columns[name] for name in self.schema.key_columns)
-        object.__setattr__(self, "key_types", types)
+        columns = self.schema.columns
+        types = [columns[name] for name in self.schema.key_columns]
+        object.__setattr__(self, "key_checks", tuple((PYTHON_TYPES[kind], CHECKS[kind], kind) for kind in types))
+        object.__setattr__(self, "value_types", {name: columns[name] for name in self.schema.value_columns})
         object.__setattr__(self, "value_columns", self.schema.value_columns)
         hidden: dict[str, Value | None] = {TX_STATE: COMMITTED, TX_PREPARED_AT: None, TX_BEFORE: None}
         object.__setattr__(self, "committed", hidden | dict.fromkeys(map(next_column, self.schema.indexes)))
@@ -137,12 +140,17 @@ class Layout:
         schema = self.schema
         if len(key.partition) != len(schema.partition_key) or len(key.clustering) != len(schema.clustering_key):
             raise InvalidOperationError("key.incomplete", f"{self.table} wants {', '.join(schema.key_columns)}")
-        values = key.partition + key.clustering
-        checked = tuple(map(check_value, self.key_types, values))
-        if checked == values and all(map(is_, checked, values)):
-            return key
-        count = len(key.partition)
-        return Key(checked[:count], checked[count:])
+        partition, clustering = key
+        checked = []
+        same = True
+        for (kind, check, data_type), value in zip(self.key_checks, partition + clustering, strict=True):
+            if type(value) is not kind:
+                check_value(data_type, value)
+            kept = check(value)
+            same = same and kept is value
+            checked.append(kept)
+        count = len(partition)
+        return key if same else Key(tuple(checked[:count]), tuple(checked[count:]))
 
     def checked_values(self, values: Row) -> dict[str, Value | None]:
         """The values to write, each in its one form.
@@ -150,15 +158,15 @@ class Layout:
         Raises:
             InvalidOperationError: `column.unknown`, `column.key`, or a value's.
         """
-        columns = self.schema.columns
+        checks = self.value_types
         checked: dict[str, Value | None] = {}
         for name, value in values.items():
-            kind = columns.get(name)
-            if kind is None:
+            data_type = checks.get(name)
+            if data_type is None:
+                if name in self.schema.key_columns:
+                    raise InvalidOperationError("column.key", f"{self.table}: {name}")
                 raise InvalidOperationError("column.unknown", f"{self.table} has no column {name}")
-            if name in self.schema.key_columns:
-                raise InvalidOperationError("column.key", f"{self.table}: {name}")
-            checked[name] = None if value is None else check_value(kind, value)
+            checked[name] = None if value is None else check_value(data_type, value)
         return checked
 
     def check_columns(self, names: tuple[str, ...]) -> None:

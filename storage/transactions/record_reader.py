@@ -105,6 +105,17 @@ class RecordReader:
                 found.append((yield from self.settle(layout, key, None if partial else row)))
         return found
 
+    def read_one(self, layout: Layout, key: Key, projection: tuple[str, ...] = ()) -> Steps[Seen]:
+        """What is committed of one record; as `read`."""
+        columns = (*projection, *STATE_COLUMNS) if projection else ()
+        row: Row | None = (yield Read(layout.store, (Get(table=layout.table, key=key, projection=columns),)))[0]
+        if row is None:
+            return ABSENT
+        if is_committed(row):
+            return Seen(row, row[TX_ID], bool(projection))  # type: ignore[arg-type]
+        seen = yield from self.settle(layout, key, None if projection else row)
+        return seen
+
     def _read_stores(
         self, wanted: Sequence[tuple[Layout, Key]], gets: Mapping[str, list[Get]]
     ) -> Steps[list[Row | None]]:

@@ -53,6 +53,7 @@ class TransactionCore:
         self.ended = False
         self.prepared = False
         self._world = world
+        self._known = world.catalogue.known
         self._read_only = read_only
         coordinator = world.coordinator
         can_freeze = isolation is not Isolation.READ_COMMITTED and coordinator.fenced(coordinator.home)
@@ -72,18 +73,23 @@ class TransactionCore:
         Raises:
             TransactionConflictError: another transaction holds it for too long, or changed it since it was read.
         """
-        rows = yield from self.get_many(((table, key),), projection)
-        return rows[0]
+        self._check_active()
+        layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
+        if projection:
+            layout.check_columns(projection)
+        record = (layout.table, layout.checked_key(key))
+        seen = self._seen_before(record, projection) or (yield from self._look(layout, record, projection))
+        self.work.relied_on.add(record)
+        return self.work.row(layout, record, seen, projection or layout.columns)
 
     def get_many(
         self, records: Sequence[tuple[TableName | str, Key]], projection: tuple[str, ...] = ()
     ) -> Steps[list[dict[str, Value | None] | None]]:
         """Records by key, in the order asked for, in one trip to each store; as `get`."""
         self._check_active()
-        known = self._world.catalogue.known
         wanted = []
         for table, key in records:
-            layout = known.get(table) or (yield from self._world.catalogue.layout(table))
+            layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
             if projection:
                 layout.check_columns(projection)
             wanted.append((layout, layout.checked_key(key)))
@@ -96,21 +102,32 @@ class TransactionCore:
             rows.append(row(layout, record, seen, projection or layout.columns))
         return rows
 
+    def _seen_before(self, record: Record, projection: tuple[str, ...] = ()) -> Seen | None:
+        """What counts of a record without another look; None: there has to be one."""
+        work = self.work
+        base = work.base(record)
+        if base is None or (work.isolation is Isolation.READ_COMMITTED and record not in work.writes):
+            return None
+        return base if not base.partial or _has(base, projection) else None
+
+    def _look(self, layout: Layout, record: Record, projection: tuple[str, ...] = ()) -> Steps[Seen]:
+        """Read one record, and keep what was seen."""
+        work = self.work
+        if record in self._hot:
+            yield Queue(self.transaction_id, *record)
+        work.reads += 1
+        seen = yield from self._reader.read_one(layout, record[1], () if record in work.writes else projection)
+        return work.note(layout, record, seen)
+
     def _seen(self, wanted: Sequence[tuple[Layout, Key]], projection: tuple[str, ...] = ()) -> Steps[list[Seen]]:
         """What counts of each record: what was seen before, else what is read now."""
         work = self.work
-        again = work.isolation is Isolation.READ_COMMITTED
-        if len(wanted) == 1 and not again:  # most operations ask for one record, often for one that was seen
-            layout, key = wanted[0]
-            base = work.base((layout.table, key))
-            if base is not None and _has(base, projection):
-                return [base]
         found: dict[Record, Seen] = {}
         missing = []
         for layout, key in wanted:
             record = (layout.table, key)
-            base = work.base(record)
-            if base is not None and not (again and record not in work.writes) and _has(base, projection):
+            base = self._seen_before(record, projection)
+            if base is not None:
                 found[record] = base
             elif record not in found:
                 missing.append((layout, key))
@@ -161,12 +178,14 @@ class TransactionCore:
         Raises:
             RecordExistsError: here, if this transaction knows of the record, else at the commit.
         """
-        layout, checked, changes = yield from self._checked(table, key, values)
+        layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
+        checked, changes = self._checked(layout, key, values)
         self.work.insert(layout, checked, changes)
 
     def upsert(self, table: TableName | str, key: Key, values: Row) -> Steps[None]:
         """Plan to change these columns of a record, or to make it."""
-        layout, checked, changes = yield from self._checked(table, key, values)
+        layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
+        checked, changes = self._checked(layout, key, values)
         self.work.put(layout, checked, changes)
 
     def update(self, table: TableName | str, key: Key, values: Row, where: Predicate | None = None) -> Steps[bool]:
@@ -175,7 +194,8 @@ class TransactionCore:
         Raises:
             ConditionNotMetError: `where` is given, and there is no such record or it does not satisfy it.
         """
-        layout, checked, changes = yield from self._checked(table, key, values)
+        layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
+        checked, changes = self._checked(layout, key, values)
         there = yield from self._is_there(layout, checked, where)
         if there:
             self.work.put(layout, checked, changes)
@@ -187,28 +207,25 @@ class TransactionCore:
         Raises:
             ConditionNotMetError: `where` is given, and there is no such record or it does not satisfy it.
         """
-        layout, checked, _ = yield from self._checked(table, key, {})
+        layout = self._known.get(table) or (yield from self._world.catalogue.layout(table))
+        checked, _ = self._checked(layout, key, {})
         if where is not None:
             yield from self._is_there(layout, checked, where)
         self.work.delete(layout, checked)
 
-    def _checked(
-        self, table: TableName | str, key: Key, values: Row
-    ) -> Steps[tuple[Layout, Key, dict[str, Value | None]]]:
+    def _checked(self, layout: Layout, key: Key, values: Row) -> tuple[Key, dict[str, Value | None]]:
         self._check_active()
         if self._read_only:
-            raise TransactionMisuseError("transaction.read_only", str(table))
+            raise TransactionMisuseError("transaction.read_only", str(layout.table))
         if len(self.work.writes) >= self._world.settings.writes_max:
             raise TransactionMisuseError("transaction.too_large", f"more than {len(self.work.writes)} records")
-        known = self._world.catalogue.known.get(table)
-        layout = known or (yield from self._world.catalogue.layout(table))
-        return layout, layout.checked_key(key), layout.checked_values(values)
+        return layout.checked_key(key), layout.checked_values(values)
 
     def _is_there(self, layout: Layout, key: Key, where: Predicate | None) -> Steps[bool]:
         if where is not None:
             where = check_predicate(layout.schema, where)
-        seen = (yield from self._seen(((layout, key),)))[0]
         record = (layout.table, key)
+        seen = self._seen_before(record) or (yield from self._look(layout, record))
         self.work.relied_on.add(record)
         if where is None:
             write = self.work.writes.get(record)
