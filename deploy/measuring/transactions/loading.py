@@ -56,8 +56,8 @@ def load_here(
     """Warm up, say that all is ready, measure: a thread of this process for each number."""
     threads = len(numbers)
     if plan.warmup_seconds:
-        warm = lambda n: plan.tasks(numbers[n] + _WARM_SEED)  # noqa: E731
-        run_threads(subject.work, warm, threads, plan.warmup_seconds, lambda _: None)
+        seconds = plan.warmup_seconds
+        run_threads(subject.work, lambda n: plan.tasks(numbers[n] + _WARM_SEED), threads, seconds, lambda _: None)
     ready()
     before, cpu_s = subject.counts(), time.process_time()
     done = run_threads(subject.work, lambda n: plan.tasks(numbers[n]), threads, plan.seconds, advance)
