@@ -46,7 +46,7 @@ def measure():
     work()
     return time.process_time() - begin
 
-print(int(1_000_000 * min(measure() for _ in range(5))), sys.executable)'
+print(int(1_000_000 * min(measure() for _ in range(9))), sys.executable)'
 }
 
 find_python() {
@@ -59,7 +59,7 @@ find_python() {
             if is_new_enough "$directory/$version"; then
                 other=$(time_python "$directory/$version")
                 # Not for a little: a machine is never quite at rest.
-                if [ $((${other%% *} * 6)) -lt $((${best%% *} * 5)) ]; then best=$other; fi
+                if [ $((${other%% *} * 14)) -lt $((${best%% *} * 13)) ]; then best=$other; fi
             fi
         done
         unset IFS

@@ -20,7 +20,10 @@ from schemas.binary import (
 from schemas.codec import Message, Rows
 from schemas.errors import MalformedMessageError
 
-_HASH, _NONCE, _SIGNATURE = 32, 16, 64
+NONCE_SIZE = 16
+"""Bytes of a request's nonce."""
+
+_HASH, _SIGNATURE = 32, 64
 _END = b"\0"
 
 
@@ -56,7 +59,7 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
 
     def to_bytes(self) -> bytes:
         """The canonical Avro body: what is hashed."""
-        assert (len(self.ledger_id), len(self.nonce)) == (_HASH, _NONCE)
+        assert (len(self.ledger_id), len(self.nonce)) == (_HASH, NONCE_SIZE)
         names = [encode_text(namespace) + encode_text(key) for namespace, key in self.keys]
         return b"".join(
             (
@@ -98,7 +101,7 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
         ledger_id, at = body[at : at + _HASH], at + _HASH
         entity, at = read_text(body, at)
         key_version, at = read_long(body, at)
-        nonce, at = body[at : at + _NONCE], at + _NONCE
+        nonce, at = body[at : at + NONCE_SIZE], at + NONCE_SIZE
         contract, at = read_text(body, at)
         contract_version, at = read_long(body, at)
         argument, at = read_bytes(body, at)

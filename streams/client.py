@@ -27,7 +27,7 @@ from protocol.hashing import tagged
 from protocol.requests import gather_requests
 from protocol.signing import SigningKey
 from schemas.errors import MalformedMessageError
-from schemas.request import Envelope, RecordName, RequestBody
+from schemas.request import NONCE_SIZE, Envelope, RecordName, RequestBody
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
 from storage.effects import END_OFFSET, Message, Outgoing, Position
 from streams.client_hints import records_touched
@@ -42,6 +42,7 @@ _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
 _TAKEN_AT_ONCE = 500
 """What the sending thread takes at once, however few of it are signed together: between two looks at all that waits."""
+_NONCES_AT_ONCE = 256
 _RESEND_FIRST_S = 5.0
 _RESEND_LONGEST_S = 30.0
 
@@ -115,6 +116,7 @@ class Client:
         self._options = options or ClientOptions()
         self._limits = epochs.limits
         self._after = -1
+        self._nonces: list[bytes] = []
         self._closing = False
         self._changed = Condition()
         self._submitted: list[_Pending] = []
@@ -252,7 +254,7 @@ class Client:
             ledger_id=self.epochs.ledger_id,
             entity=self.entity,
             key_version=self._key_version,
-            nonce=secrets.token_bytes(16),
+            nonce=self._nonce(),
             contract=contract,
             contract_version=version,
             argument=data,
@@ -261,6 +263,16 @@ class Client:
             after=self._after,
             keys=names,
         )
+
+    def _nonce(self) -> bytes:
+        """A nonce, drawn with many others: each drawing gives the interpreter's lock away."""
+        try:
+            return self._nonces.pop()
+        except IndexError:
+            drawn = secrets.token_bytes(NONCE_SIZE * _NONCES_AT_ONCE)
+            nonces = [drawn[at : at + NONCE_SIZE] for at in range(0, len(drawn), NONCE_SIZE)]
+            self._nonces += nonces[1:]
+            return nonces[0]
 
     # --- The sending thread ---
 
@@ -271,10 +283,10 @@ class Client:
                 return
             most = self._options.signed_together
             for first in range(0, len(batch), most):
-                together = batch[first : first + most]
-                self._sign(together)
-                for pending in together:
-                    self._send(pending)
+                self._sign(batch[first : first + most])
+            # After all signing, which would spread them over many of the broker's batches, at half as much again.
+            for pending in batch:
+                self._send(pending)
             self._writer.take_failures()
             self._send_again()
 
