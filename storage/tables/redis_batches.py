@@ -14,7 +14,13 @@ from storage.model.operations import Check, Delete, Insert, Mutation, Row, Updat
 from storage.model.predicates import AllOf, Comparison, Operator, Predicate, check_predicate, holds
 from storage.model.schema import TableName
 from storage.tables.redis_commands import Packed, bulk, number
+from storage.tables.redis_link import Script
 from storage.tables.redis_table import RedisTable
+
+STALE_TRIES = 5
+"""How often a batch is made anew because a table was altered meanwhile."""
+
+APPLY = Script("redis_apply.lua")
 
 _LETTERS: Mapping[Operator, bytes] = {
     Operator.EQ: bulk("="),

@@ -11,6 +11,7 @@ from storage.model.data_types import Value
 from storage.model.operations import AnyScan, GetByIndex, Key, Row
 from storage.model.predicates import Predicate
 from storage.model.schema import TableName
+from storage.tables.awaited import OffersAwaited
 from storage.transactions.backoff import wait_ms
 from storage.transactions.errors import TransactionConflictError, TransactionContendedError
 from storage.transactions.hot_records import HotRecords
@@ -110,7 +111,9 @@ class AsyncTransactionManager:
 
     def __init__(self, manager: TransactionManager) -> None:
         self._manager = manager
-        self._driver = TaskDriver(manager.driver, manager.hot, manager.pool)
+        offers = {name: store.awaited() for name, store in manager.stores.items() if isinstance(store, OffersAwaited)}
+        self._awaited = {name: awaited for name, awaited in offers.items() if awaited is not None}
+        self._driver = TaskDriver(manager.driver, manager.hot, manager.pool, self._awaited)
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool = False) -> AsyncTransaction:
         """Begin a transaction; nothing is asked of any store."""
@@ -155,6 +158,11 @@ class AsyncTransactionManager:
             self._manager.world.coordinator.resolve(transaction, time.time_ns() // 1_000_000)
         )
         return Outcome.COMMITTED if state == COMMITTED else Outcome.ABORTED
+
+    def close(self) -> None:
+        """Give back the connections of its own; the manager and its stores stay open."""
+        for awaited in self._awaited.values():
+            awaited.close()
 
     async def sweep(self) -> Swept:
         """As `TransactionManager.sweep`, in a thread; `TransactionManager.start_sweeping` is for both."""

@@ -1,12 +1,30 @@
-"""Drives the core in asyncio: storage calls are made by threads of a pool, waits and queues by the event loop."""
+"""Drives the core in asyncio: waits and queues are the event loop's; so are the calls of stores that can be awaited.
+
+Those of other stores are made by threads of a pool.
+"""
 
 import asyncio
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from protocol.errors import CountersignError
-from storage.transactions.effects import All, Apply, Clock, Describe, Pull, Queue, Read, Steps, T, Wait
+from storage.tables.awaited import AwaitedTables
+from storage.transactions.effects import (
+    All,
+    Apply,
+    Clock,
+    Describe,
+    Effect,
+    Pull,
+    Queue,
+    Read,
+    Steps,
+    StorageCall,
+    T,
+    Wait,
+)
 from storage.transactions.hot_records import HotRecords
 from storage.transactions.threads import QUEUE_WAIT_S, ThreadDriver
 
@@ -18,20 +36,39 @@ class TaskDriver:
         threads: makes the storage calls.
         hot: where transactions of this process queue.
         pool: the threads that make them.
+        awaited: stores, by name, that need no thread.
     """
 
-    def __init__(self, threads: ThreadDriver, hot: HotRecords, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        threads: ThreadDriver,
+        hot: HotRecords,
+        pool: ThreadPoolExecutor,
+        awaited: Mapping[str, AwaitedTables] | None = None,
+    ) -> None:
         self._threads = threads
         self._hot = hot
         self._pool = pool
+        self._awaited = awaited or {}
 
     async def run(self, steps: Steps[T]) -> T:
         """Run a part of the core to its end; a cancelled task is a crashed client."""
+        awaited = self._awaited
         try:
             effect = next(steps)
             while True:
+                answer: Any = None
                 try:
-                    answer = await self._perform(effect)
+                    if type(effect) is Clock:
+                        answer = time.time_ns() // 1_000_000
+                    elif type(effect) is Read and effect.store in awaited:
+                        self._threads.storage_calls += 1
+                        answer = await awaited[effect.store].get_many(effect.gets)
+                    elif type(effect) is Apply and effect.store in awaited:
+                        self._threads.storage_calls += 1
+                        await awaited[effect.store].apply(effect.batch)
+                    else:
+                        answer = await self._perform(effect)
                 except CountersignError as error:
                     effect = steps.throw(error)
                 else:
@@ -40,12 +77,10 @@ class TaskDriver:
             result: T = stop.value
             return result
 
-    async def _perform(self, effect: Any) -> Any:
+    async def _perform(self, effect: Effect) -> Any:
         match effect:
             case Read() | Apply() | Pull() | Describe():
                 return await self._call(effect)
-            case Clock():
-                return time.time_ns() // 1_000_000
             case All():
                 return await asyncio.gather(*(self._answer(part) for part in effect.parts))
             case Wait():
@@ -57,12 +92,16 @@ class TaskDriver:
             case _:
                 return self._threads.perform(effect)
 
-    async def _call(self, effect: Any) -> Any:
+    async def _call(self, effect: StorageCall | Describe) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._threads.perform, effect)
 
-    async def _answer(self, part: Any) -> Any:
+    async def _answer(self, part: Read | Apply) -> Any:
+        awaited = self._awaited.get(part.store)
         try:
-            return await self._call(part)
+            if awaited is None:
+                return await self._call(part)
+            self._threads.storage_calls += 1
+            return await (awaited.get_many(part.gets) if isinstance(part, Read) else awaited.apply(part.batch))
         except CountersignError as error:
             return error
 

@@ -1,0 +1,207 @@
+"""One connection to a server that the coroutines of an event loop share.
+
+1. What coroutines send in one turn of the loop goes out by one write; answers come in the same order. A coroutine costs
+   a few microseconds to set aside and wake, where a thread costs twenty.
+2. What happens to a connection, and what that means, is as in `storage.tables.redis_link`: an exchange that may be
+   tried again is, once; one that may not ends in `UnknownOutcomeError` unless it is known that nothing was sent.
+3. A coroutine that is cancelled leaves its place in the line: its answer comes, and is dropped.
+"""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from typing import Any
+
+from storage.tables.errors import TableStoreUnavailableError, UnknownOutcomeError
+from storage.tables.redis_commands import Packed
+from storage.tables.redis_link import (
+    ANSWER_TIMEOUT_S,
+    LOST,
+    RECEIVE_BYTES,
+    UNKNOWN_SCRIPT,
+    RedisLink,
+    Script,
+    Wire,
+    checked,
+)
+
+
+class _AwaitedWire:
+    """An open connection, on an event loop."""
+
+    def __init__(self, wire: Wire, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.is_open = True
+        self._wire = wire
+        self._socket = wire.opened
+        self._socket.setblocking(False)
+        self._unsent: list[bytes] = []
+        self._rest = b""
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._heard_at = 0.0
+        self._watch: asyncio.TimerHandle | None = None
+        loop.add_reader(self._socket, self._receive)
+
+    def send(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send one command with what others send in this turn; its answer, which may be an error."""
+        if not self._unsent:
+            self.loop.call_soon(self._flush)
+        self._unsent.append(packed)
+        future = self.loop.create_future()
+        if not self._waiting:
+            self._heard_at = self.loop.time()
+            if self._watch is None:
+                self._watch = self.loop.call_later(ANSWER_TIMEOUT_S, self._look)
+        self._waiting.append(future)
+        return future
+
+    def end(self, why: str) -> None:
+        """Close; nobody will know what became of what has no answer yet."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        if self._watch is not None:
+            self._watch.cancel()
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self._socket)
+            self.loop.remove_writer(self._socket)
+        self._wire.connection.disconnect()
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done() and not self.loop.is_closed():
+                future.set_exception(UnknownOutcomeError(why))
+
+    def _flush(self) -> None:
+        packed = b"".join(self._unsent)
+        self._unsent.clear()
+        if not self.is_open:
+            return
+        if self._rest:
+            self._rest += packed
+        else:
+            self._write(packed)
+
+    def _write(self, packed: bytes) -> None:
+        try:
+            sent = self._socket.send(packed)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self.end(str(error))
+            return
+        if self._rest and sent == len(packed):
+            self.loop.remove_writer(self._socket)
+        elif not self._rest and sent < len(packed):
+            self.loop.add_writer(self._socket, lambda: self._write(self._rest))
+        self._rest = packed[sent:]
+
+    def _receive(self) -> None:
+        reader = self._wire.reader
+        try:
+            received = self._socket.recv(RECEIVE_BYTES)
+            if not received:
+                raise ConnectionResetError("the server closed the connection")
+            reader.feed(received)
+            while (answer := reader.gets()) is not False:  # not whole yet; no answer of this protocol is a boolean
+                if isinstance(answer, LOST):
+                    raise answer
+                future = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(answer)
+        except BlockingIOError:
+            return
+        except LOST as error:
+            self.end(str(error))
+            return
+        self._heard_at = self.loop.time()
+
+    def _look(self) -> None:
+        """See whether the server answers still."""
+        self._watch = None
+        if not self._waiting:
+            return
+        left_s = self._heard_at + ANSWER_TIMEOUT_S - self.loop.time()
+        if left_s <= 0:
+            self.end("no answer")
+        else:
+            self._watch = self.loop.call_later(left_s, self._look)
+
+
+class AwaitedLink:
+    """A connection to one server, opened when it is needed, and again after it was lost.
+
+    Args:
+        link: opens it, and says what the server's settings promise.
+    """
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+        self._wire: _AwaitedWire | None = None
+        self._opening: asyncio.Lock | None = None
+
+    async def read(self, command: bytes) -> Any:
+        """One packed command that may be tried again.
+
+        Raises:
+            TableStoreUnavailableError: the server does not answer, or will not.
+        """
+        try:
+            return checked(await (self._opened() or await self._open()).send(command))
+        except UnknownOutcomeError:
+            pass
+        try:
+            return checked(await (self._opened() or await self._open()).send(command))
+        except UnknownOutcomeError as error:
+            raise TableStoreUnavailableError(error.detail) from error
+
+    async def ask_script(self, script: Script, arguments: Packed) -> Any:
+        """Run a script; it may be run again. As `read`."""
+        try:
+            return await self.read(script.call(arguments))
+        except UNKNOWN_SCRIPT:
+            return await self.read(script.call_with_source(arguments))
+
+    async def call_script(self, script: Script, arguments: Packed) -> Any:
+        """Run a script once, and never again.
+
+        Raises:
+            TableStoreUnavailableError: nothing was done.
+            UnknownOutcomeError: nobody knows.
+        """
+        answer = await (self._opened() or await self._open()).send(script.call(arguments))
+        if isinstance(answer, UNKNOWN_SCRIPT):
+            answer = await (self._opened() or await self._open()).send(script.call_with_source(arguments))
+        return checked(answer)
+
+    def close(self) -> None:
+        """End the connection."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        try:
+            is_here = asyncio.get_running_loop() is wire.loop
+        except RuntimeError:
+            is_here = False
+        if is_here or not wire.loop.is_running():
+            wire.end("the store was closed")
+            return
+        with suppress(RuntimeError):  # it has ended since
+            wire.loop.call_soon_threadsafe(wire.end, "the store was closed")
+
+    def _opened(self) -> _AwaitedWire | None:
+        wire = self._wire
+        is_usable = wire is not None and wire.is_open and wire.loop is asyncio.get_running_loop()
+        return wire if is_usable else None
+
+    async def _open(self) -> _AwaitedWire:
+        loop = asyncio.get_running_loop()
+        if self._wire is not None and self._wire.loop is not loop:
+            self.close()  # of a loop that came before
+            self._opening = None
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            wire = self._opened()
+            if wire is None:
+                wire = self._wire = _AwaitedWire(await loop.run_in_executor(None, self._link.open), loop)
+            return wire
