@@ -5,11 +5,12 @@ takes along what all others have to send. So the more threads there are, the mor
 calls, fewer changes of thread, and one write to the server's disk for many batches. Who is alone waits for nobody.
 
 Those who were answered together are woken in a chain: each wakes the next as soon as it runs itself. Woken all at once
-they would only queue again, for the interpreter, and be woken twice each: a third of the client's CPU time in the kernel.
+they would only queue again, for the interpreter, and be woken twice each.
 """
 
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -131,7 +132,7 @@ class SharedRounds:
 
 def _distribute(exchanges: list[_Exchange], answers: list[Any] | None, error: BaseException) -> None:
     at = 0
-    for exchange, follower in zip(exchanges, exchanges[1:], strict=False):
+    for exchange, follower in pairwise(exchanges):
         exchange.follower = follower
     for place, exchange in enumerate(exchanges):
         if answers is None:

@@ -111,12 +111,12 @@ def test_a_round_is_bounded() -> None:
     assert max(map(len, server.rounds)) <= EXCHANGES_PER_ROUND
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """What a signal's handler raises."""
 
 
 def stop_me(_number: int, _frame: object) -> None:
-    raise Stopped
+    raise StoppedError
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_who_is_interrupted_while_he_waits_is_sent_by_nobody(stopping: Callable[
             stopping()
 
         interrupting = pool.submit(interrupt)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             rounds.exchange(b"never", 5)
         interrupting.result(30)
         server.open.set()
@@ -186,7 +186,7 @@ def test_who_is_interrupted_in_a_round_keeps_nobody_from_his_answer(stopping: Ca
             return behind
 
         interrupting = pool.submit(interrupt)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             rounds.exchange(b"m", 1)
         behind = interrupting.result(30)
         for gate in gates:
