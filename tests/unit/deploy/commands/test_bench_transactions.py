@@ -52,6 +52,15 @@ def test_two_client_processes_share_the_threads() -> None:
     assert result["cpu_us_per_transaction"]["client"] > 10
 
 
+@pytest.mark.parametrize(("store", "workload"), [("memory", "transfer"), ("sqlite", "ycsb-a"), ("memory", "ycsb-f")])
+def test_coroutines_drive_the_same_work(store: str, workload: str) -> None:
+    """Each does its tasks, nobody meets an error, and no money is missing."""
+    result = _bench("--store", store, "--driver", "tasks", "--workload", workload)
+    assert (result["plan"]["driver"], result["errors"], result["is_balanced"]) == ("tasks", {}, True)
+    assert result["transactions_per_second"] > 10
+    assert result["storage_calls_per_transaction"] == pytest.approx(2.5, abs=1.0)
+
+
 @pytest.mark.parametrize(
     ("store", "threads", "hot", "processes"),
     [
