@@ -2,9 +2,11 @@
 
 1. What coroutines send in one turn of the loop goes out by one write; answers come in the same order. A coroutine costs
    a few microseconds to set aside and wake, where a thread costs twenty.
-2. What happens to a connection, and what that means, is as in `storage.tables.redis_link`: an exchange that may be
+2. Batches wait for reads that are under way, for a moment, so that many reach the server together: it writes all of
+   them to its disk at once, and while it does it answers nobody.
+3. What happens to a connection, and what that means, is as in `storage.tables.redis_link`: an exchange that may be
    tried again is, once; one that may not ends in `UnknownOutcomeError` unless it is known that nothing was sent.
-3. A coroutine that is cancelled leaves its place in the line: its answer comes, and is dropped.
+4. A coroutine that is cancelled leaves its place in the line: its answer comes, and is dropped.
 """
 
 import asyncio
@@ -25,6 +27,9 @@ from storage.tables.redis_link import (
     checked,
 )
 
+ANSWERS_AWAITED = 2
+"""How often answers may come while a batch waits for reads that are under way."""
+
 
 class _AwaitedWire:
     """An open connection, on an event loop."""
@@ -35,24 +40,31 @@ class _AwaitedWire:
         self._wire = wire
         self._socket = wire.opened
         self._socket.setblocking(False)
-        self._unsent: list[bytes] = []
+        self._is_turn_due = False
+        self._reads: list[bytes] = []
+        self._batches: list[tuple[bytes, asyncio.Future[Any]]] = []
+        self._answers_awaited = 0
         self._rest = b""
-        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._waiting: deque[tuple[bool, asyncio.Future[Any]]] = deque()
+        self._reads_under_way = 0
         self._heard_at = 0.0
         self._watch: asyncio.TimerHandle | None = None
         loop.add_reader(self._socket, self._receive)
 
     def send(self, packed: bytes) -> asyncio.Future[Any]:
         """Send one command with what others send in this turn; its answer, which may be an error."""
-        if not self._unsent:
-            self.loop.call_soon(self._flush)
-        self._unsent.append(packed)
         future = self.loop.create_future()
-        if not self._waiting:
-            self._heard_at = self.loop.time()
-            if self._watch is None:
-                self._watch = self.loop.call_later(ANSWER_TIMEOUT_S, self._look)
-        self._waiting.append(future)
+        self._reads.append(packed)
+        self._await(True, future)
+        self._reads_under_way += 1
+        self._turn_soon()
+        return future
+
+    def send_batch(self, packed: bytes) -> asyncio.Future[Any]:
+        """Send a command that changes something, with those of others."""
+        future = self.loop.create_future()
+        self._batches.append((packed, future))
+        self._turn_soon()
         return future
 
     def end(self, why: str) -> None:
@@ -66,16 +78,45 @@ class _AwaitedWire:
             self.loop.remove_reader(self._socket)
             self.loop.remove_writer(self._socket)
         self._wire.connection.disconnect()
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done() and not self.loop.is_closed():
+        if self.loop.is_closed():
+            return
+        for _, future in self._waiting:
+            if not future.done():
                 future.set_exception(UnknownOutcomeError(why))
+        for _, future in self._batches:
+            if not future.done():
+                future.set_exception(TableStoreUnavailableError(why))  # it was not sent
+        self._waiting.clear()
+        self._batches.clear()
 
-    def _flush(self) -> None:
-        packed = b"".join(self._unsent)
-        self._unsent.clear()
+    def _await(self, is_read: bool, future: asyncio.Future[Any]) -> None:
+        if not self._waiting:
+            self._heard_at = self.loop.time()
+            if self._watch is None:
+                self._watch = self.loop.call_later(ANSWER_TIMEOUT_S, self._look)
+        self._waiting.append((is_read, future))
+
+    def _turn_soon(self) -> None:
+        """Send when everybody who can run now has run."""
+        if not self._is_turn_due:
+            self._is_turn_due = True
+            self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_turn_due = False
         if not self.is_open:
             return
+        parts, self._reads = self._reads, []
+        if self._batches and (not self._reads_under_way or self._answers_awaited >= ANSWERS_AWAITED):
+            self._answers_awaited = 0
+            for packed, future in self._batches:
+                if not future.done():  # cancelled before anything was sent
+                    parts.append(packed)
+                    self._await(False, future)
+            self._batches.clear()
+        if not parts:
+            return
+        packed = b"".join(parts)
         if self._rest:
             self._rest += packed
         else:
@@ -105,7 +146,8 @@ class _AwaitedWire:
             while (answer := reader.gets()) is not False:  # not whole yet; no answer of this protocol is a boolean
                 if isinstance(answer, LOST):
                     raise answer
-                future = self._waiting.popleft()
+                is_read, future = self._waiting.popleft()
+                self._reads_under_way -= is_read
                 if not future.done():
                     future.set_result(answer)
         except BlockingIOError:
@@ -114,6 +156,9 @@ class _AwaitedWire:
             self.end(str(error))
             return
         self._heard_at = self.loop.time()
+        if self._batches:
+            self._answers_awaited += 1
+            self._turn_soon()
 
     def _look(self) -> None:
         """See whether the server answers still."""
@@ -168,9 +213,9 @@ class AwaitedLink:
             TableStoreUnavailableError: nothing was done.
             UnknownOutcomeError: nobody knows.
         """
-        answer = await (self._opened() or await self._open()).send(script.call(arguments))
+        answer = await (self._opened() or await self._open()).send_batch(script.call(arguments))
         if isinstance(answer, UNKNOWN_SCRIPT):
-            answer = await (self._opened() or await self._open()).send(script.call_with_source(arguments))
+            answer = await (self._opened() or await self._open()).send_batch(script.call_with_source(arguments))
         return checked(answer)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,7 +15,7 @@ from storage.tables.awaited import OffersAwaited
 from storage.transactions.backoff import wait_ms
 from storage.transactions.errors import TransactionConflictError, TransactionContendedError
 from storage.transactions.hot_records import HotRecords
-from storage.transactions.layout import COMMITTED
+from storage.transactions.layout import COMMITTED, Record
 from storage.transactions.settings import Isolation
 from storage.transactions.sweeper import Swept
 from storage.transactions.tasks import TaskDriver
@@ -136,8 +136,9 @@ class AsyncTransactionManager:
         settings = self._manager.settings
         bound = attempts or settings.attempts
         attempt = 1
+        expects: Iterable[Record] = ()
         while True:
-            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS, expects=expects)
             transaction = AsyncTransaction(core, self._driver, self._manager.hot)
             try:
                 async with transaction:
@@ -147,6 +148,7 @@ class AsyncTransactionManager:
                 return result
             except TransactionConflictError as error:
                 self._manager.hot.heat(error.records)
+                expects = core.work.seen
                 if attempt >= bound:
                     raise TransactionContendedError(f"{attempt} attempts", error.records) from error
             await asyncio.sleep(wait_ms(settings, attempt, bound, random.random()) / 1000)

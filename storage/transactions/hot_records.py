@@ -1,10 +1,13 @@
 """Queues before hot records: in one process, transactions that meet at a record go one after the other.
 
 A record becomes hot with its first conflict. From then on who reads it waits for its turn, first come, first served,
-until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted. A wait
-is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place
-of one that was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than
-`HOT_RECORDS_MAX` those whose conflict is the longest ago.
+until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted.
+
+Nobody waits for a record while he holds a later one, so no two wait for each other: he goes on without his turn, and if
+that costs him the attempt, he queues before the next one, in order, for all that he will need (`TransactionCore`,
+`expects`). A wait is bounded: after it the transaction goes on as if there were no queue, and takes the place of one that
+was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX` those
+whose conflict is the longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
@@ -57,12 +60,15 @@ class HotRecords:
                 self._cool(len(self._lines) - HOT_RECORDS_MAX)
 
     def enter(self, transaction_id: str, record: Record, wake: Wake) -> bool:
-        """Take a place in a record's line; return whether it is this transaction's turn, else `wake` will be called."""
+        """Take a place in a record's line; return whether to go on at once, else `wake` will be called."""
         with self._lock:
             line = self._lines.get(record)
             if line is None or line.owner in (None, transaction_id):
                 if line is not None:
                     self._own(line, record, transaction_id)
+                return True
+            if any(held > record for held in self._held.get(transaction_id, ())):
+                line.idle = 0
                 return True
             line.waiting.append((transaction_id, wake))
             line.idle = 0
