@@ -5,9 +5,9 @@ until the transaction before has ended; so what it reads is still true when it c
 
 Nobody waits for a record while he holds a later one, so no two wait for each other: he goes on without his turn, and if
 that costs him the attempt, he queues before the next one, in order, for all that he will need (`TransactionCore`,
-`expects`). A wait is bounded: after it the transaction goes on as if there were no queue, and takes the place of one that
-was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX` those
-whose conflict is the longest ago.
+`expects`). A wait is bounded: after it the transaction goes on as if there were no queue, and takes the place of one
+that was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX`
+those whose conflict is the longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
