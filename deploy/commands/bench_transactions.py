@@ -9,7 +9,7 @@ import typer
 
 from deploy.measuring.transactions.comparing import Figures, compare
 from deploy.measuring.transactions.places import MeasuredStore
-from deploy.measuring.transactions.plan import Driver, Plan, usual_processes
+from deploy.measuring.transactions.plan import Driver, Plan, usual_driver, usual_processes
 from deploy.measuring.transactions.workloads import Workload
 from deploy.output import EXIT_CHECK, JsonOption, Output, run
 from storage.transactions.settings import Isolation
@@ -24,8 +24,9 @@ def transactions(
         int, typer.Option(min=0, max=64, help="Client processes that share them; 0: one per core where that helps.")
     ] = 0,
     driver: Annotated[
-        Driver, typer.Option(help="Threads, or coroutines of one event loop in each process; by hand always threads.")
-    ] = Driver.THREADS,
+        Driver | None,
+        typer.Option(help="Threads, or coroutines (tasks) of one event loop in each process. By hand always threads."),
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long is measured; by hand as long again.")] = 20,
     warmup_seconds: Annotated[float, typer.Option(min=0, help="Load before it.")] = 2,
     accounts: Annotated[int, typer.Option(min=100, help="Accounts, or records; an even number.")] = 100_000,
@@ -47,7 +48,7 @@ def transactions(
         workload=workload,
         threads=threads,
         processes=processes or usual_processes(store, threads=threads, hot=hot, cores=os.cpu_count() or 1),
-        driver=driver,
+        driver=driver or usual_driver(store, hot=hot),
         seconds=seconds,
         warmup_seconds=warmup_seconds,
         accounts=accounts,

@@ -53,3 +53,11 @@ def usual_processes(store: MeasuredStore, *, threads: int, hot: bool, cores: int
     if hot or store in (MeasuredStore.MEMORY, MeasuredStore.SQLITE):
         return 1
     return max(1, min(cores, threads))
+
+
+def usual_driver(store: MeasuredStore, *, hot: bool) -> Driver:
+    """The driver where nobody says which: tasks where a store can be awaited, as they take less CPU time.
+
+    At one hot record all wait for one another, whoever drives them, and threads are woken sooner.
+    """
+    return Driver.TASKS if store is MeasuredStore.VALKEY and not hot else Driver.THREADS

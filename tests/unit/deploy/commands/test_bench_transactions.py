@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.measuring.transactions.places import MeasuredStore
-from deploy.measuring.transactions.plan import usual_processes
+from deploy.measuring.transactions.plan import Driver, usual_driver, usual_processes
 
 QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
 
@@ -74,6 +74,14 @@ def test_coroutines_drive_the_same_work(store: str, workload: str) -> None:
 def test_how_many_processes_are_usual(store: MeasuredStore, threads: int, hot: bool, processes: int) -> None:
     """One for each core, where the database is not a part of the process, and no queue of one process helps."""
     assert usual_processes(store, threads=threads, hot=hot, cores=2) == processes
+
+
+def test_the_usual_driver() -> None:
+    """Tasks where a store can be awaited, but at a hot account."""
+    assert usual_driver(MeasuredStore.VALKEY, hot=False) is Driver.TASKS
+    assert usual_driver(MeasuredStore.VALKEY, hot=True) is Driver.THREADS
+    assert usual_driver(MeasuredStore.POSTGRESQL, hot=False) is Driver.THREADS
+    assert _bench("--store", "memory")["plan"]["driver"] == "threads"
 
 
 @pytest.mark.parametrize(
