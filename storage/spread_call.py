@@ -247,25 +247,38 @@ def _change_replay(transaction: Transaction, call: StoreCall) -> tuple[int, bool
     """Drop minutes and add entries; by how much the number of entries grows, and whether minutes were dropped."""
     first_kept = call.evict_before_ms // BUCKET_MS
     added = {(entry.expiry_ms // BUCKET_MS, entry.request_id): entry for entry in call.replay}
+    used = sorted({minute for minute, _ in added})
+    if any(row is not None for row in transaction.get_many([(DROPPED, Key((0,), (minute,))) for minute in used])):
+        raise UncleanMinuteError
     counts = _minutes(transaction)
     gone = [minute for minute in counts if minute < first_kept]
     grown = -sum(counts.pop(minute) for minute in gone)
     for minute in gone:
         transaction.delete(MINUTES, Key((0,), (minute,)))
-        transaction.upsert(DROPPED, Key((0,), (minute,)), {})
+        if minute in used:  # what is added comes after, and must not be dropped with the rest
+            _delete_entries(transaction, minute)
+        else:
+            transaction.upsert(DROPPED, Key((0,), (minute,)), {})
+    has_dropped = not set(gone) <= set(used)
     if not added:
-        return grown, bool(gone)
-    used = sorted({minute for minute, _ in added})
-    unclean = transaction.get_many([(DROPPED, Key((0,), (minute,))) for minute in used])
-    if any(row is not None for row in unclean):
-        raise UncleanMinuteError
+        return grown, has_dropped
     new = _new_entries(transaction, added)
     for minute in used:
         count = sum(1 for each, _ in new if each == minute)
         transaction.upsert(MINUTES, Key((0,), (minute,)), {"entries": counts.get(minute, 0) + count})
     for (minute, request_id), entry in added.items():
         transaction.upsert(REPLAY, Key((minute,), (request_id,)), {"sequence": entry.sequence})
-    return grown + len(new), bool(gone)
+    return grown + len(new), has_dropped
+
+
+def _delete_entries(transaction: Transaction, minute: int, rows_max: int | None = None) -> int:
+    """Delete entries of a minute; how many."""
+    rows: list[dict[str, Any]] = transaction.scan(
+        Scan(table=REPLAY, partition=(minute,), limit=rows_max, projection=("request_id",))
+    )
+    for row in rows:
+        transaction.delete(REPLAY, Key((minute,), (row["request_id"],)))
+    return len(rows)
 
 
 def _minutes(transaction: Transaction) -> dict[int, int]:
@@ -303,13 +316,9 @@ def clean_minute(minute: int, rows_max: int) -> Callable[[Transaction], bool]:
     """Delete some entries of a dropped minute; whether it was the last of them."""
 
     def clean(transaction: Transaction) -> bool:
-        rows: list[dict[str, Any]] = transaction.scan(
-            Scan(table=REPLAY, partition=(minute,), limit=rows_max, projection=("request_id",))
-        )
-        for row in rows:
-            transaction.delete(REPLAY, Key((minute,), (row["request_id"],)))
-        if len(rows) < rows_max:
+        is_emptied = _delete_entries(transaction, minute, rows_max) < rows_max
+        if is_emptied:
             transaction.delete(DROPPED, Key((0,), (minute,)))
-        return len(rows) < rows_max
+        return is_emptied
 
     return clean

@@ -33,6 +33,10 @@ ANSWER_TIMEOUT_S = 30.0
 
 RECEIVE_BYTES = 65536
 
+CONNECTIONS_MAX = 2**31
+"""The driver's pool only makes connections here, and counts those that are gone as well: with its default of 100, a
+process that had to connect anew a hundred times could never connect again."""
+
 IDLE_TRUSTED_S = 0.01
 """A connection that was idle for longer is looked at before it is used: the server may have closed it."""
 
@@ -123,6 +127,7 @@ class RedisLink:
         try:
             self._pool = redis.ConnectionPool.from_url(
                 url,
+                max_connections=CONNECTIONS_MAX,
                 protocol=2,
                 retry=Retry(NoBackoff(), 0),
                 socket_connect_timeout=CONNECT_TIMEOUT_S,

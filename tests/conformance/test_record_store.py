@@ -98,6 +98,15 @@ class TestReplayGuard:
         done = store.apply(call(replay=(self.entry(1, 0),), evict_before_ms=10 * MINUTE_MS))
         assert done == Stored(replay_entries=1)
 
+    def test_a_minute_is_evicted_and_used_by_one_call(self, store: RecordStore) -> None:
+        """What was in it is forgotten, and what is added stays; an entry that is in both counts once."""
+        store.apply(call(replay=tuple(self.entry(n, 0) for n in range(3))))
+        done = store.apply(call(replay=(self.entry(2, 0), self.entry(3, 0)), evict_before_ms=MINUTE_MS))
+        assert done == Stored(replay_entries=2)
+        assert sorted(store.fetch(replay=[RequestExpiry(b"%032d" % n, 0) for n in range(4)]).replayed) == [
+            b"%032d" % n for n in (2, 3)
+        ]
+
     def test_an_entry_counts_once(self, store: RecordStore) -> None:
         """The count is what the limit on the guard is judged by."""
         store.apply(call(replay=(self.entry(1, 0),)))

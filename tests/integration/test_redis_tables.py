@@ -72,6 +72,23 @@ def test_a_server_that_comes_back(server: Valkey) -> None:
     store.close()
 
 
+def test_a_server_that_goes_away_again_and_again(server: Valkey) -> None:
+    """However often a store had to connect anew, it can once more: nothing counts the connections that are gone."""
+    store = opened_store(server)
+    store.create_table(accounts())
+    store.apply([opened(1, balance=7)])
+    for _ in range(150):
+        server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert balance(store, 1) == 7
+    server.stop()
+    for _ in range(150):
+        with pytest.raises(TableStoreUnavailableError):
+            balance(store, 1)
+    server.start()
+    assert balance(store, 1) == 7
+    store.close()
+
+
 def test_an_answer_that_is_lost(server: Valkey) -> None:
     """Leaves the outcome unknown, for a batch; and afterwards it can be looked up."""
     store = opened_store(server)

@@ -28,6 +28,7 @@ from storage.ports import (
 )
 from storage.postgresql_store import PostgresqlStore
 from storage.redis_store import RedisStore
+from storage.spread_store import open_spread_store
 from storage.sqlite_store import SqliteStore
 from tests.postgresql import Postgresql
 from tests.valkey import Valkey
@@ -174,3 +175,20 @@ def test_all_stores_answer_alike(stores: Stores, parts: list[dict[str, Any]]) ->
             answer = memory.apply(call)
             assert [other.apply(call) for other in others] == [answer] * len(others)
             assert [contents(other) for other in others] == [contents(memory)] * len(others)
+
+
+@settings(max_examples=40)
+@given(st.lists(calls(), min_size=1, max_size=12))
+def test_a_store_over_several_databases_answers_as_one_does(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[dict[str, Any]]
+) -> None:
+    """Half of the namespaces lie in the other database; nobody who asks can tell."""
+    memory, directory = MemoryStore(), tmp_path_factory.mktemp("spread")
+    spread = open_spread_store(f"sqlite://{directory}/home.db", {"m": f"sqlite://{directory}/other.db"})
+    try:
+        for part in parts:
+            call = build(memory, part)
+            assert spread.apply(call) == memory.apply(call)
+            assert contents(spread) == contents(memory)
+    finally:
+        spread.close()
