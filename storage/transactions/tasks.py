@@ -4,10 +4,9 @@ Those of other stores are made by threads of a pool.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Executor
+from typing import Any, Protocol
 
 from protocol.errors import CountersignError
 from storage.tables.awaited import AwaitedTables
@@ -26,14 +25,24 @@ from storage.transactions.effects import (
     Wait,
 )
 from storage.transactions.hot_records import HotRecords
-from storage.transactions.threads import QUEUE_WAIT_S, ThreadDriver
+from storage.transactions.threads import QUEUE_WAIT_S
+
+
+class Performer(Protocol):
+    """What performs effects, in the thread that asks; `storage.transactions.threads.ThreadDriver` is one."""
+
+    storage_calls: int
+
+    def perform(self, effect: Effect) -> Any:
+        """Perform one effect; raises what it meets."""
+        ...
 
 
 class TaskDriver:
     """Performs effects for coroutines of one event loop.
 
     Args:
-        threads: makes the storage calls.
+        threads: makes storage calls in threads of the pool, and says what time it is.
         hot: where transactions of this process queue.
         pool: the threads that make them.
         awaited: stores, by name, that need no thread.
@@ -41,9 +50,9 @@ class TaskDriver:
 
     def __init__(
         self,
-        threads: ThreadDriver,
+        threads: Performer,
         hot: HotRecords,
-        pool: ThreadPoolExecutor,
+        pool: Executor,
         awaited: Mapping[str, AwaitedTables] | None = None,
     ) -> None:
         self._threads = threads
@@ -53,14 +62,14 @@ class TaskDriver:
 
     async def run(self, steps: Steps[T]) -> T:
         """Run a part of the core to its end; a cancelled task is a crashed client."""
-        awaited = self._awaited
+        awaited, perform = self._awaited, self._threads.perform
         try:
             effect = next(steps)
             while True:
                 answer: Any = None
                 try:
                     if type(effect) is Clock:
-                        answer = time.time_ns() // 1_000_000
+                        answer = perform(effect)
                     elif type(effect) is Read and effect.store in awaited:
                         self._threads.storage_calls += 1
                         answer = await awaited[effect.store].get_many(effect.gets)
