@@ -59,7 +59,7 @@ class Spread(NamedTuple):
     """Where the records of each namespace are.
 
     Attributes:
-        stores: name of the store by namespace; of others it is the home.
+        stores: name of the store of each namespace that is not at home.
     """
 
     stores: Mapping[str, str]
@@ -77,13 +77,20 @@ class Spread(NamedTuple):
         names = (key.namespace.encode(), key.key.encode())
         return TableName(self.store_of(key.namespace), VERSIONS), Key(names, (version,))
 
-    def elsewhere(self) -> dict[str, str]:
-        """The store of each namespace that is not at home."""
-        return {namespace: store for namespace, store in self.stores.items() if store != HOME}
+    def range(self, namespace: str, low: bytes, high: bytes, limit: int, columns: tuple[str, ...] = ()) -> Scan:
+        """The current versions of `low <= key < high`, in order."""
+        return Scan(
+            table=TableName(self.store_of(namespace), RECORDS),
+            partition=(namespace.encode(),),
+            lower=Bound(low),
+            upper=Bound(high, inclusive=False),
+            limit=limit,
+            projection=columns,
+        )
 
     def others(self) -> tuple[str, ...]:
         """The stores beside the home, in order."""
-        return tuple(sorted(set(self.elsewhere().values())))
+        return tuple(sorted(set(self.stores.values())))
 
 
 def row_key(key: RecordKey) -> Key:
@@ -112,7 +119,7 @@ def elsewhere_of(transaction: Transaction) -> dict[str, str]:
 def note_elsewhere(transaction: Transaction, spread: Spread) -> None:
     """Note where each namespace lies, unless that was done."""
     if not elsewhere_of(transaction):
-        for namespace, store in spread.elsewhere().items():
+        for namespace, store in spread.stores.items():
             transaction.insert(NAMESPACES, Key((0,), (namespace.encode(),)), {"store": store})
 
 
@@ -209,16 +216,8 @@ def _head(packed: bytes) -> Head:
 
 def _differs(transaction: Transaction, scan: ScanCheck, spread: Spread) -> bool:
     low, high = checked_range(scan)
-    rows: list[dict[str, Any]] = transaction.scan(
-        Scan(
-            table=TableName(spread.store_of(scan.namespace), RECORDS),
-            partition=(scan.namespace.encode(),),
-            lower=Bound(low),
-            upper=Bound(high, inclusive=False),
-            limit=len(scan.rows) + 1,
-            projection=("key", "head"),
-        )
-    )
+    wanted = spread.range(scan.namespace, low, high, len(scan.rows) + 1, ("key", "head"))
+    rows: list[dict[str, Any]] = transaction.scan(wanted)
     return [(row["key"], _head(row["head"])) for row in rows] != [
         (row.key.encode(), Head(row.version, row.record_hash)) for row in scan.rows
     ]

@@ -10,8 +10,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from protocol.errors import CountersignError
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, unpack
@@ -46,21 +46,11 @@ from storage.spread_call import (
     replayed,
     write_current,
 )
-from storage.spread_layout import (
-    CELLS,
-    DROPPED,
-    HOME,
-    OUTBOX,
-    PART,
-    PARTS,
-    RECORDS,
-    home_schemas,
-    part_schemas,
-)
-from storage.sqlite_connection import file_of
+from storage.spread_layout import CELLS, DROPPED, HOME, OUTBOX, PART, PARTS, home_schemas, part_schemas
 from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.port import Durability, TableStore
 from storage.tables.registry import open_table_store
+from storage.tables.store_settings import settings_of
 from storage.transactions.background_sweeping import BackgroundSweeping
 from storage.transactions.errors import TransactionError
 from storage.transactions.settings import Isolation, TransactionSettings
@@ -100,7 +90,7 @@ class SpreadStore:
         settings: TransactionSettings = SETTINGS,
     ) -> None:
         self._stores = {HOME: home, **others}
-        self._spread = Spread(dict(namespaces))
+        self._spread = Spread({namespace: name for namespace, name in namespaces.items() if name != HOME})
         for name, store in self._stores.items():
             if store.capabilities.durability is not Durability.DISK:
                 raise UnsafeDurabilityError(f"{name}, {store.name}: it is not on disk before it is acknowledged")
@@ -174,7 +164,7 @@ class SpreadStore:
         contents, elsewhere, lost = self._run(load)
         if not contents.cells:
             raise StoreAbsentError("the home holds no cells")
-        if elsewhere != self._spread.elsewhere():
+        if elsewhere != self._spread.stores:
             raise _moved(elsewhere)
         if lost:
             raise _lost(lost)
@@ -209,12 +199,13 @@ class SpreadStore:
         """Check and change all of it atomically."""
         if not self._is_clean:
             self._is_clean = self._clean(CLEANED_AT_LEAST + 2 * len(call.replay))
+        work = partial(apply_call, call=call, spread=self._spread)
         try:
-            done = self._run(lambda transaction: apply_call(transaction, call, self._spread))
+            done = self._run(work)
         except UncleanMinuteError:
             while not self._clean(PAGE_ROWS):
                 pass
-            done = self._run(lambda transaction: apply_call(transaction, call, self._spread))
+            done = self._run(work)
         if done.has_dropped:
             self._is_clean = False
         if done.answer is None:
@@ -265,30 +256,15 @@ class SpreadStore:
     def _scan(self, transaction: Transaction, scan: ScanRange) -> ScanRows:
         assert scan.limit > 0, "a scan wants at least one row"
         low, high = key_range(scan.start, scan.end)
-        rows: list[dict[str, Any]] = transaction.scan(
-            Scan(
-                table=TableName(self._spread.store_of(scan.namespace), RECORDS),
-                partition=(scan.namespace.encode(),),
-                lower=Bound(low),
-                upper=Bound(high, inclusive=False),
-                limit=scan.limit,
-            )
-        )
+        rows: list[dict[str, Any]] = transaction.scan(self._spread.range(scan.namespace, low, high, scan.limit))
         return scan_rows(scan, tuple((row["key"].decode(), _current(row)) for row in rows))
 
     def _pages(self, namespace: str, columns: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
-        low = b""
+        low, high = key_range("", "")
         while True:
+            page = self._spread.range(namespace, low, high, PAGE_ROWS, columns)
             with self._reading() as transaction:
-                rows: list[dict[str, Any]] = transaction.scan(
-                    Scan(
-                        table=TableName(self._spread.store_of(namespace), RECORDS),
-                        partition=(namespace.encode(),),
-                        lower=Bound(low),
-                        limit=PAGE_ROWS,
-                        projection=columns,
-                    )
-                )
+                rows: list[dict[str, Any]] = transaction.scan(page)
             yield rows
             if len(rows) < PAGE_ROWS:
                 return
@@ -354,7 +330,7 @@ def open_spread_store(
     try:
         with _translated():
             for url, name in names.items():
-                opened[name] = _open_tables(url)
+                opened[name] = open_table_store(*settings_of(url))
             home = opened.pop(HOME)
             stores = {namespace: names[url] for namespace, url in namespaces.items()}
             return SpreadStore(home, opened, stores, settings)
@@ -363,14 +339,3 @@ def open_spread_store(
             store.close()
         raise
 
-
-def _open_tables(url: str) -> TableStore:
-    match urlsplit(url).scheme:
-        case "redis" | "rediss" | "unix":
-            return open_table_store("redis", {"url": url})
-        case "sqlite":
-            return open_table_store("sqlite", {"file": str(file_of(url))})
-        case "postgresql" | "postgres":
-            return open_table_store("postgresql", {"url": url})
-        case scheme:
-            raise CountersignError("config.invalid", f"there is no store of kind {scheme}")

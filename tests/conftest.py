@@ -5,10 +5,14 @@
 - Hypothesis judges no test by its speed: the machine may be busy.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.postgresql import Postgresql
+from tests.valkey import Valkey
 
 _ORDER = ("architecture", "unit", "property", "conformance", "simulation", "integration")
 _HERE = Path(__file__).parent
@@ -27,3 +31,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _directory(item) == "integration":
             item.add_marker(pytest.mark.integration)
     items.sort(key=lambda item: (*_ORDER, _directory(item)).index(_directory(item)))
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Valkey that tests share; whoever needs it empty empties it."""
+    server = Valkey(tmp_path_factory.mktemp("valkey")).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
+    """A PostgreSQL that tests share; whoever needs it empty wipes its first database, or takes another."""
+    server = Postgresql(tmp_path_factory.mktemp("postgresql")).start()
+    yield server
+    server.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from auditor.state import OrderState
+from deploy.commands.ledger import stores_by_namespace
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger
@@ -40,10 +41,7 @@ NAMESPACES = ("bank", "object", "sys")
 STORES = {AUDITOR: AUDITOR_STORE, LEDGER: LEDGER_STORE}
 SERVICES = (*STORES.values(), KAFKA)
 DEADLINE_S = 60.0
-DEFAULT_STORE_OF = {
-    namespace: StoreKind(kind)
-    for namespace, _, kind in (each.partition("=") for each in os.environ.get("COUNTERSIGN_TEST_STORE_OF", "").split())
-}
+DEFAULT_STORE_OF = stores_by_namespace(os.environ.get("COUNTERSIGN_TEST_STORE_OF", "").split()) or {}
 DEFAULT_STORE = StoreKind(os.environ.get("COUNTERSIGN_TEST_STORE", StoreKind.REDIS))
 """What stores are made of where a test does not say: the pipeline's tests pass on each kind."""
 _LOOK_S = 0.05

@@ -24,21 +24,13 @@ from typing import Any
 
 from storage.loading.schema_file import parse_document
 from storage.model.errors import InvalidOperationError
-from storage.sqlite_connection import file_of
 from storage.tables.port import TableStore
 from storage.tables.registry import open_table_store
+from storage.tables.store_settings import settings_of
 from storage.transactions.stores import RoutedStores
 from storage.transactions.transaction_manager import TransactionManager
 
 _ONLY = "store"
-_SCHEMES = {
-    "postgresql": "postgresql",
-    "postgres": "postgresql",
-    "redis": "redis",
-    "rediss": "redis",
-    "valkey": "redis",
-    "unix": "redis",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,22 +91,14 @@ def one_store(url: str) -> StoresConfiguration:
     """One store for everything.
 
     Args:
-        url: `postgresql://`, `redis://`, `rediss://`, `valkey://`, `unix://`, or `sqlite:///path/to/file`.
+        url: as `settings_of`.
 
     Raises:
         InvalidOperationError: `config.invalid`.
         CountersignError: `config.invalid`, of a `sqlite` URL.
     """
-    scheme = url.partition("://")[0]
-    if scheme == "sqlite":
-        settings = {"kind": "sqlite", "file": str(file_of(url))}
-    elif scheme in _SCHEMES and "://" in url:
-        rest = url.removeprefix("valkey")
-        settings = {"kind": _SCHEMES[scheme], "url": url if rest == url else f"redis{rest}"}
-    else:
-        known = ", ".join(sorted({*_SCHEMES, "sqlite"}))
-        raise _wrong(f"no URL of a store; it begins with one of {known}, and ://")
-    return StoresConfiguration(stores={_ONLY: settings}, home=_ONLY, default_store=_ONLY)
+    kind, settings = settings_of(url)
+    return StoresConfiguration(stores={_ONLY: {"kind": kind, **settings}}, home=_ONLY, default_store=_ONLY)
 
 
 @contextmanager

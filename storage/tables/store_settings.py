@@ -1,8 +1,46 @@
-"""The settings an adapter is opened with: all of them strings, as they stand in a configuration."""
+"""The settings an adapter is opened with: all of them strings, as they stand in a configuration, or in one URL."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from storage.model.errors import InvalidOperationError
+from storage.sqlite_connection import file_of
+
+_SCHEMES = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "redis": "redis",
+    "rediss": "redis",
+    "valkey": "redis",
+    "unix": "redis",
+}
+
+
+class StoreSettings(NamedTuple):
+    """A kind of store, and what its adapter is opened with."""
+
+    kind: str
+    settings: dict[str, str]
+
+
+def settings_of(url: str) -> StoreSettings:
+    """The store at a URL.
+
+    Args:
+        url: `postgresql://`, `redis://`, `rediss://`, `valkey://`, `unix://`, or `sqlite:///path/to/file`.
+
+    Raises:
+        InvalidOperationError: `config.invalid`.
+        CountersignError: `config.invalid`, of a `sqlite` URL.
+    """
+    scheme = url.partition("://")[0]
+    if scheme == "sqlite":
+        return StoreSettings("sqlite", {"file": str(file_of(url))})
+    if scheme in _SCHEMES and "://" in url:
+        rest = url.removeprefix("valkey")
+        return StoreSettings(_SCHEMES[scheme], {"url": url if rest == url else f"redis{rest}"})
+    known = ", ".join(sorted({*_SCHEMES, "sqlite"}))
+    raise InvalidOperationError("config.invalid", f"no URL of a store; it begins with one of {known}, and ://")
 
 
 def check_settings(

@@ -1,7 +1,6 @@
 """The record stores that the conformance suite runs on: in memory, in a file, and on real servers."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,20 +14,6 @@ from storage.spread_store import open_spread_store
 from storage.sqlite_store import SqliteStore
 from tests.postgresql import Postgresql
 from tests.valkey import Valkey
-
-
-@pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(Path(tmp_path_factory.mktemp("valkey"))).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    server = Postgresql(Path(tmp_path_factory.mktemp("postgresql"))).start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "valkey", "sqlite", "postgresql", "valkey+postgresql", "sqlite+sqlite"])

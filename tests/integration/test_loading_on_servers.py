@@ -1,7 +1,6 @@
 """Loaders and the transaction benchmark on real servers: tables made elsewhere, and each store measured."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -20,13 +19,6 @@ from storage.model.schema import TableName
 from tests.postgresql import Postgresql
 
 STOCK = TableName("shop", "stock")
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    server = Postgresql(tmp_path_factory.mktemp("postgresql")).start()
-    yield server
-    server.stop()
 
 
 def test_a_postgresql_table_from_elsewhere_is_imported(postgresql: Postgresql) -> None:

@@ -43,20 +43,6 @@ while sys.argv[2] == "freely" or sys.stdin.readline():
 """
 
 
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(tmp_path_factory.mktemp("valkey")).start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    server = Postgresql(tmp_path_factory.mktemp("postgresql")).start()
-    yield server
-    server.stop()
-
-
 def urls_of(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, dict[str, str]]:
     """The addresses of an empty store, and of the database of its records where that is another one."""
     home, _, other = kind.partition("+")
@@ -74,6 +60,17 @@ def url_of(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     server: Valkey = request.getfixturevalue("valkey")
     server.command("FLUSHALL")
     return server.url
+
+
+@contextmanager
+def created(url: str, namespaces: dict[str, str]) -> Iterator[RecordStore]:
+    """A new store, open for who takes over."""
+    store = open_record_store(url, namespaces)
+    try:
+        store.create(STORE_ID)
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
@@ -130,20 +127,18 @@ def test_who_was_taken_over_between_two_calls_is_refused(
 ) -> None:
     """It says why, and all that is there is the successor's: no record, cell, replay entry or outbox entry is its."""
     url, namespaces = urls_of(kind, request, tmp_path)
-    store = open_record_store(url, namespaces)
-    store.create(STORE_ID)
-    with worker(url, "when told", namespaces) as old:
-        assert old.stdin is not None
-        for sequence in range(3):
+    with created(url, namespaces) as store:
+        with worker(url, "when told", namespaces) as old:
+            assert old.stdin is not None
+            for sequence in range(3):
+                print(file=old.stdin, flush=True)
+                assert said(old) == f"stored {sequence}"
+            last = take_over(store)
             print(file=old.stdin, flush=True)
-            assert said(old) == f"stored {sequence}"
-        last = take_over(store)
-        print(file=old.stdin, flush=True)
-        assert said(old) == "refused cell"
-    assert state(store)[0] == last == 5
-    messages = [entry.message for entry in store.read_outbox("order", 3, 100)]
-    assert all(message.endswith(b"of the new one") for message in messages)
-    store.close()
+            assert said(old) == "refused cell"
+        assert state(store)[0] == last == 5
+        messages = [entry.message for entry in store.read_outbox("order", 3, 100)]
+        assert all(message.endswith(b"of the new one") for message in messages)
 
 
 # Not on SQLite: who is stopped in a call to it has its lock.
@@ -153,16 +148,14 @@ def test_who_was_stopped_in_the_middle_of_calls_is_refused(
 ) -> None:
     """A call that was sent before the pause may be done before the successor's; none is afterwards."""
     url, namespaces = urls_of(kind, request, tmp_path)
-    store = open_record_store(url, namespaces)
-    store.create(STORE_ID)
-    with worker(url, "freely", namespaces) as old:
-        for sequence in range(20):
-            assert said(old) == f"stored {sequence}"
-        old.send_signal(signal.SIGSTOP)
-        last = take_over(store)
-        old.send_signal(signal.SIGCONT)
-        assert old.stdout is not None
-        *_, end = old.stdout.read().split("\n")[:-1]
-        assert end == "refused cell"
-    assert state(store)[0] == last
-    store.close()
+    with created(url, namespaces) as store:
+        with worker(url, "freely", namespaces) as old:
+            for sequence in range(20):
+                assert said(old) == f"stored {sequence}"
+            old.send_signal(signal.SIGSTOP)
+            last = take_over(store)
+            old.send_signal(signal.SIGCONT)
+            assert old.stdout is not None
+            *_, end = old.stdout.read().split("\n")[:-1]
+            assert end == "refused cell"
+        assert state(store)[0] == last
