@@ -22,7 +22,7 @@ class AwaitedTables(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back the connection; the store stays open."""
+        """Give back the connection, for good; the store stays open."""
         ...
 
 

@@ -14,6 +14,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from storage.model.errors import InvalidOperationError
 from storage.tables.errors import TableStoreUnavailableError, UnknownOutcomeError
 from storage.tables.redis_commands import Packed
 from storage.tables.redis_link import (
@@ -25,10 +26,13 @@ from storage.tables.redis_link import (
     Script,
     Wire,
     checked,
+    is_last,
 )
 
 ANSWERS_AWAITED = 2
 """How often answers may come while a batch waits for reads that are under way."""
+
+_CLOSED = "the store was closed"
 
 
 class _AwaitedWire:
@@ -44,7 +48,7 @@ class _AwaitedWire:
         self._reads: list[bytes] = []
         self._batches: list[tuple[bytes, asyncio.Future[Any]]] = []
         self._answers_awaited = 0
-        self._rest = b""
+        self._rest = memoryview(b"")
         self._waiting: deque[tuple[bool, asyncio.Future[Any]]] = deque()
         self._reads_under_way = 0
         self._heard_at = 0.0
@@ -104,7 +108,7 @@ class _AwaitedWire:
 
     def _turn(self) -> None:
         self._is_turn_due = False
-        if not self.is_open:
+        if self._rest or not self.is_open:
             return
         parts, self._reads = self._reads, []
         if self._batches and (not self._reads_under_way or self._answers_awaited >= ANSWERS_AWAITED):
@@ -114,15 +118,11 @@ class _AwaitedWire:
                     parts.append(packed)
                     self._await(False, future)
             self._batches.clear()
-        if not parts:
-            return
-        packed = b"".join(parts)
-        if self._rest:
-            self._rest += packed
-        else:
-            self._write(packed)
+        if parts:
+            self._write(memoryview(b"".join(parts)))
 
-    def _write(self, packed: bytes) -> None:
+    def _write(self, packed: memoryview) -> None:
+        """Send as much as the connection takes; what comes after waits for the rest, and was not sent."""
         try:
             sent = self._socket.send(packed)
         except BlockingIOError:
@@ -130,35 +130,49 @@ class _AwaitedWire:
         except OSError as error:
             self.end(str(error))
             return
-        if self._rest and sent == len(packed):
-            self.loop.remove_writer(self._socket)
-        elif not self._rest and sent < len(packed):
+        was_late, self._rest = bool(self._rest), packed[sent:]
+        if self._rest and not was_late:
             self.loop.add_writer(self._socket, lambda: self._write(self._rest))
-        self._rest = packed[sent:]
+        elif was_late and not self._rest:
+            self.loop.remove_writer(self._socket)
+            self._turn_soon()
 
     def _receive(self) -> None:
-        reader = self._wire.reader
         try:
             received = self._socket.recv(RECEIVE_BYTES)
             if not received:
                 raise ConnectionResetError("the server closed the connection")
-            reader.feed(received)
-            while (answer := reader.gets()) is not False:  # not whole yet; no answer of this protocol is a boolean
-                if isinstance(answer, LOST):
-                    raise answer
-                is_read, future = self._waiting.popleft()
-                self._reads_under_way -= is_read
-                if not future.done():
-                    future.set_result(answer)
+            self._answer(received)
         except BlockingIOError:
             return
         except LOST as error:
             self.end(str(error))
             return
+        except BaseException:
+            self.end("its answers cannot be read")  # whoever waits would wait in vain
+            raise
         self._heard_at = self.loop.time()
         if self._batches:
             self._answers_awaited += 1
             self._turn_soon()
+
+    def _answer(self, received: bytes) -> None:
+        """Hand out the answers that are whole by now.
+
+        Raises:
+            OSError, redis.exceptions.ConnectionError: there will be no more.
+        """
+        reader = self._wire.reader
+        reader.feed(received)
+        while (answer := reader.gets()) is not False:  # no answer of this protocol is a boolean
+            if is_last(answer):
+                raise answer
+            if not self._waiting:
+                raise ConnectionResetError("an answer that nobody asked for")
+            is_read, future = self._waiting.popleft()
+            self._reads_under_way -= is_read
+            if not future.done():
+                future.set_result(answer)
 
     def _look(self) -> None:
         """See whether the server answers still."""
@@ -182,7 +196,8 @@ class AwaitedLink:
     def __init__(self, link: RedisLink) -> None:
         self._link = link
         self._wire: _AwaitedWire | None = None
-        self._opening: asyncio.Lock | None = None
+        self._opening: asyncio.Task[_AwaitedWire] | None = None
+        self._is_closed = False
 
     async def read(self, command: bytes) -> Any:
         """One packed command that may be tried again.
@@ -219,34 +234,62 @@ class AwaitedLink:
         return checked(answer)
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection, for good; from any thread."""
+        self._is_closed = True
         wire, self._wire = self._wire, None
-        if wire is None:
-            return
-        try:
-            is_here = asyncio.get_running_loop() is wire.loop
-        except RuntimeError:
-            is_here = False
-        if is_here or not wire.loop.is_running():
-            wire.end("the store was closed")
-            return
-        with suppress(RuntimeError):  # it has ended since
-            wire.loop.call_soon_threadsafe(wire.end, "the store was closed")
+        if wire is not None:
+            _end(wire)
 
     def _opened(self) -> _AwaitedWire | None:
+        """The connection, if there is one."""
         wire = self._wire
         is_usable = wire is not None and wire.is_open and wire.loop is asyncio.get_running_loop()
         return wire if is_usable else None
 
     async def _open(self) -> _AwaitedWire:
+        """A new connection; all who need one wait for the same, whoever of them is cancelled.
+
+        Raises:
+            TableStoreUnavailableError: there is none.
+            InvalidOperationError: `operation.unsupported`: another event loop uses this link.
+        """
         loop = asyncio.get_running_loop()
-        if self._wire is not None and self._wire.loop is not loop:
-            self.close()  # of a loop that came before
-            self._opening = None
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
-            wire = self._opened()
-            if wire is None:
-                wire = self._wire = _AwaitedWire(await loop.run_in_executor(None, self._link.open), loop)
-            return wire
+        if self._is_closed:
+            raise TableStoreUnavailableError(_CLOSED)
+        opening = self._opening
+        if opening is None or opening.done() or opening.get_loop() is not loop:
+            self._take_over(loop)
+            opening = self._opening = loop.create_task(self._connect(loop))
+        wire = await asyncio.shield(opening)
+        if not wire.is_open:
+            raise TableStoreUnavailableError("the connection was lost as soon as it was open")
+        return wire
+
+    def _take_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give up what an event loop has left that came before."""
+        for before in (self._wire, self._opening):
+            other = None if before is None else before.loop if isinstance(before, _AwaitedWire) else before.get_loop()
+            if other is not None and other is not loop and other.is_running():
+                raise InvalidOperationError("operation.unsupported", "one connection for two event loops at a time")
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            _end(wire)
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop) -> _AwaitedWire:
+        wire = self._wire = _AwaitedWire(await loop.run_in_executor(None, self._link.open), loop)
+        if self._is_closed:
+            wire.end(_CLOSED)
+        return wire
+
+
+def _end(wire: _AwaitedWire) -> None:
+    """End a connection, on its own event loop if that runs."""
+    try:
+        is_here = asyncio.get_running_loop() is wire.loop
+    except RuntimeError:
+        is_here = False
+    if is_here or not wire.loop.is_running():
+        wire.end(_CLOSED)
+        return
+    with suppress(RuntimeError):  # it has ended since
+        wire.loop.call_soon_threadsafe(wire.end, _CLOSED)

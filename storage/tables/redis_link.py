@@ -47,6 +47,11 @@ LOST = (OSError, redis.exceptions.ConnectionError)
 
 UNKNOWN_SCRIPT = redis.exceptions.NoScriptError
 
+_LOADING = redis.exceptions.BusyLoadingError
+"""A server that was started reads its data: the driver counts this among lost connections, but it is a refusal."""
+
+_REFUSALS = (redis.exceptions.ResponseError, _LOADING)
+
 Command = Sequence[Argument]
 
 _pack: Callable[[Sequence[Argument]], bytes] = cast(Any, hiredis).pack_command
@@ -77,7 +82,9 @@ class Wire:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.reader = cast(Any, hiredis).Reader(replyError=connection._parser.parse_error)
+        self.reader = cast(Any, hiredis).Reader(
+            protocolError=redis.exceptions.ConnectionError, replyError=connection._parser.parse_error
+        )
         opened: socket.socket = connection._sock
         timeout_s = opened.gettimeout()
         if type(opened) is socket.socket and timeout_s:  # by the system: Python makes one more call each time for it
@@ -104,7 +111,7 @@ class Wire:
                 if not received:
                     raise ConnectionResetError("the server closed the connection")
                 feed(received)
-            elif isinstance(answer, redis.exceptions.ConnectionError):
+            elif is_last(answer):
                 raise answer
             else:
                 answers.append(answer)
@@ -308,6 +315,11 @@ def _quiet(connection: Any) -> bool:
         return False
 
 
+def is_last(answer: Any) -> bool:
+    """Whether an answer tells that the connection is of no use any more."""
+    return isinstance(answer, redis.exceptions.ConnectionError) and not isinstance(answer, _LOADING)
+
+
 def checked(answer: Any) -> Any:
     """The answer, unless it is an error.
 
@@ -315,7 +327,7 @@ def checked(answer: Any) -> Any:
         TableStoreUnavailableError: the server will not do it now.
         InvalidOperationError: `operation.unsupported`: the slot is on another node of a cluster; nothing was done.
     """
-    if not isinstance(answer, redis.exceptions.ResponseError):
+    if not isinstance(answer, _REFUSALS):
         return answer
     if isinstance(answer, UNKNOWN_SCRIPT):
         raise answer

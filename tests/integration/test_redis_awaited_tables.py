@@ -3,7 +3,7 @@
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from storage.model.data_types import DataType
-from storage.model.operations import Get, Key, ScanAll, Update
+from storage.model.operations import Get, Key, Mutation, ScanAll, Update
 from storage.model.predicates import equals
 from storage.model.schema import TableName, TableSchema
 from storage.tables.errors import ConditionFailedError, TableStoreUnavailableError, UnknownOutcomeError
@@ -198,6 +198,41 @@ def test_a_server_that_answers_no_more(server: Valkey, store: RedisTables, monke
         finally:
             server.process.send_signal(signal.SIGCONT)
         assert await side.get_many([read(3)]) == [{"balance": 3}]
+        side.close()
+
+    run(main())
+
+
+def test_a_server_that_reads_its_data(server: Valkey, store: RedisTables) -> None:
+    """Refuses, to coroutines and to threads; it is known that nothing was done, and the connection is kept."""
+    server.settings |= {"key-load-delay": "20000", "loading-process-events-interval-bytes": "1024"}  # 20 ms a key
+    for number in range(COROUTINES):
+        store.apply([opened(1_000 + number, balance=0, note=random.Random(number).randbytes(2_000))])
+    server.command("BGREWRITEAOF")  # what was rewritten is read bit by bit, and commands are answered in between
+    while b"aof_rewrite_in_progress:0" not in (told := server.command("INFO", "persistence")):
+        assert b"aof_rewrite_scheduled" in told
+
+    async def main() -> None:
+        side = awaited(store)
+        server.kill()
+        starting = asyncio.create_task(asyncio.to_thread(server.start))
+
+        async def apply_in_thread(batch: Sequence[Mutation]) -> None:
+            await asyncio.to_thread(store.apply, batch)
+
+        for apply in (side.apply, apply_in_thread):
+            told = ""
+            while "loading" not in told:
+                assert not starting.done()
+                with pytest.raises(TableStoreUnavailableError) as refused:
+                    await apply([write(9, 9, 10)])
+                told = str(refused.value)
+        wire = side._link._wire
+        assert wire is not None
+        assert wire.is_open
+        await starting
+        assert await side.get_many([read(9)]) == [{"balance": 9}]
+        assert side._link._wire is wire
         side.close()
 
     run(main())
