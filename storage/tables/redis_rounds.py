@@ -28,7 +28,7 @@ RoundTrip = Callable[[bytes, int], list[Any]]
 class _Exchange:
     """What one thread sends, and what it is answered."""
 
-    __slots__ = ("answers", "count", "error", "follower", "is_gone", "packed", "turn")
+    __slots__ = ("answers", "count", "error", "follower", "is_gone", "is_woken", "packed", "turn")
 
     def __init__(self, packed: bytes, count: int) -> None:
         self.packed = packed
@@ -37,6 +37,7 @@ class _Exchange:
         self.error: BaseException | None = None
         self.follower: _Exchange | None = None
         self.is_gone = False
+        self.is_woken = False
         self.turn = Lock()
 
 
@@ -72,11 +73,10 @@ class SharedRounds:
         """Wait until it is answered, or has to lead."""
         try:
             mine.turn.acquire()
+            self._wake(mine.follower)
         except BaseException:  # a signal's handler raised: others must not wait for who is gone
             self._leave(mine)
             raise
-        if mine.follower is not None:
-            self._wake(mine.follower)
 
     def _leave(self, mine: _Exchange) -> None:
         with self._lock:
@@ -84,8 +84,7 @@ class SharedRounds:
                 self._waiting.remove(mine)
                 return
             mine.is_gone = True
-            is_woken = mine.turn.acquire(blocking=False)
-        if not is_woken:
+        if not mine.is_woken:
             return
         if mine.answers is None and mine.error is None:
             self._hand_over()
@@ -97,7 +96,8 @@ class SharedRounds:
         with self._lock:
             while exchange is not None and exchange.is_gone:
                 exchange = exchange.follower
-            if exchange is not None:
+            if exchange is not None and not exchange.is_woken:
+                exchange.is_woken = True
                 exchange.turn.release()
 
     def _lead(self, mine: _Exchange) -> None:
@@ -118,14 +118,15 @@ class SharedRounds:
         finally:
             self._hand_over()
             _distribute(exchanges, answers, error)
-            if mine.follower is not None:
-                self._wake(mine.follower)
+            self._wake(mine.follower)
 
     def _hand_over(self) -> None:
         """End a round: the next who waits leads another."""
         with self._lock:
             if self._waiting:
-                self._waiting.popleft().turn.release()
+                leader = self._waiting.popleft()
+                leader.is_woken = True
+                leader.turn.release()
             else:
                 self._under_way -= 1
 

@@ -3,13 +3,13 @@
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event, Semaphore, get_ident
-from typing import Any
+from threading import Event, Lock, Semaphore, get_ident
+from typing import Any, cast
 
 import pytest
 
 from storage.tables.errors import TableStoreUnavailableError, UnknownOutcomeError
-from storage.tables.redis_rounds import EXCHANGES_PER_ROUND, ROUNDS_AT_ONCE, SharedRounds
+from storage.tables.redis_rounds import EXCHANGES_PER_ROUND, ROUNDS_AT_ONCE, SharedRounds, _Exchange
 
 THREADS = 32
 
@@ -196,3 +196,31 @@ def test_who_is_interrupted_in_a_round_keeps_nobody_from_his_answer(stopping: Ca
         assert begun[-1] == b"lmf"
         gates.append(gates[0])
         assert rounds.exchange(b"z", 1) == [122]
+
+
+class InterruptedTurn:
+    """A lock whose owner is interrupted at the moment when it has got it."""
+
+    def __init__(self, lock: Lock) -> None:
+        self.release = lock.release
+        self._lock = lock
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        raise StoppedError
+
+
+def test_who_is_interrupted_as_he_is_woken_wakes_the_next() -> None:
+    """The chain does not break between two instructions."""
+    server = Server()
+    rounds = SharedRounds(server)
+    first, second, third = (_Exchange(b"x", 1) for _ in range(3))
+    first.follower, second.follower = second, third
+    second.answers = third.answers = []
+    for exchange in (second, third):
+        exchange.turn.acquire()
+    second.turn = cast(Any, InterruptedTurn(second.turn))
+    rounds._wake(second)
+    with pytest.raises(StoppedError):
+        rounds._wait(second)
+    assert third.turn.acquire(timeout=5)
