@@ -29,8 +29,7 @@ class RedisAwaitedTables:
 
     async def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
         """Return rows, in one round trip."""
-        if not self._known.has_all(gets):
-            await self._learn(gets)
+        await self._learn(gets)
         if len(gets) == 1:
             one = reading(self._known.table(gets[0].table), gets[0])
             return [one.plan.row(one.key, await self._link.read(one.plan.command(one.name)))]
@@ -42,9 +41,8 @@ class RedisAwaitedTables:
     async def apply(self, batch: Sequence[Mutation]) -> None:
         """Do all of it, or nothing."""
         check_size(batch, self._capabilities)
-        if not self._known.has_all(batch):
-            await self._learn(batch)
         for _ in range(STALE_TRIES):
+            await self._learn(batch)
             call = batch_call(batch, self._known.table)
             answer = await self._link.call_script(APPLY, call.arguments)
             if answer is None:
@@ -54,11 +52,12 @@ class RedisAwaitedTables:
             await asyncio.to_thread(self._known.renew, call.tables[answer[0] - 1], call.bucket)
         raise StoreContendedError("a table of the batch is being altered")
 
-    async def _learn(self, operations: Sequence[Get | Mutation]) -> None:
-        """Look up their tables in a thread, which may wait."""
-        for operation in operations:
-            await asyncio.to_thread(self._known.table, operation.table)
-
     def close(self) -> None:
         """Give back the connection."""
         self._link.close()
+
+    async def _learn(self, operations: Sequence[Get | Mutation]) -> None:
+        """Look up their tables, in a thread, which may wait."""
+        while not self._known.has_all(operations):
+            for operation in operations:
+                await asyncio.to_thread(self._known.table, operation.table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from storage.model.errors import InvalidOperationError
 from storage.model.operations import Get, Mutation
 from storage.model.schema import TableName
 from storage.tables.redis_catalogue import RedisCatalogue
@@ -48,7 +49,10 @@ class KnownTables:
     def renew(self, table: RedisTable, bucket: int) -> RedisTable:
         """Read a table's entry again, whose version a bucket does not have, and see that the bucket is not behind."""
         name = table.entry.schema.name
-        self.forget(name)
-        table = self.table(name)
+        try:
+            table = self.use(self._catalogue.entry(name))
+        except InvalidOperationError:
+            self.forget(name)
+            raise
         self._catalogue.upgrade(bucket, table.entry)
         return table
