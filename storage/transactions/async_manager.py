@@ -89,8 +89,10 @@ class AsyncTransaction:
 
     async def rollback(self) -> None:
         """Give up; nothing was written."""
-        await self._run(self.core.rollback())
-        self._hot.leave(self.core.transaction_id)
+        try:
+            await self._run(self.core.rollback())
+        finally:
+            self._hot.leave(self.core.transaction_id)
 
     async def __aenter__(self) -> Self:
         return self

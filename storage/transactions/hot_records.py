@@ -5,9 +5,10 @@ until the transaction before has ended; so what it reads is still true when it c
 
 Nobody waits for a record while he holds a later one, so no two wait for each other: he goes on without his turn, and if
 that costs him the attempt, he queues before the next one, in order, for all that he will need (`TransactionCore`,
-`expects`). A wait is bounded: after it the transaction goes on as if there were no queue, and takes the place of one
-that was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX`
-those whose conflict is the longest ago.
+`expects`). A wait is bounded: whoever has waited for long, and is the first who waits, goes on as if there were no
+queue, and takes the place of one that was abandoned; those behind wait on, for a long line may move quickly. A record
+at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX` those whose conflict is the
+longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
@@ -75,13 +76,19 @@ class HotRecords:
             self._held.setdefault(transaction_id, set()).add(record)
             return False
 
-    def push_in(self, transaction_id: str, record: Record) -> None:
-        """Waited long enough: take the turn, whoever has it."""
+    def push_in(self, transaction_id: str, record: Record) -> bool:
+        """Waited long enough: take the turn, whoever has it; return False where others are to do so first."""
         with self._lock:
             line = self._lines.get(record)
-            if line is not None:
-                self._unwait(line, transaction_id)
-                self._own(line, record, transaction_id)
+            if line is None or line.owner == transaction_id:
+                return True
+            if line.waiting[0][0] != transaction_id:
+                return False
+            line.waiting.popleft()
+            if line.owner is not None:
+                self._disown(line.owner, record)
+            self._own(line, record, transaction_id)
+            return True
 
     def leave(self, transaction_id: str) -> None:
         """The transaction has ended: it is the next one's turn at each of its records."""
@@ -105,6 +112,12 @@ class HotRecords:
     def _own(self, line: _Line, record: Record, transaction_id: str) -> None:
         line.owner = transaction_id
         self._held.setdefault(transaction_id, set()).add(record)
+
+    def _disown(self, transaction_id: str, record: Record) -> None:
+        held = self._held.get(transaction_id, set())
+        held.discard(record)
+        if not held:
+            self._held.pop(transaction_id, None)
 
     def _unwait(self, line: _Line, transaction_id: str) -> None:
         if line.waiting:

@@ -4,8 +4,10 @@ Those of other stores are made by threads of a pool.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from protocol.errors import CountersignError
@@ -13,7 +15,6 @@ from storage.tables.awaited import AwaitedTables
 from storage.transactions.effects import (
     All,
     Apply,
-    Clock,
     Describe,
     Effect,
     Pull,
@@ -62,22 +63,11 @@ class TaskDriver:
 
     async def run(self, steps: Steps[T]) -> T:
         """Run a part of the core to its end; a cancelled task is a crashed client."""
-        awaited, perform = self._awaited, self._threads.perform
         try:
             effect = next(steps)
             while True:
-                answer: Any = None
                 try:
-                    if type(effect) is Clock:
-                        answer = perform(effect)
-                    elif type(effect) is Read and effect.store in awaited:
-                        self._threads.storage_calls += 1
-                        answer = await awaited[effect.store].get_many(effect.gets)
-                    elif type(effect) is Apply and effect.store in awaited:
-                        self._threads.storage_calls += 1
-                        await awaited[effect.store].apply(effect.batch)
-                    else:
-                        answer = await self._perform(effect)
+                    answer = await self._perform(effect)
                 except CountersignError as error:
                     effect = steps.throw(error)
                 else:
@@ -88,44 +78,49 @@ class TaskDriver:
 
     async def _perform(self, effect: Effect) -> Any:
         match effect:
-            case Read() | Apply() | Pull() | Describe():
+            case Read() | Apply():
                 return await self._call(effect)
             case All():
                 return await asyncio.gather(*(self._answer(part) for part in effect.parts))
+            case Pull() | Describe():
+                return await self._call_in_thread(effect)
             case Wait():
-                await asyncio.sleep(effect.wait_ms / 1000)
-                return None
+                return await asyncio.sleep(effect.wait_ms / 1000)
             case Queue():
-                await self._queue(effect)
-                return None
+                return await self._queue(effect)
             case _:
                 return self._threads.perform(effect)
 
-    async def _call(self, effect: StorageCall | Describe) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._threads.perform, effect)
-
     async def _answer(self, part: Read | Apply) -> Any:
-        awaited = self._awaited.get(part.store)
         try:
-            if awaited is None:
-                return await self._call(part)
-            self._threads.storage_calls += 1
-            return await (awaited.get_many(part.gets) if isinstance(part, Read) else awaited.apply(part.batch))
+            return await self._call(part)
         except CountersignError as error:
             return error
 
+    def _call(self, effect: Read | Apply) -> Awaitable[Any]:
+        awaited = self._awaited.get(effect.store)
+        if awaited is None:
+            return self._call_in_thread(effect)
+        self._threads.storage_calls += 1
+        return awaited.get_many(effect.gets) if isinstance(effect, Read) else awaited.apply(effect.batch)
+
+    def _call_in_thread(self, effect: StorageCall | Describe) -> Awaitable[Any]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, self._threads.perform, effect)
+
     async def _queue(self, effect: Queue) -> None:
-        loop = asyncio.get_running_loop()
         turn = asyncio.Event()
         record = (effect.table, effect.key)
-        if self._hot.enter(effect.transaction_id, record, lambda: _wake(loop, turn)):
+        if self._hot.enter(effect.transaction_id, record, partial(_wake, asyncio.get_running_loop(), turn)):
             return
-        try:
-            await asyncio.wait_for(turn.wait(), QUEUE_WAIT_S)
-        except TimeoutError:
-            self._hot.push_in(effect.transaction_id, record)
+        while not turn.is_set():
+            try:
+                async with asyncio.timeout(QUEUE_WAIT_S):
+                    await turn.wait()
+            except TimeoutError:
+                if self._hot.push_in(effect.transaction_id, record):
+                    return
 
 
 def _wake(loop: asyncio.AbstractEventLoop, turn: asyncio.Event) -> None:
-    if not loop.is_closed():
+    with suppress(RuntimeError):  # the loop has ended, and those behind push in
         loop.call_soon_threadsafe(turn.set)

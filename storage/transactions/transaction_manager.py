@@ -110,8 +110,10 @@ class Transaction:
 
     def rollback(self) -> None:
         """Give up; nothing was written."""
-        self._run(self.core.rollback())
-        self._hot.leave(self.core.transaction_id)
+        try:
+            self._run(self.core.rollback())
+        finally:
+            self._hot.leave(self.core.transaction_id)
 
     def __enter__(self) -> Self:
         return self
