@@ -24,8 +24,7 @@ def transactions(
         int, typer.Option(min=0, max=64, help="Client processes that share them; 0: one per core where that helps.")
     ] = 0,
     driver: Annotated[
-        Driver | None,
-        typer.Option(help="Threads, or coroutines (tasks) of one event loop in each process. By hand always threads."),
+        Driver | None, typer.Option(help="Threads, or coroutines (tasks) of one loop per process; by hand: threads.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long is measured; by hand as long again.")] = 20,
     warmup_seconds: Annotated[float, typer.Option(min=0, help="Load before it.")] = 2,

@@ -7,6 +7,9 @@
 3. What happens to a connection, and what that means, is as in `storage.tables.redis_link`: an exchange that may be
    tried again is, once; one that may not ends in `UnknownOutcomeError` unless it is known that nothing was sent.
 4. A coroutine that is cancelled leaves its place in the line: its answer comes, and is dropped.
+5. What is under way is bounded by those who wait for it: each sends one command at a time, and while the connection
+   takes no more nothing more is handed to it. So what waits for that was certainly not sent.
+6. It is one event loop's at a time; one that comes after another that has ended takes the link over.
 """
 
 import asyncio

@@ -105,7 +105,9 @@ class AsyncTransaction:
 
 
 class AsyncTransactionManager:
-    """Transactions for coroutines, over a manager's stores and coordinator.
+    """Transactions for the coroutines of one event loop at a time, over a manager's stores and coordinator.
+
+    A manager may have several: event loops that run at once need one each.
 
     Args:
         manager: whose stores, settings and figures are used; it may serve threads as well.

@@ -1,6 +1,6 @@
 """The same work through the transaction manager."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from deploy.measuring.transactions.running import Work
 from deploy.measuring.transactions.running_tasks import TaskWork
 from deploy.measuring.transactions.workloads import Action, Task, Workload, first_value
 from storage.model.data_types import DataType
-from storage.model.operations import Key, ScanAll
+from storage.model.operations import Key, Row, ScanAll
 from storage.model.schema import TableName, TableSchema
 from storage.tables.port import TableStore
 from storage.tables.registry import open_table_store
@@ -132,17 +132,9 @@ def perform(transaction: Transaction, task: Task, tables: tuple[TableName, ...],
     for action, number, _ in task:
         if action is not Action.WRITE:
             read[number] = transaction.get(tables[number % parts], Key((number,)))
-    for action, number, value in task:
-        table, key = tables[number % parts], Key((number,))
-        match action:
-            case Action.WRITE:
-                transaction.upsert(table, key, {_VALUE: value})
-            case Action.MODIFY:
-                transaction.update(table, key, {_VALUE: value})
-            case Action.ADD:
-                row = read[number]
-                assert row is not None, "every record is there"
-                transaction.update(table, key, {_VALUE: int(str(row[_VALUE])) + int(value)})
+    for is_upsert, number, values in _writes(task, read):
+        write = transaction.upsert if is_upsert else transaction.update
+        write(tables[number % parts], Key((number,)), values)
 
 
 async def perform_awaited(transaction: AsyncTransaction, task: Task, tables: tuple[TableName, ...], parts: int) -> None:
@@ -151,17 +143,23 @@ async def perform_awaited(transaction: AsyncTransaction, task: Task, tables: tup
     for action, number, _ in task:
         if action is not Action.WRITE:
             read[number] = await transaction.get(tables[number % parts], Key((number,)))
+    for is_upsert, number, values in _writes(task, read):
+        write = transaction.upsert if is_upsert else transaction.update
+        await write(tables[number % parts], Key((number,)), values)
+
+
+def _writes(task: Task, read: Mapping[int, Row | None]) -> Iterator[tuple[bool, int, Row]]:
+    """The writes of a task that has read: whether the record may be a new one, its number, its values."""
     for action, number, value in task:
-        table, key = tables[number % parts], Key((number,))
         match action:
             case Action.WRITE:
-                await transaction.upsert(table, key, {_VALUE: value})
+                yield True, number, {_VALUE: value}
             case Action.MODIFY:
-                await transaction.update(table, key, {_VALUE: value})
+                yield False, number, {_VALUE: value}
             case Action.ADD:
                 row = read[number]
                 assert row is not None, "every record is there"
-                await transaction.update(table, key, {_VALUE: int(str(row[_VALUE])) + int(value)})
+                yield False, number, {_VALUE: int(str(row[_VALUE])) + int(value)}
 
 
 @contextmanager
