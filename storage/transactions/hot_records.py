@@ -5,10 +5,9 @@ until the transaction before has ended; so what it reads is still true when it c
 
 Nobody waits for a record while he holds a later one, so no two wait for each other: he goes on without his turn, and if
 that costs him the attempt, he queues before the next one, in order, for all that he will need (`TransactionCore`,
-`expects`). A wait is bounded: whoever has waited for long, and is the first who waits, goes on as if there were no
-queue, and takes the place of one that was abandoned; those behind wait on, for a long line may move quickly. A record
-at which nobody had to wait for a while is hot no more, and of more than `HOT_RECORDS_MAX` those whose conflict is the
-longest ago.
+`expects`). A wait is bounded: the first who waits in a line that does not move goes on as if there were no queue, and
+takes the place of one that was abandoned; a long line that moves is waited for. A record at which nobody had to wait
+for a while is hot no more, and of more than `HOT_RECORDS_MAX` those whose conflict is the longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
@@ -28,15 +27,27 @@ HOT_RECORDS_MAX = 10_000
 Wake = Callable[[], None]
 
 
+class _Waiter:
+    """Who waits in a line, and how many turns there had been when he last looked."""
+
+    __slots__ = ("transaction_id", "turns_seen", "wake")
+
+    def __init__(self, transaction_id: str, wake: Wake, turns_seen: int) -> None:
+        self.transaction_id = transaction_id
+        self.wake = wake
+        self.turns_seen = turns_seen
+
+
 class _Line:
     """Who is at a hot record, and who waits."""
 
-    __slots__ = ("idle", "owner", "waiting")
+    __slots__ = ("idle", "owner", "turns", "waiting")
 
     def __init__(self) -> None:
         self.owner: str | None = None
-        self.waiting: deque[tuple[str, Wake]] = deque()
+        self.waiting: deque[_Waiter] = deque()
         self.idle = 0
+        self.turns = 0
 
 
 class HotRecords:
@@ -64,25 +75,33 @@ class HotRecords:
         """Take a place in a record's line; return whether to go on at once, else `wake` will be called."""
         with self._lock:
             line = self._lines.get(record)
-            if line is None or line.owner in (None, transaction_id):
-                if line is not None:
-                    self._own(line, record, transaction_id)
+            if line is None or line.owner == transaction_id:
+                return True
+            if line.owner is None:
+                self._own(line, record, transaction_id)
                 return True
             if any(held > record for held in self._held.get(transaction_id, ())):
                 line.idle = 0
                 return True
-            line.waiting.append((transaction_id, wake))
+            line.waiting.append(_Waiter(transaction_id, wake, line.turns))
             line.idle = 0
             self._held.setdefault(transaction_id, set()).add(record)
             return False
 
     def push_in(self, transaction_id: str, record: Record) -> bool:
-        """Waited long enough: take the turn, whoever has it; return False where others are to do so first."""
+        """Waited for a while: take the turn, whoever has it; return False if one is to wait on.
+
+        The line moves, or others are before; in a line that moves everybody would push in when the first one does.
+        """
         with self._lock:
             line = self._lines.get(record)
             if line is None or line.owner == transaction_id:
                 return True
-            if line.waiting[0][0] != transaction_id:
+            first = line.waiting[0]
+            if first.transaction_id != transaction_id:
+                return False
+            if first.turns_seen != line.turns:
+                first.turns_seen = line.turns
                 return False
             line.waiting.popleft()
             if line.owner is not None:
@@ -111,6 +130,7 @@ class HotRecords:
 
     def _own(self, line: _Line, record: Record, transaction_id: str) -> None:
         line.owner = transaction_id
+        line.turns += 1
         self._held.setdefault(transaction_id, set()).add(record)
 
     def _disown(self, transaction_id: str, record: Record) -> None:
@@ -121,12 +141,14 @@ class HotRecords:
 
     def _unwait(self, line: _Line, transaction_id: str) -> None:
         if line.waiting:
-            line.waiting = deque(entry for entry in line.waiting if entry[0] != transaction_id)
+            line.waiting = deque(each for each in line.waiting if each.transaction_id != transaction_id)
 
     def _pass_on(self, line: _Line, record: Record) -> None:
         if line.waiting:
-            line.owner, wake = line.waiting.popleft()
-            wake()
+            first = line.waiting.popleft()
+            line.owner = first.transaction_id
+            line.turns += 1
+            first.wake()
             return
         line.owner = None
         line.idle += 1

@@ -29,7 +29,7 @@ from storage.transactions.group_decisions import GroupDecisions
 from storage.transactions.hot_records import HotRecords
 
 QUEUE_WAIT_S = 1.0
-"""How long a transaction queues for a hot record before it pushes in, if it is the first who waits."""
+"""How long a line before a hot record stands still before the first who waits pushes in."""
 
 _POOL_THREADS = 32
 

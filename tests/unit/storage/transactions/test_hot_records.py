@@ -97,7 +97,7 @@ def test_what_an_attempt_has_read_is_queued_for_before_the_next() -> None:
 
 
 def test_only_the_first_who_waits_pushes_in() -> None:
-    """However long the others have waited: a long line that moves is not trampled down."""
+    """However long the others have waited; and who was pushed aside has no turn to pass on any more."""
     hot = HotRecords()
     hot.heat([record(0)])
     woken: list[str] = []
@@ -106,8 +106,7 @@ def test_only_the_first_who_waits_pushes_in() -> None:
         assert not hot.enter(name, record(0), partial(woken.append, name))
     assert not hot.push_in("third", record(0))
     assert hot.push_in("second", record(0))
-    assert woken == []
-    hot.leave("abandoned")  # it has ended after all, and has no turn to pass on any more
+    hot.leave("abandoned")
     assert woken == []
     hot.leave("second")
     assert woken == ["third"]
@@ -115,6 +114,19 @@ def test_only_the_first_who_waits_pushes_in() -> None:
     hot.leave("fourth")
     hot.leave("third")
     assert woken == ["third"]
+
+
+def test_nobody_pushes_into_a_line_that_moves() -> None:
+    """All who came together have waited equally long: after the first, nobody does so at the same moment."""
+    hot = HotRecords()
+    hot.heat([record(0)])
+    names = ["abandoned", "second", "third", "fourth"]
+    for name in names:
+        hot.enter(name, record(0), lambda: None)
+    assert [hot.push_in(name, record(0)) for name in names[1:]] == [True, False, False]
+    assert [hot.push_in(name, record(0)) for name in names[2:]] == [True, False]
+    hot.leave("third")  # it is the turn of the fourth, who was not woken yet
+    assert hot.push_in("fourth", record(0))
 
 
 def test_nothing_is_remembered_of_who_was_pushed_aside() -> None:
