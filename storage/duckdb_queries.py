@@ -213,16 +213,12 @@ def _vocabulary(cursor: Any) -> Vocabulary:
         "WHERE function_type IN ('scalar', 'aggregate', 'window', 'macro') "
         "AND coalesce(stability, 'CONSISTENT') = 'CONSISTENT'"
     )
-    impure = names(
-        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability NOT IN ('CONSISTENT')"
-    )
+    impure = names("SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability NOT IN ('CONSISTENT')")
     return Vocabulary(
         relations=frozenset(VIEWS),
         table_functions=TABLE_FUNCTIONS | {"records_as_of"},
         functions=usable_functions(pure - impure),
-        hidden=names(
-            "SELECT view_name FROM duckdb_views() WHERE internal AND schema_name <> 'information_schema'"
-        ),
+        hidden=names("SELECT view_name FROM duckdb_views() WHERE internal AND schema_name <> 'information_schema'"),
     )
 
 

@@ -260,9 +260,7 @@ class DuckDbViews:
                         self._merge()
                     # Not an UPDATE: after one, the engine folds its log in only when no query is running.
                     self._connection.execute("DELETE FROM store.position")
-                    self._connection.execute(
-                        "INSERT INTO store.position VALUES (?, ?, ?)", [*position, merged]
-                    )
+                    self._connection.execute("INSERT INTO store.position VALUES (?, ?, ?)", [*position, merged])
                 return
             except duckdb.Error as error:
                 if self._rows("SELECT sequence, state FROM store.position") == [position]:

@@ -190,9 +190,7 @@ def apply_call(transaction: Transaction, call: StoreCall, spread: Spread) -> Don
     return Done(Stored(replay_entries=entries), has_dropped)
 
 
-def _refusal(
-    transaction: Transaction, call: StoreCall, changes: RecordChanges, spread: Spread
-) -> Refusal | None:
+def _refusal(transaction: Transaction, call: StoreCall, changes: RecordChanges, spread: Spread) -> Refusal | None:
     """The first kind of check that fails."""
     cells = cells_of(transaction)
     if any(cells.get(name, b"") != value for name, value in call.expected_cells.items()):
@@ -287,9 +285,7 @@ def _minutes(transaction: Transaction) -> dict[int, int]:
     return {row["minute"]: row["entries"] for row in rows}
 
 
-def _new_entries(
-    transaction: Transaction, added: Mapping[tuple[int, bytes], ReplayEntry]
-) -> list[tuple[int, bytes]]:
+def _new_entries(transaction: Transaction, added: Mapping[tuple[int, bytes], ReplayEntry]) -> list[tuple[int, bytes]]:
     places = list(added)
     rows = transaction.get_many([(REPLAY, Key((minute,), (request_id,))) for minute, request_id in places])
     return [place for place, row in zip(places, rows, strict=True) if row is None]

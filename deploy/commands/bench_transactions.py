@@ -9,7 +9,7 @@ import typer
 
 from deploy.measuring.transactions.comparing import Figures, compare
 from deploy.measuring.transactions.places import MeasuredStore
-from deploy.measuring.transactions.plan import Plan, usual_processes
+from deploy.measuring.transactions.plan import Driver, Plan, usual_driver, usual_processes
 from deploy.measuring.transactions.workloads import Workload
 from deploy.output import EXIT_CHECK, JsonOption, Output, run
 from storage.transactions.settings import Isolation
@@ -23,6 +23,9 @@ def transactions(
     processes: Annotated[
         int, typer.Option(min=0, max=64, help="Client processes that share them; 0: one per core where that helps.")
     ] = 0,
+    driver: Annotated[
+        Driver | None, typer.Option(help="Threads, or coroutines (tasks) of one loop per process; by hand: threads.")
+    ] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long is measured; by hand as long again.")] = 20,
     warmup_seconds: Annotated[float, typer.Option(min=0, help="Load before it.")] = 2,
     accounts: Annotated[int, typer.Option(min=100, help="Accounts, or records; an even number.")] = 100_000,
@@ -44,6 +47,7 @@ def transactions(
         workload=workload,
         threads=threads,
         processes=processes or usual_processes(store, threads=threads, hot=hot, cores=os.cpu_count() or 1),
+        driver=driver or usual_driver(store, hot=hot),
         seconds=seconds,
         warmup_seconds=warmup_seconds,
         accounts=accounts,
@@ -91,7 +95,9 @@ def _show(output: Output, plan: Plan, figures: Figures) -> None:
         (name, run.done.per_second, *run.done.latency().values(), *run.cpu_cells())
         for name, run in (("manager", managed), ("by hand", by_hand))
     ]
-    title = f"{plan.workload.value} on {plan.store.value}, {plan.threads} threads in {plan.processes} processes"
+    title = (
+        f"{plan.workload.value} on {plan.store.value}, {plan.threads} {plan.driver.value} in {plan.processes} processes"
+    )
     output.table(title, ("", "per second", "p50 ms", "p99 ms", "client us", "servers us"), rows)
     output.say(
         f"{figures.storage_calls:.2f} storage calls per transaction, {figures.conflicts:,} conflicts, "

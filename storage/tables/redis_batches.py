@@ -14,7 +14,13 @@ from storage.model.operations import Check, Delete, Insert, Mutation, Row, Updat
 from storage.model.predicates import AllOf, Comparison, Operator, Predicate, check_predicate, holds
 from storage.model.schema import TableName
 from storage.tables.redis_commands import Packed, bulk, number
+from storage.tables.redis_link import Script
 from storage.tables.redis_table import RedisTable
+
+STALE_TRIES = 5
+"""How often a batch is made anew because a table was altered meanwhile."""
+
+APPLY = Script("redis_apply.lua")
 
 _LETTERS: Mapping[Operator, bytes] = {
     Operator.EQ: bulk("="),
@@ -61,7 +67,7 @@ def batch_call(batch: Sequence[Mutation], table_of: Callable[[TableName], RedisT
     used: dict[RedisTable, bytes] = {}
     names: list[bytes] = []
     parts: Parts = []
-    count = bucket = 0
+    size = bucket = 0
     for mutation in batch:
         table = table_of(mutation.table)
         mark = used.get(table)
@@ -70,7 +76,7 @@ def batch_call(batch: Sequence[Mutation], table_of: Callable[[TableName], RedisT
         try:
             bucket, name = table.place(mutation.key)
             parts.append(mark)
-            count += 1 + _ADDERS[type(mutation)](parts, table, mutation)
+            size += 1 + _ADDERS[type(mutation)](parts, table, mutation)
         except InvalidOperationError:
             check_mutation(table.entry.schema, mutation)
             raise
@@ -79,15 +85,16 @@ def batch_call(batch: Sequence[Mutation], table_of: Callable[[TableName], RedisT
     if len(names) > 1:
         _check_rows(batch, names, table_of, tables[0])
     start = tables[0].bucket_start(bucket)
-    head = [number(1 + len(names)), bulk(start + b"v"), *map(bulk, names), bulk(start), number(len(tables))]
-    entries = [table.entry for table in tables]
-    head += [number(entry.number) for entry in entries]
-    head += [number(entry.version) for entry in entries]
+    head = [number(1 + len(names)), bulk(start + b"v")]
+    head += [b"$%d\r\n%b\r\n" % (len(name), name) for name in names]
+    head += (bulk(start), number(len(tables)))
+    head += [table.packed_number for table in tables]
+    head += [table.packed_version for table in tables]
     for table in tables:
-        head += (number(len(start) + len(table.row_mark)), number(len(table.indexed)), *map(bulk, table.indexed))
-        count += len(table.indexed)
-    count += 4 + len(names) + 4 * len(tables)
-    return BatchCall(tables, bucket, Packed(count, b"".join(head + parts)))
+        head += (number(len(start) + len(table.row_mark)), table.packed_indexed)
+        size += len(table.indexed)
+    size += 4 + len(names) + 4 * len(tables)
+    return BatchCall(tables, bucket, Packed(size, b"".join(head + parts)))
 
 
 def _check_rows(
@@ -148,7 +155,7 @@ def _add_values(parts: Parts, table: RedisTable, values: Row) -> int:
     columns = table.columns
     nulls: list[bytes] = []
     count_at = len(parts)
-    parts.append(b"")
+    parts.append(b"")  # the number, which is known below
     for name, value in values.items():
         column = columns.get(name)
         if column is None:

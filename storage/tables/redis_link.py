@@ -42,6 +42,16 @@ IDLE_TRUSTED_S = 0.01
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 
+LOST = (OSError, redis.exceptions.ConnectionError)
+"""What tells that a connection is of no use any more."""
+
+UNKNOWN_SCRIPT = redis.exceptions.NoScriptError
+
+_LOADING = redis.exceptions.BusyLoadingError
+"""A server that was started reads its data: the driver counts this among lost connections, but it is a refusal."""
+
+_REFUSALS = (redis.exceptions.ResponseError, _LOADING)
+
 Command = Sequence[Argument]
 
 _pack: Callable[[Sequence[Argument]], bytes] = cast(Any, hiredis).pack_command
@@ -65,14 +75,16 @@ class Script:
         return b"*%d\r\n%b%b" % (arguments.size + 2, self._by_source, arguments.content)
 
 
-class _Wire:
+class Wire:
     """A connection of the driver, with its socket and a reader of our own: an answer costs no layers of Python."""
 
-    __slots__ = ("_receive", "_send", "connection", "reader")
+    __slots__ = ("_receive", "_send", "connection", "opened", "reader")
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.reader = cast(Any, hiredis).Reader(replyError=connection._parser.parse_error)
+        self.reader = cast(Any, hiredis).Reader(
+            protocolError=redis.exceptions.ConnectionError, replyError=connection._parser.parse_error
+        )
         opened: socket.socket = connection._sock
         timeout_s = opened.gettimeout()
         if type(opened) is socket.socket and timeout_s:  # by the system: Python makes one more call each time for it
@@ -80,6 +92,7 @@ class _Wire:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, interval)
             opened.settimeout(None)
+        self.opened = opened
         self._send, self._receive = opened.sendall, opened.recv
 
     def exchange(self, packed: bytes, count: int) -> list[Any]:
@@ -98,7 +111,7 @@ class _Wire:
                 if not received:
                     raise ConnectionResetError("the server closed the connection")
                 feed(received)
-            elif isinstance(answer, redis.exceptions.ConnectionError):
+            elif is_last(answer):
                 raise answer
             else:
                 answers.append(answer)
@@ -130,11 +143,11 @@ class RedisLink:
         except ValueError as error:
             raise InvalidOperationError("config.invalid", f"no URL of a Redis or Valkey: {error}") from error
         self._pool.connection_kwargs.update(overrides)
-        self._idle: deque[tuple[_Wire, float]] = deque()
+        self._idle: deque[tuple[Wire, float]] = deque()
         self._rounds = SharedRounds(self._round_trip)
         self._closed = False
         self.durability = Durability.NONE
-        [told] = self._exchange(self._connect(), _pack(SETTINGS), 1)
+        [told] = self._exchange(self.open(), _pack(SETTINGS), 1)
         self.durability = _durability(told)
 
     @property
@@ -143,6 +156,11 @@ class RedisLink:
         settings = self._pool.connection_kwargs
         return str(settings["path"]) if "path" in settings else f"{settings['host']}:{settings['port']}"
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether its connections are."""
+        return issubclass(self._pool.connection_class, redis.SSLConnection)
+
     def ask(self, *commands: Command) -> list[Any]:
         """Commands that may be tried again, in one round trip.
 
@@ -150,18 +168,18 @@ class RedisLink:
             TableStoreUnavailableError: the server does not answer, or will not.
         """
         packed = b"".join([_pack(tuple(command)) for command in commands])
-        return [_checked(answer) for answer in self._asked(packed, len(commands))]
+        return [checked(answer) for answer in self._asked(packed, len(commands))]
 
     def read(self, command: bytes) -> Any:
         """One packed command; as `ask`."""
         answer = self._asked(command, 1)[0]
-        return answer if type(answer) is list else _checked(answer)
+        return answer if type(answer) is list else checked(answer)
 
     def ask_script(self, script: Script, arguments: Packed) -> Any:
         """Run a script, of which these are the number of keys, the keys and the arguments; as `ask`."""
         try:
             return self.read(script.call(arguments))
-        except redis.exceptions.NoScriptError:
+        except UNKNOWN_SCRIPT:
             self.ask(("SCRIPT", "LOAD", script.source))
             return self.read(script.call(arguments))
 
@@ -173,9 +191,9 @@ class RedisLink:
             UnknownOutcomeError: nobody knows.
         """
         answer = self._rounds.exchange(script.call(arguments), 1)[0]
-        if isinstance(answer, redis.exceptions.NoScriptError):
+        if isinstance(answer, UNKNOWN_SCRIPT):
             answer = self._rounds.exchange(script.call_with_source(arguments), 1)[0]
-        return _checked(answer)
+        return checked(answer)
 
     def _asked(self, packed: bytes, count: int) -> list[Any]:
         """The answers to what may be tried again; errors among them are returned."""
@@ -196,11 +214,11 @@ class RedisLink:
     def _round_trip(self, packed: bytes, count: int) -> list[Any]:
         return self._exchange(self._connection(), packed, count)
 
-    def _exchange(self, wire: "_Wire", packed: bytes, count: int) -> list[Any]:
+    def _exchange(self, wire: Wire, packed: bytes, count: int) -> list[Any]:
         """Send, and read so many answers; errors among them are returned."""
         try:
             answers = wire.exchange(packed, count)
-        except (OSError, redis.exceptions.ConnectionError) as error:
+        except LOST as error:
             wire.connection.disconnect()
             raise UnknownOutcomeError(str(error)) from error
         except BaseException:
@@ -209,7 +227,7 @@ class RedisLink:
         self._give_back(wire)
         return answers
 
-    def _connection(self) -> "_Wire":
+    def _connection(self) -> Wire:
         """An idle connection, or a new one."""
         while self._idle:
             try:
@@ -219,9 +237,15 @@ class RedisLink:
             if monotonic() - since < IDLE_TRUSTED_S or _quiet(wire.connection):
                 return wire
             wire.connection.disconnect()
-        return self._connect()
+        return self.open()
 
-    def _connect(self) -> "_Wire":
+    def open(self) -> Wire:
+        """A new connection, to a server that promises no less than at first.
+
+        Raises:
+            TableStoreUnavailableError: it does not answer.
+            UnsafeDurabilityError: it promises less.
+        """
         connection: Any = self._pool.make_connection()
         try:
             connection.connect()
@@ -236,9 +260,9 @@ class RedisLink:
         if _RANK[durability] < _RANK[self.durability]:
             connection.disconnect()
             raise UnsafeDurabilityError(f"it was {self.durability} when the store was opened, and is {durability}")
-        return _Wire(connection)
+        return Wire(connection)
 
-    def _give_back(self, wire: "_Wire") -> None:
+    def _give_back(self, wire: Wire) -> None:
         if self._closed:
             wire.connection.disconnect()
         else:
@@ -291,16 +315,21 @@ def _quiet(connection: Any) -> bool:
         return False
 
 
-def _checked(answer: Any) -> Any:
+def is_last(answer: Any) -> bool:
+    """Whether an answer tells that the connection is of no use any more."""
+    return isinstance(answer, redis.exceptions.ConnectionError) and not isinstance(answer, _LOADING)
+
+
+def checked(answer: Any) -> Any:
     """The answer, unless it is an error.
 
     Raises:
         TableStoreUnavailableError: the server will not do it now.
         InvalidOperationError: `operation.unsupported`: the slot is on another node of a cluster; nothing was done.
     """
-    if not isinstance(answer, redis.exceptions.ResponseError):
+    if not isinstance(answer, _REFUSALS):
         return answer
-    if isinstance(answer, redis.exceptions.NoScriptError):
+    if isinstance(answer, UNKNOWN_SCRIPT):
         raise answer
     if isinstance(answer, redis.exceptions.MovedError | redis.exceptions.AskError):
         raise InvalidOperationError("operation.unsupported", f"the cluster has more than one node: {answer}")

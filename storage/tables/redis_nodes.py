@@ -3,6 +3,7 @@
 from typing import Any, Protocol
 
 from storage.tables.port import Durability
+from storage.tables.redis_awaited_link import AwaitedLink
 from storage.tables.redis_commands import Packed
 from storage.tables.redis_link import Command, RedisLink, Script
 
@@ -37,6 +38,10 @@ class RedisNodes(Protocol):
 
     def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """Run a script once, and never again."""
+        ...
+
+    def awaited(self) -> AwaitedLink | None:
+        """A link for coroutines; None: there is none for these servers."""
         ...
 
     def close(self) -> None:
@@ -75,6 +80,10 @@ class SingleNode:
     def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """See `RedisLink.call_script`."""
         return self._link.call_script(script, arguments)
+
+    def awaited(self) -> AwaitedLink | None:
+        """A link for coroutines, unless connections are encrypted."""
+        return None if self._link.is_encrypted else AwaitedLink(self._link)
 
     def close(self) -> None:
         """End its connections."""

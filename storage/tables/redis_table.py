@@ -172,10 +172,13 @@ class RedisTable:
         self.entry = entry
         schema = entry.schema
         self.columns = {
-            name: stored_column(column_field(number), schema.columns[name], name in schema.indexes)
-            for name, number in entry.columns.items()
+            name: stored_column(column_field(place), schema.columns[name], name in schema.indexes)
+            for name, place in entry.columns.items()
         }
         self.indexed = [self.columns[name].field for name in schema.indexes]
+        self.packed_number = bulk(entry.number)
+        self.packed_version = bulk(entry.version)
+        self.packed_indexed = number(len(self.indexed)) + b"".join(map(bulk, self.indexed))
         self.row_mark = b"r%d:" % entry.number
         self.in_buckets = buckets > 1
         self.keeps_keys = all(schema.columns[name] in ONE_FORM_TYPES for name in schema.key_columns)

@@ -11,20 +11,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from storage.model.checking import check_key, check_scan
+from storage.model.checking import check_scan
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, Get, Mutation, Row
 from storage.model.schema import Alteration, TableName, TableSchema
 from storage.tables.batches import check_size
 from storage.tables.errors import ConditionFailedError, StoreContendedError
 from storage.tables.port import Atomicity, Capabilities
-from storage.tables.redis_batches import batch_call
+from storage.tables.redis_awaited_tables import RedisAwaitedTables
+from storage.tables.redis_batches import APPLY, STALE_TRIES, batch_call
 from storage.tables.redis_catalogue import RedisCatalogue
-from storage.tables.redis_commands import Packed, bulk, number
+from storage.tables.redis_known_tables import KnownTables
 from storage.tables.redis_link import RedisLink, Script
 from storage.tables.redis_nodes import RedisNodes, SingleNode
+from storage.tables.redis_reads import READ, by_bucket, reading
 from storage.tables.redis_scans import PAGE_ROWS, BucketRange, RedisScan
-from storage.tables.redis_table import ReadPlan, RedisTable
+from storage.tables.redis_table import RedisTable
 from storage.tables.store_settings import check_settings
 
 PREFIX = "t:"
@@ -36,12 +38,7 @@ BUCKETS = 256
 BATCH_MUTATIONS_MAX = 10_000
 """A batch stops every other client of its server for as long as it takes."""
 
-STALE_TRIES = 5
-"""How often a batch is made anew because a table was altered meanwhile."""
-
-_APPLY = Script("redis_apply.lua")
 _SCAN = Script("redis_scan.lua")
-_READ = Script("redis_read.lua")
 
 
 class RedisTables:
@@ -63,7 +60,7 @@ class RedisTables:
         self._prefix = prefix.encode()
         self._buckets = buckets
         self._catalogue = RedisCatalogue(nodes, self._prefix, buckets)
-        self._tables: dict[TableName, RedisTable] = {}
+        self._known = KnownTables(self._catalogue, self._prefix, buckets)
         self._capabilities = Capabilities(
             atomicity=Atomicity.STORE if buckets == 1 else Atomicity.PARTITION,
             batch_mutations_max=BATCH_MUTATIONS_MAX,
@@ -85,15 +82,15 @@ class RedisTables:
 
     def create_table(self, schema: TableSchema) -> None:
         """Create a table."""
-        self._use(self._catalogue.create(schema))
+        self._known.use(self._catalogue.create(schema))
 
     def alter_table(self, table: TableName, alteration: Alteration) -> TableSchema:
         """Change a table."""
-        return self._use(self._catalogue.alter(table, alteration)).entry.schema
+        return self._known.use(self._catalogue.alter(table, alteration)).entry.schema
 
     def drop_table(self, table: TableName) -> None:
         """Drop a table."""
-        self._tables.pop(table, None)
+        self._known.forget(table)
         self._catalogue.drop(table)
 
     def tables(self) -> tuple[TableName, ...]:
@@ -102,36 +99,25 @@ class RedisTables:
 
     def schema(self, table: TableName) -> TableSchema:
         """A table's schema."""
-        return self._table(table).entry.schema
+        return self._known.table(table).entry.schema
 
     def get(self, get: Get) -> Row | None:
         """Return one row."""
-        key, plan, bucket, name = self._read(get)
-        return plan.row(key, self._nodes.read(bucket, plan.command(name)))
+        one = reading(self._known.table(get.table), get)
+        return one.plan.row(one.key, self._nodes.read(one.bucket, one.plan.command(one.name)))
 
     def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
         """Return rows, in one round trip to each server that is concerned."""
         if len(gets) == 1:
             return [self.get(gets[0])]
-        reads = [self._read(get) for get in gets]
-        buckets: dict[int, list[int]] = {}
-        for place, (_, _, bucket, _) in enumerate(reads):
-            buckets.setdefault(bucket, []).append(place)
-        rows: list[Row | None] = [None] * len(reads)
-        for bucket, places in buckets.items():
-            plans = [reads[place][1] for place in places]
-            names = [bulk(reads[place][3]) for place in places]
-            parts = (number(len(places)), *names, *(plan.counted_fields for plan in plans))
-            count = 1 + 2 * len(places) + sum([len(plan.fields) for plan in plans])
-            replies = self._nodes.ask_script(bucket, _READ, Packed(count, b"".join(parts)))
-            for place, reply in zip(places, replies, strict=True):
-                key, plan, _, _ = reads[place]
-                rows[place] = plan.row(key, reply)
+        rows: list[Row | None] = [None] * len(gets)
+        for together in by_bucket([reading(self._known.table(get.table), get) for get in gets]):
+            together.fill(rows, self._nodes.ask_script(together.bucket, READ, together.arguments))
         return rows
 
     def scan(self, scan: AnyScan) -> Iterator[Row]:
         """Give rows, page by page."""
-        table = self._table(scan.table)
+        table = self._known.table(scan.table)
         checked = check_scan(table.entry.schema, scan)
         return self._scanned(RedisScan(table, checked, self._prefix, self._buckets), checked.limit)
 
@@ -139,48 +125,23 @@ class RedisTables:
         """Do all of it, or nothing."""
         check_size(batch, self._capabilities)
         for _ in range(STALE_TRIES):
-            tables, bucket, arguments = batch_call(batch, self._table)
-            answer = self._nodes.call_script(bucket, _APPLY, arguments)
+            call = batch_call(batch, self._known.table)
+            answer = self._nodes.call_script(call.bucket, APPLY, call.arguments)
             if answer is None:
                 return
             if isinstance(answer, int):
                 raise ConditionFailedError(answer)
-            self._renew(tables[answer[0] - 1], bucket)
+            self._known.renew(call.tables[answer[0] - 1], call.bucket)
         raise StoreContendedError("a table of the batch is being altered")
+
+    def awaited(self) -> RedisAwaitedTables | None:
+        """The side for coroutines; None: the connections are encrypted, or the store lies on a cluster."""
+        link = self._nodes.awaited()
+        return None if link is None else RedisAwaitedTables(self._known, self._capabilities, link)
 
     def close(self) -> None:
         """Give back the connections."""
         self._nodes.close()
-
-    def _table(self, name: TableName) -> RedisTable:
-        table = self._tables.get(name)
-        return table if table is not None else self._use(self._catalogue.entry(name))
-
-    def _use(self, entry: Any) -> RedisTable:
-        table = self._tables[entry.schema.name] = RedisTable(entry, self._prefix, self._buckets)
-        return table
-
-    def _renew(self, table: RedisTable, bucket: int) -> RedisTable:
-        """Read a table's entry again, whose version a bucket does not have, and see that the bucket is not behind."""
-        name = table.entry.schema.name
-        self._tables.pop(name, None)
-        table = self._table(name)
-        self._catalogue.upgrade(bucket, table.entry)
-        return table
-
-    def _read(self, get: Get) -> tuple[tuple[Any, ...], ReadPlan, int, bytes]:
-        """The key's values, how the row is read, the bucket, and the row's name."""
-        table = self._table(get.table)
-        plan = table.plan(get.projection)
-        key = get.key
-        try:
-            bucket, name = table.place(key)
-        except InvalidOperationError:
-            check_key(table.entry.schema, key)
-            raise
-        if plan.wants_key and not table.keeps_keys:
-            key = check_key(table.entry.schema, key)
-        return key.partition + key.clustering, plan, bucket, name
 
     def _scanned(self, scan: RedisScan, limit: int | None) -> Iterator[Row]:
         left = limit
@@ -213,7 +174,7 @@ class RedisTables:
         Raises:
             InvalidOperationError: `schema.mismatch`: the table was altered meanwhile.
         """
-        if self._renew(table, bucket).entry != table.entry:
+        if self._known.renew(table, bucket).entry != table.entry:
             raise InvalidOperationError("schema.mismatch", f"{table.entry.schema.name} was altered")
 
 

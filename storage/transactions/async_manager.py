@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -11,10 +11,11 @@ from storage.model.data_types import Value
 from storage.model.operations import AnyScan, GetByIndex, Key, Row
 from storage.model.predicates import Predicate
 from storage.model.schema import TableName
+from storage.tables.awaited import OffersAwaited
 from storage.transactions.backoff import wait_ms
 from storage.transactions.errors import TransactionConflictError, TransactionContendedError
 from storage.transactions.hot_records import HotRecords
-from storage.transactions.layout import COMMITTED
+from storage.transactions.layout import COMMITTED, Record
 from storage.transactions.settings import Isolation
 from storage.transactions.sweeper import Swept
 from storage.transactions.tasks import TaskDriver
@@ -88,8 +89,10 @@ class AsyncTransaction:
 
     async def rollback(self) -> None:
         """Give up; nothing was written."""
-        await self._run(self.core.rollback())
-        self._hot.leave(self.core.transaction_id)
+        try:
+            await self._run(self.core.rollback())
+        finally:
+            self._hot.leave(self.core.transaction_id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -102,7 +105,9 @@ class AsyncTransaction:
 
 
 class AsyncTransactionManager:
-    """Transactions for coroutines, over a manager's stores and coordinator.
+    """Transactions for the coroutines of one event loop at a time, over a manager's stores and coordinator.
+
+    A manager may have several: event loops that run at once need one each.
 
     Args:
         manager: whose stores, settings and figures are used; it may serve threads as well.
@@ -110,7 +115,9 @@ class AsyncTransactionManager:
 
     def __init__(self, manager: TransactionManager) -> None:
         self._manager = manager
-        self._driver = TaskDriver(manager.driver, manager.hot, manager.pool)
+        offers = {name: store.awaited() for name, store in manager.stores.items() if isinstance(store, OffersAwaited)}
+        self._awaited = {name: awaited for name, awaited in offers.items() if awaited is not None}
+        self._driver = TaskDriver(manager.driver, manager.hot, manager.pool, self._awaited)
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool = False) -> AsyncTransaction:
         """Begin a transaction; nothing is asked of any store."""
@@ -133,8 +140,9 @@ class AsyncTransactionManager:
         settings = self._manager.settings
         bound = attempts or settings.attempts
         attempt = 1
+        expects: Iterable[Record] = ()
         while True:
-            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            core = self._manager.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS, expects=expects)
             transaction = AsyncTransaction(core, self._driver, self._manager.hot)
             try:
                 async with transaction:
@@ -144,6 +152,7 @@ class AsyncTransactionManager:
                 return result
             except TransactionConflictError as error:
                 self._manager.hot.heat(error.records)
+                expects = core.work.seen
                 if attempt >= bound:
                     raise TransactionContendedError(f"{attempt} attempts", error.records) from error
             await asyncio.sleep(wait_ms(settings, attempt, bound, random.random()) / 1000)
@@ -155,6 +164,11 @@ class AsyncTransactionManager:
             self._manager.world.coordinator.resolve(transaction, time.time_ns() // 1_000_000)
         )
         return Outcome.COMMITTED if state == COMMITTED else Outcome.ABORTED
+
+    def close(self) -> None:
+        """Give back the connections of its own; the manager and its stores stay open."""
+        for awaited in self._awaited.values():
+            awaited.close()
 
     async def sweep(self) -> Swept:
         """As `TransactionManager.sweep`, in a thread; `TransactionManager.start_sweeping` is for both."""

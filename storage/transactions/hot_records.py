@@ -1,10 +1,13 @@
 """Queues before hot records: in one process, transactions that meet at a record go one after the other.
 
 A record becomes hot with its first conflict. From then on who reads it waits for its turn, first come, first served,
-until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted. A wait
-is bounded: after it the transaction goes on as if there were no queue, which breaks any deadlock, and takes the place
-of one that was abandoned. A record at which nobody had to wait for a while is hot no more, and of more than
-`HOT_RECORDS_MAX` those whose conflict is the longest ago.
+until the transaction before has ended; so what it reads is still true when it commits, and no attempt is wasted.
+
+Nobody waits for a record while he holds a later one, so no two wait for each other: he goes on without his turn, and if
+that costs him the attempt, he queues before the next one, in order, for all that he will need (`TransactionCore`,
+`expects`). A wait is bounded: the first who waits in a line that does not move goes on as if there were no queue, and
+takes the place of one that was abandoned; a long line that moves is waited for. A record at which nobody had to wait
+for a while is hot no more, and of more than `HOT_RECORDS_MAX` those whose conflict is the longest ago.
 
 It is a courtesy: other processes do not know of it, and correctness never depends on it.
 """
@@ -24,15 +27,27 @@ HOT_RECORDS_MAX = 10_000
 Wake = Callable[[], None]
 
 
+class _Waiter:
+    """Who waits in a line, and how many turns there had been when he last looked."""
+
+    __slots__ = ("transaction_id", "turns_seen", "wake")
+
+    def __init__(self, transaction_id: str, wake: Wake, turns_seen: int) -> None:
+        self.transaction_id = transaction_id
+        self.wake = wake
+        self.turns_seen = turns_seen
+
+
 class _Line:
     """Who is at a hot record, and who waits."""
 
-    __slots__ = ("idle", "owner", "waiting")
+    __slots__ = ("idle", "owner", "turns", "waiting")
 
     def __init__(self) -> None:
         self.owner: str | None = None
-        self.waiting: deque[tuple[str, Wake]] = deque()
+        self.waiting: deque[_Waiter] = deque()
         self.idle = 0
+        self.turns = 0
 
 
 class HotRecords:
@@ -57,25 +72,42 @@ class HotRecords:
                 self._cool(len(self._lines) - HOT_RECORDS_MAX)
 
     def enter(self, transaction_id: str, record: Record, wake: Wake) -> bool:
-        """Take a place in a record's line; return whether it is this transaction's turn, else `wake` will be called."""
+        """Take a place in a record's line; return whether to go on at once, else `wake` will be called."""
         with self._lock:
             line = self._lines.get(record)
-            if line is None or line.owner in (None, transaction_id):
-                if line is not None:
-                    self._own(line, record, transaction_id)
+            if line is None or line.owner == transaction_id:
                 return True
-            line.waiting.append((transaction_id, wake))
+            if line.owner is None:
+                self._own(line, record, transaction_id)
+                return True
+            if any(held > record for held in self._held.get(transaction_id, ())):
+                line.idle = 0
+                return True
+            line.waiting.append(_Waiter(transaction_id, wake, line.turns))
             line.idle = 0
             self._held.setdefault(transaction_id, set()).add(record)
             return False
 
-    def push_in(self, transaction_id: str, record: Record) -> None:
-        """Waited long enough: take the turn, whoever has it."""
+    def push_in(self, transaction_id: str, record: Record) -> bool:
+        """Waited for a while: take the turn, whoever has it; return False if one is to wait on.
+
+        The line moves, or others are before; in a line that moves everybody would push in when the first one does.
+        """
         with self._lock:
             line = self._lines.get(record)
-            if line is not None:
-                self._unwait(line, transaction_id)
-                self._own(line, record, transaction_id)
+            if line is None or line.owner == transaction_id:
+                return True
+            first = line.waiting[0]
+            if first.transaction_id != transaction_id:
+                return False
+            if first.turns_seen != line.turns:
+                first.turns_seen = line.turns
+                return False
+            line.waiting.popleft()
+            if line.owner is not None:
+                self._disown(line.owner, record)
+            self._own(line, record, transaction_id)
+            return True
 
     def leave(self, transaction_id: str) -> None:
         """The transaction has ended: it is the next one's turn at each of its records."""
@@ -98,16 +130,25 @@ class HotRecords:
 
     def _own(self, line: _Line, record: Record, transaction_id: str) -> None:
         line.owner = transaction_id
+        line.turns += 1
         self._held.setdefault(transaction_id, set()).add(record)
+
+    def _disown(self, transaction_id: str, record: Record) -> None:
+        held = self._held.get(transaction_id, set())
+        held.discard(record)
+        if not held:
+            self._held.pop(transaction_id, None)
 
     def _unwait(self, line: _Line, transaction_id: str) -> None:
         if line.waiting:
-            line.waiting = deque(entry for entry in line.waiting if entry[0] != transaction_id)
+            line.waiting = deque(each for each in line.waiting if each.transaction_id != transaction_id)
 
     def _pass_on(self, line: _Line, record: Record) -> None:
         if line.waiting:
-            line.owner, wake = line.waiting.popleft()
-            wake()
+            first = line.waiting.popleft()
+            line.owner = first.transaction_id
+            line.turns += 1
+            first.wake()
             return
         line.owner = None
         line.idle += 1

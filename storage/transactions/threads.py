@@ -29,7 +29,7 @@ from storage.transactions.group_decisions import GroupDecisions
 from storage.transactions.hot_records import HotRecords
 
 QUEUE_WAIT_S = 1.0
-"""How long a transaction queues for a hot record at most."""
+"""How long a line before a hot record stands still before the first who waits pushes in."""
 
 _POOL_THREADS = 32
 
@@ -129,5 +129,8 @@ class ThreadDriver:
     def _queue(self, effect: Queue) -> None:
         turn = Event()
         record = (effect.table, effect.key)
-        if not self._hot.enter(effect.transaction_id, record, turn.set) and not turn.wait(QUEUE_WAIT_S):
-            self._hot.push_in(effect.transaction_id, record)
+        if self._hot.enter(effect.transaction_id, record, turn.set):
+            return
+        while not turn.wait(QUEUE_WAIT_S):
+            if self._hot.push_in(effect.transaction_id, record):
+                return

@@ -5,7 +5,7 @@ Reads see what is committed, and the transaction's own writes. Writes stay in me
 anything is written.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from protocol.errors import CountersignError
 from storage.model.data_types import Value
@@ -36,6 +36,7 @@ class TransactionCore:
         insists: what it scans cannot change until its commit has looked at it again, since it freezes commits from its
             first scan on; for who has tried in vain before.
         hot: records for which transactions of this process queue.
+        expects: what it will read, as far as one can know: what an attempt before has read.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TransactionCore:
         read_only: bool = False,
         insists: bool = False,
         hot: Container[Record] = (),
+        expects: Iterable[Record] = (),
     ) -> None:
         self.transaction_id = transaction_id
         self.work = Workspace(transaction_id, isolation)
@@ -59,6 +61,7 @@ class TransactionCore:
         can_freeze = isolation is not Isolation.READ_COMMITTED and coordinator.fenced(coordinator.home)
         self._freeze = Freeze(coordinator, world.settings, transaction_id) if insists and can_freeze else None
         self._hot = hot
+        self._expects = tuple(expects)
         self._reader = RecordReader(world, waits=isolation is not Isolation.READ_COMMITTED)
         self._scanner = Scanner(world, self._reader, self.work)
         self.phases = Commit(world, self._reader, self.work)
@@ -113,6 +116,8 @@ class TransactionCore:
     def _look(self, layout: Layout, record: Record, projection: tuple[str, ...] = ()) -> Steps[Seen]:
         """Read one record, and keep what was seen."""
         work = self.work
+        if self._expects:
+            yield from self._queue_for_expected()
         if record in self._hot:
             yield Queue(self.transaction_id, *record)
         work.reads += 1
@@ -122,6 +127,8 @@ class TransactionCore:
     def _seen(self, wanted: Sequence[tuple[Layout, Key]], projection: tuple[str, ...] = ()) -> Steps[list[Seen]]:
         """What counts of each record: what was seen before, else what is read now."""
         work = self.work
+        if self._expects:
+            yield from self._queue_for_expected()
         found: dict[Record, Seen] = {}
         missing = []
         for layout, key in wanted:
@@ -141,6 +148,11 @@ class TransactionCore:
                 record = (layout.table, key)
                 found[record] = work.note(layout, record, seen)
         return [found[layout.table, key] for layout, key in wanted]
+
+    def _queue_for_expected(self) -> Steps[None]:
+        expected, self._expects = self._expects, ()
+        for record in sorted(filter(self._hot.__contains__, expected)):
+            yield Queue(self.transaction_id, *record)
 
     def get_by_index(self, get: GetByIndex) -> Steps[dict[str, Value | None] | None]:
         """The one record that has this value in an indexed column; None: there is none.

@@ -3,7 +3,7 @@
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from types import TracebackType
@@ -24,7 +24,7 @@ from storage.transactions.coordinator import Coordinator, state_table
 from storage.transactions.errors import TransactionConflictError, TransactionContendedError, TransactionMisuseError
 from storage.transactions.hot_records import HotRecords
 from storage.transactions.identifiers import RANDOM_BYTES, transaction_id
-from storage.transactions.layout import COMMITTED, importing, is_transactional, transactional
+from storage.transactions.layout import COMMITTED, Record, importing, is_transactional, transactional
 from storage.transactions.record_reader import Counters, World
 from storage.transactions.settings import Isolation, TransactionSettings
 from storage.transactions.sweeper import Sweeper, Swept
@@ -110,8 +110,10 @@ class Transaction:
 
     def rollback(self) -> None:
         """Give up; nothing was written."""
-        self._run(self.core.rollback())
-        self._hot.leave(self.core.transaction_id)
+        try:
+            self._run(self.core.rollback())
+        finally:
+            self._hot.leave(self.core.transaction_id)
 
     def __enter__(self) -> Self:
         return self
@@ -170,11 +172,15 @@ class TransactionManager:
 
     # ------------------------------------------------------------ transactions
 
-    def core(self, isolation: Isolation | None, read_only: bool, insists: bool = False) -> TransactionCore:
+    def core(
+        self, isolation: Isolation | None, read_only: bool, insists: bool = False, expects: Iterable[Record] = ()
+    ) -> TransactionCore:
         """A transaction's pure machine, for a driver."""
         new_id = transaction_id(time.time_ns() // 1_000_000, secrets.token_bytes(RANDOM_BYTES))
         level = isolation or self.settings.isolation
-        return TransactionCore(self.world, new_id, level, read_only=read_only, insists=insists, hot=self.hot)
+        return TransactionCore(
+            self.world, new_id, level, read_only=read_only, insists=insists, hot=self.hot, expects=expects
+        )
 
     def begin(self, isolation: Isolation | None = None, *, read_only: bool = False) -> Transaction:
         """Begin a transaction; nothing is asked of any store."""
@@ -198,8 +204,9 @@ class TransactionManager:
         """
         bound = attempts or self.settings.attempts
         attempt = 1
+        expects: Iterable[Record] = ()
         while True:
-            core = self.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS)
+            core = self.core(isolation, read_only, insists=attempt > PATIENT_ATTEMPTS, expects=expects)
             transaction = Transaction(core, self.driver, self.hot)
             try:
                 with transaction:
@@ -209,6 +216,7 @@ class TransactionManager:
                 return result
             except TransactionConflictError as error:
                 self.hot.heat(error.records)
+                expects = core.work.seen
                 if attempt >= bound:
                     raise TransactionContendedError(f"{attempt} attempts", error.records) from error
             time.sleep(wait_ms(self.settings, attempt, bound, random.random()) / 1000)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from protocol.errors import CountersignError
 from storage.transactions.effects import Clock, Steps, Wait
@@ -16,6 +17,7 @@ from streams.transaction_simulation.driver import Driver, Forecast, Scene
 from streams.transaction_simulation.programs import PROGRAMS
 from streams.transaction_simulation.services import BANK_PROGRAMS, SHOP_PROGRAMS, commit_services
 from streams.transaction_simulation.session import Session
+from streams.transaction_simulation.task_process import TaskProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class Character:
         clock_ms: how far its clock is ahead.
         rolls_back: how often it changes its mind at the end.
         two_services: how often two services take part.
+        insists: how often a transaction keeps others from what it scans, as one does that has tried in vain.
+        awaited: its transactions are coroutines, and these stores are awaited; None: they are threads.
     """
 
     transactions: int
@@ -39,6 +43,8 @@ class Character:
     clock_ms: int
     rolls_back: float
     two_services: float
+    insists: float
+    awaited: Sequence[str] | None
 
 
 class Client:
@@ -50,6 +56,10 @@ class Client:
         manager: what its transactions share; a process of its own knows tables by itself.
         book: where it takes everything down.
         rng: of its own.
+
+    Attributes:
+        is_done: it has done all its transactions.
+        clock_ms: how far its clock is ahead.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class Client:
     ) -> None:
         self.name = name
         self.is_done = False
+        self.clock_ms = character.clock_ms
         self._scene = scene
         self._manager = manager
         self._book = book
@@ -75,7 +86,9 @@ class Client:
 
     def start(self) -> None:
         """Begin to live, or again after a crash."""
-        self._driver = Driver(
+        awaited = self._character.awaited
+        kind = Driver if awaited is None else partial(TaskProcess, awaited)
+        self._driver = kind(
             self._scene,
             self.name,
             self._life(),
@@ -96,25 +109,26 @@ class Client:
             self._left -= 1
             yield Wait(self._rng.randint(0, self._character.pause_ms_max))
             attempt = yield from self._begin()
-            cores = [self._core(attempt)]
+            cores = [self._core(attempt, insists=self._rng.random() < self._character.insists)]
             programs: tuple[str, ...] = (self._rng.choice(self._character.programs),)
             if self._rng.random() < self._character.two_services:
-                cores.append(self._core(attempt))
+                cores = [self._core(attempt), self._core(attempt)]
                 programs = (self._rng.choice(BANK_PROGRAMS), self._rng.choice(SHOP_PROGRAMS))
             try:
                 for core, program in zip(cores, programs, strict=True):
                     yield from PROGRAMS[program](Session(core, attempt, self._book), self._rng)
             except CountersignError:
                 attempt.outcome = Outcome.ABORTED
+                yield from _roll_back(cores)
                 continue
             if self._rng.random() < self._character.rolls_back:
                 attempt.outcome = Outcome.ABORTED
-                yield from cores[0].rollback()
+                yield from _roll_back(cores)
                 continue
             yield from self._commit(cores, attempt)
 
-    def _core(self, attempt: Attempt) -> TransactionCore:
-        core = TransactionCore(self._manager, attempt.transaction_id, attempt.isolation)
+    def _core(self, attempt: Attempt, *, insists: bool = False) -> TransactionCore:
+        core = TransactionCore(self._manager, attempt.transaction_id, attempt.isolation, insists=insists)
         if self._scene.bug is not None:
             self._scene.bug.make(core)
         return core
@@ -143,6 +157,15 @@ class Client:
         else:
             attempt.outcome = Outcome.COMMITTED
             attempt.ended_at = self._scene.agenda.tick()
+
+
+def _roll_back(cores: Sequence[TransactionCore]) -> Steps[None]:
+    """Give up; what keeps others waiting may stay where a store is away."""
+    for core in cores:
+        try:
+            yield from core.rollback()
+        except CountersignError:
+            continue
 
 
 class Inquirer:

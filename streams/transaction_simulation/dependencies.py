@@ -123,9 +123,7 @@ def _is_outside(scan: Scan, item: Item) -> Callable[[str | None], bool]:
     return lambda held: held is None or not scan.matches(item, held)
 
 
-def _scanned(
-    history: History, transaction: Transaction, scan: Scan, own: dict[Item, str | None]
-) -> Iterator[Sight]:
+def _scanned(history: History, transaction: Transaction, scan: Scan, own: dict[Item, str | None]) -> Iterator[Sight]:
     """A scan as reads of every item there is."""
     for item in {**dict.fromkeys(history.order), **dict.fromkeys(own), **dict.fromkeys(scan.found)}:
         stamp = scan.found.get(item)
@@ -143,9 +141,7 @@ def _scanned(
             yield _sight(history, transaction, item, _is_outside(scan, item))
 
 
-def _sight(
-    history: History, transaction: Transaction, item: Item, was_seen: Callable[[str | None], bool]
-) -> Sight:
+def _sight(history: History, transaction: Transaction, item: Item, was_seen: Callable[[str | None], bool]) -> Sight:
     versions = history.versions(item)
     runs: list[tuple[int, int]] = []
     for place, version in enumerate(versions):

@@ -62,9 +62,7 @@ class Scene:
         trace: the last storage calls.
     """
 
-    def __init__(
-        self, stores: Stores, weather: Weather, rng: random.Random, bug: Bug | None = None
-    ) -> None:
+    def __init__(self, stores: Stores, weather: Weather, rng: random.Random, bug: Bug | None = None) -> None:
         self.agenda = Agenda()
         self.stores = stores
         self.weather = weather

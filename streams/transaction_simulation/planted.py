@@ -87,9 +87,7 @@ def _is_forward(mutation: Mutation) -> bool:
 
 
 def _decides(mutation: Mutation, state: int) -> bool:
-    return (
-        isinstance(mutation, Insert) and mutation.table == _COORDINATOR and mutation.values.get("state") == state
-    )
+    return isinstance(mutation, Insert) and mutation.table == _COORDINATOR and mutation.values.get("state") == state
 
 
 # --- Bugs ---

@@ -5,7 +5,7 @@ so is the load, and by hand in the same way.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from deploy.measuring.transactions.by_hand import by_hand
-from deploy.measuring.transactions.managed import Counts, opened_manager
+from deploy.measuring.transactions.managed import Counts, Managed, opened_manager
 from deploy.measuring.transactions.places import Addresses
-from deploy.measuring.transactions.plan import Plan
+from deploy.measuring.transactions.plan import Driver, Plan
 from deploy.measuring.transactions.running import Done, Work, run_threads, together
+from deploy.measuring.transactions.running_tasks import run_coroutines
+from deploy.measuring.transactions.workloads import Task
 from protocol.errors import CountersignError
 from streams.garbage_collection import collect_rarely
 
@@ -53,15 +55,22 @@ class Load:
 def load_here(
     plan: Plan, subject: Subject, numbers: Sequence[int], ready: Callable[[], None], advance: Callable[[int], None]
 ) -> Load:
-    """Warm up, say that all is ready, measure: a thread of this process for each number."""
-    threads = len(numbers)
+    """Warm up, say that all is ready, measure: a thread, or a coroutine, of this process for each number."""
     if plan.warmup_seconds:
-        seconds = plan.warmup_seconds
-        run_threads(subject.work, lambda n: plan.tasks(numbers[n] + _WARM_SEED), threads, seconds, lambda _: None)
+        _do(plan, subject, [number + _WARM_SEED for number in numbers], plan.warmup_seconds, lambda _: None)
     ready()
     before, cpu_s = subject.counts(), time.process_time()
-    done = run_threads(subject.work, lambda n: plan.tasks(numbers[n]), threads, plan.seconds, advance)
+    done = _do(plan, subject, numbers, plan.seconds, advance)
     return Load(done, time.process_time() - cpu_s, subject.counts().since(before))
+
+
+def _do(plan: Plan, subject: Subject, numbers: Sequence[int], seconds: float, advance: Callable[[int], None]) -> Done:
+    def tasks(place: int) -> Iterator[Task]:
+        return plan.tasks(numbers[place])
+
+    if plan.driver is Driver.TASKS and isinstance(subject, Managed):
+        return run_coroutines(subject.opened_task_work, tasks, len(numbers), seconds, advance)
+    return run_threads(subject.work, tasks, len(numbers), seconds, advance)
 
 
 def load_from_processes(
@@ -102,9 +111,7 @@ def load_from_processes(
             child.kill()
 
 
-def _client(
-    plan: Plan, side: Side, addresses: Addresses, directory: Path, numbers: range, parent: Connection
-) -> None:
+def _client(plan: Plan, side: Side, addresses: Addresses, directory: Path, numbers: range, parent: Connection) -> None:
     """One client process: warm up, wait for all to be, measure, tell."""
     collect_rarely()
 

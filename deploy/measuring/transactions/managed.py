@@ -1,6 +1,6 @@
 """The same work through the transaction manager."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,12 +8,14 @@ from typing import NamedTuple
 
 from deploy.measuring.transactions.places import KINDS, Addresses, MeasuredStore
 from deploy.measuring.transactions.running import Work
+from deploy.measuring.transactions.running_tasks import TaskWork
 from deploy.measuring.transactions.workloads import Action, Task, Workload, first_value
 from storage.model.data_types import DataType
-from storage.model.operations import Key, ScanAll
+from storage.model.operations import Key, Row, ScanAll
 from storage.model.schema import TableName, TableSchema
 from storage.tables.port import TableStore
 from storage.tables.registry import open_table_store
+from storage.transactions.async_manager import AsyncTransaction, AsyncTransactionManager
 from storage.transactions.settings import Isolation, TransactionSettings
 from storage.transactions.transaction_manager import Transaction, TransactionManager
 
@@ -89,6 +91,23 @@ class Managed:
 
         return do
 
+    @contextmanager
+    def opened_task_work(self) -> Iterator[TaskWork]:
+        """What does the tasks of all coroutines of the running event loop."""
+        twin, tables, parts = AsyncTransactionManager(self.manager), self.tables, len(self.tables)
+
+        async def do(task: Task) -> None:
+            async def in_transaction(transaction: AsyncTransaction) -> None:
+                self.attempts += 1
+                await perform_awaited(transaction, task, tables, parts)
+
+            await twin.run(in_transaction)
+
+        try:
+            yield do
+        finally:
+            twin.close()
+
     def counts(self) -> Counts:
         """What happened so far."""
         metrics = self.manager.metrics()
@@ -113,17 +132,34 @@ def perform(transaction: Transaction, task: Task, tables: tuple[TableName, ...],
     for action, number, _ in task:
         if action is not Action.WRITE:
             read[number] = transaction.get(tables[number % parts], Key((number,)))
+    for is_upsert, number, values in _writes(task, read):
+        write = transaction.upsert if is_upsert else transaction.update
+        write(tables[number % parts], Key((number,)), values)
+
+
+async def perform_awaited(transaction: AsyncTransaction, task: Task, tables: tuple[TableName, ...], parts: int) -> None:
+    """As `perform`, awaited."""
+    read = {}
+    for action, number, _ in task:
+        if action is not Action.WRITE:
+            read[number] = await transaction.get(tables[number % parts], Key((number,)))
+    for is_upsert, number, values in _writes(task, read):
+        write = transaction.upsert if is_upsert else transaction.update
+        await write(tables[number % parts], Key((number,)), values)
+
+
+def _writes(task: Task, read: Mapping[int, Row | None]) -> Iterator[tuple[bool, int, Row]]:
+    """The writes of a task that has read: whether the record may be a new one, its number, its values."""
     for action, number, value in task:
-        table, key = tables[number % parts], Key((number,))
         match action:
             case Action.WRITE:
-                transaction.upsert(table, key, {_VALUE: value})
+                yield True, number, {_VALUE: value}
             case Action.MODIFY:
-                transaction.update(table, key, {_VALUE: value})
+                yield False, number, {_VALUE: value}
             case Action.ADD:
                 row = read[number]
                 assert row is not None, "every record is there"
-                transaction.update(table, key, {_VALUE: int(str(row[_VALUE])) + int(value)})
+                yield False, number, {_VALUE: int(str(row[_VALUE])) + int(value)}
 
 
 @contextmanager

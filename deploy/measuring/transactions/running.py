@@ -14,7 +14,7 @@ from protocol.errors import CountersignError
 Work = Callable[[Task], None]
 """Does one task, or raises."""
 
-_STEP_S = 0.2
+STEP_S = 0.2
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ def _watch(workers: list[Thread], results: list[Done], progress: Callable[[int],
     told = 0
     for worker in workers:
         while worker.is_alive():
-            worker.join(_STEP_S)
+            worker.join(STEP_S)
             now = sum(result.tasks for result in results)
             progress(now - told)
             told = now

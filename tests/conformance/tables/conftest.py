@@ -14,10 +14,11 @@ from storage.tables.redis_link import RedisLink
 from storage.tables.redis_nodes import SingleNode
 from storage.tables.redis_tables import RedisTables
 from storage.tables.sqlite_tables import SqliteTables
+from tests.awaited_store import AwaitedStore, running_loop
 from tests.postgresql import Postgresql
 from tests.valkey import Valkey
 
-STORES = ("memory", "redis", "redis_in_buckets", "sqlite", "postgresql")
+STORES = ("memory", "redis", "redis_awaited", "redis_in_buckets", "sqlite", "postgresql")
 
 Place = Callable[[], TableStore]
 
@@ -39,6 +40,13 @@ def quick_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 @pytest.fixture(scope="module")
 def redis_place(quick_valkey: Valkey) -> Place:
     return lambda: RedisTables(SingleNode(RedisLink(quick_valkey.url)), prefix="one:")
+
+
+@pytest.fixture(scope="module")
+def redis_awaited_place(quick_valkey: Valkey) -> Iterator[Place]:
+    """Reads by key and batches as coroutines of one event loop make them."""
+    with running_loop() as loop:
+        yield lambda: AwaitedStore(RedisTables(SingleNode(RedisLink(quick_valkey.url)), prefix="awaited:"), loop)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from deploy.cli import app
 from deploy.measuring.transactions.places import MeasuredStore
-from deploy.measuring.transactions.plan import usual_processes
+from deploy.measuring.transactions.plan import Driver, usual_driver, usual_processes
 
 QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
 
@@ -52,6 +52,15 @@ def test_two_client_processes_share_the_threads() -> None:
     assert result["cpu_us_per_transaction"]["client"] > 10
 
 
+@pytest.mark.parametrize(("store", "workload"), [("memory", "transfer"), ("sqlite", "ycsb-a"), ("memory", "ycsb-f")])
+def test_coroutines_drive_the_same_work(store: str, workload: str) -> None:
+    """Each does its tasks, nobody meets an error, and no money is missing."""
+    result = _bench("--store", store, "--driver", "tasks", "--workload", workload)
+    assert (result["plan"]["driver"], result["errors"], result["is_balanced"]) == ("tasks", {}, True)
+    assert result["transactions_per_second"] > 10
+    assert result["storage_calls_per_transaction"] == pytest.approx(2.5, abs=1.0)
+
+
 @pytest.mark.parametrize(
     ("store", "threads", "hot", "processes"),
     [
@@ -65,6 +74,14 @@ def test_two_client_processes_share_the_threads() -> None:
 def test_how_many_processes_are_usual(store: MeasuredStore, threads: int, hot: bool, processes: int) -> None:
     """One for each core, where the database is not a part of the process, and no queue of one process helps."""
     assert usual_processes(store, threads=threads, hot=hot, cores=2) == processes
+
+
+def test_the_usual_driver() -> None:
+    """Tasks where a store can be awaited, but at a hot account."""
+    assert usual_driver(MeasuredStore.VALKEY, hot=False) is Driver.TASKS
+    assert usual_driver(MeasuredStore.VALKEY, hot=True) is Driver.THREADS
+    assert usual_driver(MeasuredStore.POSTGRESQL, hot=False) is Driver.THREADS
+    assert _bench("--store", "memory")["plan"]["driver"] == "threads"
 
 
 @pytest.mark.parametrize(

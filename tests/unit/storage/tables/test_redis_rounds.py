@@ -1,13 +1,15 @@
 """Round trips that threads share: everybody gets his own answers, nobody waits for ever, whatever goes wrong."""
 
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event, Semaphore
-from typing import Any
+from threading import Event, Lock, Semaphore, get_ident
+from typing import Any, cast
 
 import pytest
 
 from storage.tables.errors import TableStoreUnavailableError, UnknownOutcomeError
-from storage.tables.redis_rounds import EXCHANGES_PER_ROUND, ROUNDS_AT_ONCE, SharedRounds
+from storage.tables.redis_rounds import EXCHANGES_PER_ROUND, ROUNDS_AT_ONCE, SharedRounds, _Exchange
 
 THREADS = 32
 
@@ -107,3 +109,118 @@ def test_a_round_is_bounded() -> None:
         server.open.set()
         assert [future.result(30) for future in futures] == [[120]] * count
     assert max(map(len, server.rounds)) <= EXCHANGES_PER_ROUND
+
+
+class StoppedError(Exception):
+    """What a signal's handler raises."""
+
+
+def stop_me(_number: int, _frame: object) -> None:
+    raise StoppedError
+
+
+@pytest.fixture
+def stopping() -> Iterator[Callable[[], None]]:
+    """Interrupts the main thread where it is, as a user's Ctrl-C does."""
+    before = signal.signal(signal.SIGUSR1, stop_me)
+    main = get_ident()
+    yield lambda: signal.pthread_kill(main, signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_who_is_interrupted_while_he_waits_is_sent_by_nobody(stopping: Callable[[], None]) -> None:
+    """And nobody waits for him."""
+    server = Server()
+    rounds = SharedRounds(server)
+    with ThreadPoolExecutor(THREADS) as pool:
+        first = [pool.submit(rounds.exchange, bytes((n,)), 1) for n in range(ROUNDS_AT_ONCE)]
+        for _ in first:
+            assert server.begun.acquire(timeout=30)
+
+        def interrupt() -> None:
+            while not rounds._waiting:
+                pass
+            stopping()
+
+        interrupting = pool.submit(interrupt)
+        with pytest.raises(StoppedError):
+            rounds.exchange(b"never", 5)
+        interrupting.result(30)
+        server.open.set()
+        assert [future.result(30) for future in first] == [[n] for n in range(ROUNDS_AT_ONCE)]
+        assert rounds.exchange(b"z", 1) == [122]
+    assert b"never" not in b"".join(server.rounds)
+
+
+def test_who_is_interrupted_in_a_round_keeps_nobody_from_his_answer(stopping: Callable[[], None]) -> None:
+    """Those behind him in the chain are woken all the same."""
+    gates = [Event() for _ in range(ROUNDS_AT_ONCE + 1)]
+    begun: list[bytes] = []
+
+    def serve(packed: bytes, count: int) -> list[Any]:
+        gate = gates[len(begun)]
+        begun.append(packed)
+        assert gate.wait(30)
+        return list(packed)
+
+    rounds = SharedRounds(serve)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for n in range(ROUNDS_AT_ONCE):
+            pool.submit(rounds.exchange, b"%d" % n, 1)
+            while len(begun) <= n:
+                pass
+        leader = pool.submit(rounds.exchange, b"l", 1)
+        while len(rounds._waiting) < 1:
+            pass
+
+        def interrupt() -> Future[list[Any]]:
+            while len(rounds._waiting) < 2:
+                pass
+            behind = pool.submit(rounds.exchange, b"f", 1)
+            while len(rounds._waiting) < 3:
+                pass
+            gates[0].set()
+            while len(begun) <= ROUNDS_AT_ONCE:
+                pass
+            stopping()
+            return behind
+
+        interrupting = pool.submit(interrupt)
+        with pytest.raises(StoppedError):
+            rounds.exchange(b"m", 1)
+        behind = interrupting.result(30)
+        for gate in gates:
+            gate.set()
+        assert leader.result(30) == [ord("l")]
+        assert behind.result(30) == [ord("f")]
+        assert begun[-1] == b"lmf"
+        gates.append(gates[0])
+        assert rounds.exchange(b"z", 1) == [122]
+
+
+class InterruptedTurn:
+    """A lock whose owner is interrupted at the moment when it has got it."""
+
+    def __init__(self, lock: Lock) -> None:
+        self.release = lock.release
+        self._lock = lock
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        raise StoppedError
+
+
+def test_who_is_interrupted_as_he_is_woken_wakes_the_next() -> None:
+    """The chain does not break between two instructions."""
+    server = Server()
+    rounds = SharedRounds(server)
+    first, second, third = (_Exchange(b"x", 1) for _ in range(3))
+    first.follower, second.follower = second, third
+    second.answers = third.answers = []
+    for exchange in (second, third):
+        exchange.turn.acquire()
+    second.turn = cast(Any, InterruptedTurn(second.turn))
+    rounds._wake(second)
+    with pytest.raises(StoppedError):
+        rounds._wait(second)
+    assert third.turn.acquire(timeout=5)
