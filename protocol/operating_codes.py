@@ -139,6 +139,9 @@ USER: tuple[Row, ...] = (
      "A role does not run, or did not notice.",
      "Look at countersign status and the logs of the roles."),
     ("client.closed", "sender", "final", "The client is closed.",
-     "A request was given to it after `close`.",
-     "Make another client."),
+     "A request was given to it after `close`, or had no answer by then.",
+     "Make another client; a request without an answer may be decided all the same."),
+    ("client.failed", "ours", "final", "The client has stopped working.",
+     "One of its threads met an error that it does not know.",
+     "Report it with its detail, and make another client; requests without an answer may be decided all the same."),
 )  # fmt: skip

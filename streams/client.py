@@ -8,13 +8,14 @@ Rules:
 3. A body carries the greatest sequence this client has seen a receipt of (`after`), so that both parties
    answer for real time.
 4. Two threads: one signs and sends, one receives and checks. Results come through futures.
+5. Nobody waits in vain: what the broker refuses ends its request, and what ends one of the threads ends all of them.
 """
 
-import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
@@ -27,14 +28,16 @@ from protocol.hashing import tagged
 from protocol.requests import gather_requests
 from protocol.signing import SigningKey
 from schemas.errors import MalformedMessageError
-from schemas.request import NONCE_SIZE, Envelope, RecordName, RequestBody
+from schemas.request import Envelope, RecordName, RequestBody
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
 from storage.effects import END_OFFSET, Message, Outgoing, Position
 from streams.client_hints import records_touched
+from streams.client_nonces import Nonces
 from streams.client_receipts import ClientReceipt, check_outcome, check_receipts, check_rejections
+from streams.client_requests import PendingRequest, PendingRequests
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
-from streams.log import LogUnavailableError
+from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 from streams.role_directory import RoleConfiguration, key_file, load_key
 
 FORMAT = 1
@@ -42,9 +45,6 @@ _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
 _TAKEN_AT_ONCE = 500
 """What the sending thread takes at once, however few of it are signed together: between two looks at all that waits."""
-_NONCES_AT_ONCE = 256
-_RESEND_FIRST_S = 5.0
-_RESEND_LONGEST_S = 30.0
 
 
 class RejectedError(CountersignError):
@@ -72,20 +72,6 @@ class ClientOptions:
     signed_together: int = 500
     in_flight: int = 10_000
     expiry_ms: int = 600_000
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pending:
-    """A request on its way."""
-
-    body: RequestBody
-    request_id: bytes = b""
-    envelope_hash: bytes = b""
-    key: bytes = b""
-    value: bytes = b""
-    future: "Future[ClientReceipt]" = field(default_factory=Future)
-    send_again_at: float = 0.0
-    wait_s: float = _RESEND_FIRST_S
 
 
 class Client:
@@ -116,18 +102,18 @@ class Client:
         self._options = options or ClientOptions()
         self._limits = epochs.limits
         self._after = -1
-        self._nonces: list[bytes] = []
+        self._nonces = Nonces()
         self._closing = False
         self._changed = Condition()
-        self._submitted: list[_Pending] = []
-        self._pending: dict[bytes, _Pending] = {}
-        self._by_envelope: dict[bytes, _Pending] = {}
+        self._failure: CountersignError | None = None
+        self._submitted: list[PendingRequest] = []
+        self._pending = PendingRequests()
         self._writer = KafkaLogWriter(connection, linger_ms=1)
         self._reader = KafkaLogReader(connection)
         self._seek_end()
         self._threads = [
-            Thread(target=self._send_loop, name="client-send", daemon=True),
-            Thread(target=self._receive_loop, name="client-receive", daemon=True),
+            Thread(target=self._run, args=[self._send_loop], name="client-send", daemon=True),
+            Thread(target=self._run, args=[self._receive_loop], name="client-receive", daemon=True),
         ]
         for thread in self._threads:
             thread.start()
@@ -186,12 +172,15 @@ class Client:
             expiry_ms: validity from now on.
 
         Raises:
-            CountersignError: `argument.not_canonical`, `request.too_large`; before anything is sent.
+            CountersignError: `argument.not_canonical`, `request.too_large`, `client.closed`; before anything is sent.
+                Whatever has ended the client before.
         """
-        pending = _Pending(body=self._body(contract, version, argument, keys, expiry_ms))
+        pending = PendingRequest(body=self._body(contract, version, argument, keys, expiry_ms))
         with self._changed:
-            while len(self._pending) + len(self._submitted) >= self._options.in_flight and not self._closing:
+            while len(self._pending) + len(self._submitted) >= self._options.in_flight and not self._is_ending():
                 self._changed.wait()
+            if self._failure is not None:
+                raise CountersignError(self._failure.code, self._failure.detail)
             if self._closing:
                 raise CountersignError("client.closed")
             self._submitted.append(pending)
@@ -222,8 +211,10 @@ class Client:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        for pending in [*self._pending.values(), *self._submitted]:
-            pending.future.cancel()
+        unanswered = CountersignError("client.closed", "without an answer; the request may be decided all the same")
+        self._pending.settle_all(unanswered)
+        for pending in self._submitted:
+            pending.settle(unanswered)
         self._writer.close()
         self._reader.close()
 
@@ -254,7 +245,7 @@ class Client:
             ledger_id=self.epochs.ledger_id,
             entity=self.entity,
             key_version=self._key_version,
-            nonce=self._nonce(),
+            nonce=self._nonces.take(),
             contract=contract,
             contract_version=version,
             argument=data,
@@ -264,15 +255,26 @@ class Client:
             keys=names,
         )
 
-    def _nonce(self) -> bytes:
-        """A nonce, drawn with many others: each drawing gives the interpreter's lock away."""
+    # --- Both threads ---
+
+    def _run(self, loop: Callable[[], None]) -> None:
+        """The work of one thread; if that cannot go on, neither can the other."""
         try:
-            return self._nonces.pop()
-        except IndexError:
-            drawn = secrets.token_bytes(NONCE_SIZE * _NONCES_AT_ONCE)
-            nonces = [drawn[at : at + NONCE_SIZE] for at in range(0, len(drawn), NONCE_SIZE)]
-            self._nonces += nonces[1:]
-            return nonces[0]
+            loop()
+        except BaseException as error:
+            failure = error if isinstance(error, CountersignError) else CountersignError("client.failed", repr(error))
+            with self._changed:
+                self._failure = self._failure or failure
+                unsent, self._submitted = self._submitted, []
+                self._changed.notify_all()
+            for pending in unsent:
+                pending.settle(CountersignError(failure.code, failure.detail))
+            self._pending.settle_all(failure)
+            if failure is not error:
+                raise
+
+    def _is_ending(self) -> bool:
+        return self._closing or self._failure is not None
 
     # --- The sending thread ---
 
@@ -287,28 +289,28 @@ class Client:
             # After all signing, which would spread them over many of the broker's batches, at half as much again.
             for pending in batch:
                 self._send(pending)
-            self._writer.take_failures()
+            self._look_at_failures(self._writer.take_failures())
             self._send_again()
 
-    def _next_batch(self) -> list[_Pending] | None:
+    def _next_batch(self) -> list[PendingRequest] | None:
         """What was submitted, after the linger time; empty when it is time to look after old requests,
         None at the end.
         """
         most = self._options.signed_together
         with self._changed:
-            if not self._submitted and not self._closing:
+            if not self._submitted and not self._is_ending():
                 self._changed.wait(_RECEIVE_MS / 1000)
-            if self._submitted and not self._closing:
+            if self._submitted and not self._is_ending():
                 deadline = time.monotonic() + self._options.linger_ms / 1000
                 while len(self._submitted) < most and (left := deadline - time.monotonic()) > 0:
                     self._changed.wait(left)
-            if self._closing and not self._submitted:
+            if self._is_ending() and not self._submitted:
                 return None
             taken = max(most, _TAKEN_AT_ONCE)
             batch, self._submitted = self._submitted[:taken], self._submitted[taken:]
             return batch
 
-    def _sign(self, batch: Sequence[_Pending]) -> None:
+    def _sign(self, batch: Sequence[PendingRequest]) -> None:
         unsigned = gather_requests(self.epochs.ledger_id, [pending.body.to_bytes() for pending in batch])
         envelopes = unsigned.envelopes(self._key.sign(unsigned.signed))
         now = time.monotonic()
@@ -318,37 +320,40 @@ class Client:
             first = pending.body.keys[0] if pending.body.keys else None
             pending.key = first.key.encode() if first else self.entity.encode()
             pending.value = Envelope.avro.frame + envelope_bytes
-            pending.send_again_at = now + pending.wait_s
-            self._pending[request_id] = pending
             pending.envelope_hash = tagged("envelope", envelope_bytes)
-            self._by_envelope[pending.envelope_hash] = pending
+            pending.put_off(now)
+            self._pending.add(pending)
 
-    def _send(self, pending: _Pending) -> None:
+    def _send(self, pending: PendingRequest) -> None:
         partition = request_partition(pending.key, self._partitions)
         message = Outgoing(REQUESTS, partition, pending.key, pending.value)
-        while not self._writer.send_nowait(message, pending):
-            self._writer.take_failures(10)
+        while not self._is_ending() and not self._writer.send_nowait(message, pending):
+            self._look_at_failures(self._writer.take_failures(10))
+
+    def _look_at_failures(self, failures: Iterable[DeliveryFailure]) -> None:
+        """Send again soon what the broker did not get; what it refuses it will refuse again."""
+        for request, retriable, text in failures:
+            assert isinstance(request, PendingRequest)
+            if retriable:
+                request.send_again_at = 0.0
+            else:
+                self._pending.settle(request, LogRefusedError(text))
 
     def _send_again(self) -> None:
         """Send again what has waited too long for an answer; give up what has expired."""
         now, now_ms = time.monotonic(), time.time() * 1000
-        for pending in list(self._pending.values()):
-            if pending.send_again_at > now:
-                break  # in the order of their sending, near enough
-            if pending.body.expiry_ms + self._limits.clock_skew_ms < now_ms:
-                self._settle(pending, error=NoReceiptError("request.expired", "no receipt came"))
+        for pending in self._pending.due(now):
+            if pending.body.expiry_ms + self._limits.clock_skew_ms < now_ms or pending.future.cancelled():
+                self._pending.settle(pending, NoReceiptError("request.expired", "no receipt came"))
                 continue
-            pending.wait_s = min(2 * pending.wait_s, _RESEND_LONGEST_S)
-            pending.send_again_at = now + pending.wait_s
-            self._pending[pending.request_id] = self._pending.pop(pending.request_id, pending)
+            pending.put_off(now)
             self._send(pending)
 
     # --- The receiving thread ---
 
     def _receive_loop(self) -> None:
-        while not self._closing:
-            messages, _ = self._reader.receive((RECEIPTS, REJECTIONS), _RECEIVED_AT_ONCE, _RECEIVE_MS)
-            for message in messages:
+        while not self._is_ending():
+            for message in self._receive():
                 try:
                     self._take_receipts(message) if message.topic == RECEIPTS else self._take_rejections(
                         message
@@ -356,20 +361,28 @@ class Client:
                 except (CountersignError, MalformedMessageError):
                     continue  # nothing that both parties, or the Auditor, signed: anybody can write rubbish
 
+    def _receive(self) -> Sequence[Message]:
+        try:
+            return self._reader.receive((RECEIPTS, REJECTIONS), _RECEIVED_AT_ONCE, _RECEIVE_MS)[0]
+        except LogStartLostError:
+            with suppress(LogUnavailableError):
+                self._seek_end()  # what was missed comes again, as its requests are sent again
+            return ()
+
     def _take_receipts(self, message: Message) -> None:
         checked = check_receipts(message.value or b"", self.epochs)
         mine = [
             (index, pending)
             for index, request_id in enumerate(checked.request_ids())
-            if (pending := self._pending.get(request_id)) is not None
+            if (pending := self._pending.of_id(request_id)) is not None
         ]
         for index, pending in mine:
             try:
                 receipt = check_outcome(checked, index, pending.request_id, pending.body)
             except CountersignError as error:
-                self._settle(pending, error=error)
+                self._pending.settle(pending, error)
             else:
-                self._settle(pending, receipt=receipt)
+                self._pending.settle(pending, receipt)
         if mine:
             self._after = max(self._after, checked.statement.sequence)
             with self._changed:
@@ -377,22 +390,10 @@ class Client:
 
     def _take_rejections(self, message: Message) -> None:
         for entry in check_rejections(message.value or b"", self.epochs):
-            pending = self._pending.get(entry.request_id) or self._by_envelope.get(entry.envelope_hash)
+            pending = self._pending.of_id(entry.request_id) or self._pending.of_envelope(entry.envelope_hash)
             if pending is not None and entry.final:
-                self._settle(pending, error=RejectedError(entry.code, f"request {pending.request_id.hex()}"))
+                self._pending.settle(pending, RejectedError(entry.code, f"request {pending.request_id.hex()}"))
             elif pending is not None and entry.code != "busy":
-                self._settle(pending, error=RejectedError(entry.code, "trying again later may help"))
+                self._pending.settle(pending, RejectedError(entry.code, "trying again later may help"))
         with self._changed:
             self._changed.notify_all()
-
-    def _settle(
-        self, pending: _Pending, *, receipt: ClientReceipt | None = None, error: Exception | None = None
-    ) -> None:
-        if self._pending.pop(pending.request_id, None) is None:
-            return
-        self._by_envelope.pop(pending.envelope_hash, None)
-        if error is not None:
-            pending.future.set_exception(error)
-        else:
-            assert receipt is not None
-            pending.future.set_result(receipt)

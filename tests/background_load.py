@@ -5,13 +5,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from streams.client import Client, ClientOptions, NoReceiptError, RejectedError
+from protocol.errors import CountersignError
+from streams.client import Client, ClientOptions, RejectedError
 from streams.client_receipts import ClientReceipt
 from tests.pipeline import DEADLINE_S, Pipeline, await_that
 
@@ -149,7 +150,7 @@ class BackgroundLoad:
             receipt = future.result(deadline_s)
         except RejectedError as error:
             self.rejected.append(f"{contract} {argument}: {error}")
-        except (FutureTimeoutError, CancelledError, NoReceiptError) as error:
+        except (FutureTimeoutError, CountersignError) as error:
             self.unanswered.append(f"{contract} {argument}: {error!r}")
         else:
             self.answers.append(

@@ -1,0 +1,200 @@
+"""The client against a broker that fails and a ledger that repeats itself: nobody waits in vain, nothing ends a thread
+unseen.
+
+The ledger answers from a real world of keys and signatures; only Kafka is a stand-in.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+import streams.client as client_module
+from protocol.errors import CountersignError
+from protocol.limits import Limits
+from protocol.requests import open_request
+from schemas.receipt import Receipts
+from schemas.request import Envelope
+from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS
+from storage.effects import FIRST_OFFSET, Outgoing, Position
+from streams.client import Client, ClientOptions
+from streams.client_requests import PendingRequest
+from streams.kafka_connection import KafkaConnection
+from streams.kafka_log import KafkaLogReader, KafkaLogWriter
+from streams.log import LogStartLostError, publish
+from tests.mock_cluster import FETCH, PRODUCE, MockCluster, mock_cluster
+from tests.parties import key_of
+from tests.worlds import World
+
+TOPIC_AUTHORIZATION_FAILED = 29
+WAIT_S = 20
+
+
+@pytest.fixture
+def cluster() -> Iterator[MockCluster]:
+    with mock_cluster() as made:
+        for topic in (REQUESTS, RECEIPTS, REJECTIONS):
+            made.create_topic(topic)
+        yield made
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def connection(cluster: MockCluster) -> KafkaConnection:
+    return KafkaConnection(bootstrap=cluster.bootstrap, fetch_wait_ms=5)
+
+
+@contextmanager
+def opened(cluster: MockCluster, world: World, **options: Any) -> Iterator[Client]:
+    client = Client(
+        connection(cluster),
+        world.epochs,
+        entity="admin",
+        key=key_of("admin"),
+        partitions=1,
+        options=ClientOptions(**options),
+    )
+    try:
+        yield client
+    finally:
+        client.close(timeout_s=0)
+
+
+@contextmanager
+def ledger(cluster: MockCluster, world: World, *, times: int = 1) -> Iterator[None]:
+    """Both parties: they decide each request once, and publish its receipt so many times whenever it is sent."""
+    stop = threading.Event()
+
+    def serve() -> None:
+        reader, writer = KafkaLogReader(connection(cluster)), KafkaLogWriter(connection(cluster))
+        reader.seek([Position(REQUESTS, 0, FIRST_OFFSET)])
+        receipts: dict[bytes, bytes] = {}
+        while not stop.is_set():
+            for message in reader.receive([REQUESTS], 100, 20)[0]:
+                envelope = message.value or b""
+                if envelope not in receipts:
+                    request = open_request(Envelope.body_of(envelope), world.ledger_id, Limits())
+                    made = world.decide(request)
+                    answer = Receipts(signed=made.signed, outcomes=made.outcomes, outputs=made.outputs)
+                    receipts[envelope] = answer.to_message()
+                publish(writer, [Outgoing(RECEIPTS, 0, None, receipts[envelope])] * times, stop.is_set)
+        reader.close()
+        writer.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def put(client: Client, number: int) -> Any:
+    return client.submit("object.put", {"key": f"key/{number}", "value": number})
+
+
+def test_requests_that_are_sent_again_and_again(
+    cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that come twice, and while a request is being sent again, are one answer each."""
+    monkeypatch.setattr("streams.client_requests.LOOK_EACH_S", 0.0)
+    monkeypatch.setattr(PendingRequest, "put_off", lambda _self, _now: None)
+    with ledger(cluster, world, times=2), opened(cluster, world) as client:
+        for first in range(0, 100, 10):
+            futures = [put(client, number) for number in range(first, first + 10)]
+            assert all(future.result(WAIT_S).ok for future in futures)
+
+
+def test_who_gives_up_waiting(cluster: MockCluster, world: World) -> None:
+    """A cancelled future is its owner's business: the others get their answers."""
+    with opened(cluster, world) as client:
+        given_up, wanted = put(client, 1), put(client, 2)
+        assert given_up.cancel()
+        with ledger(cluster, world):
+            assert wanted.result(WAIT_S).ok
+            assert put(client, 3).result(WAIT_S).ok
+        with pytest.raises(CancelledError):
+            given_up.result(0)
+
+
+def test_a_broker_that_refuses_a_request(cluster: MockCluster, world: World) -> None:
+    """It is said at once, not when the request has expired; the client goes on."""
+    with opened(cluster, world) as client:
+        cluster.fail(PRODUCE, TOPIC_AUTHORIZATION_FAILED)
+        with pytest.raises(CountersignError) as raised:
+            put(client, 1).result(WAIT_S)
+        assert raised.value.code == "broker.refused"
+        with ledger(cluster, world):
+            assert put(client, 2).result(WAIT_S).ok
+
+
+def test_a_broker_that_does_not_let_it_read(cluster: MockCluster, world: World) -> None:
+    """Nobody waits for what cannot come; what is submitted after that fails at once."""
+    with opened(cluster, world) as client:
+        waiting = put(client, 1)
+        cluster.fail(FETCH, *[TOPIC_AUTHORIZATION_FAILED] * 20)
+        assert code_of(waiting) == "broker.refused"
+        with pytest.raises(CountersignError) as raised:
+            put(client, 2)
+        assert raised.value.code == "broker.refused"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_that_nobody_knows(cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the client aloud: who waits and who asks is told."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(client_module, "check_receipts", broken)
+    with ledger(cluster, world), opened(cluster, world, in_flight=1) as client:
+        waiting = put(client, 1)
+        assert code_of(waiting) == "client.failed"
+        with pytest.raises(CountersignError, match="a bug"):
+            put(client, 2)
+
+
+def test_receipts_that_were_deleted(cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that slept through them goes on behind them."""
+    with opened(cluster, world) as client:
+        receive, lost = client._reader.receive, threading.Event()
+
+        def once(*arguments: Any) -> Any:
+            if not lost.is_set():
+                lost.set()
+                raise LogStartLostError(RECEIPTS, 0, 0, 1)
+            return receive(*arguments)
+
+        monkeypatch.setattr(client._reader, "receive", once)
+        assert lost.wait(WAIT_S)
+        with ledger(cluster, world):
+            assert put(client, 1).result(WAIT_S).ok
+
+
+def test_closing_while_the_broker_is_away(cluster: MockCluster, world: World) -> None:
+    """It takes no longer than it may, and who still waits is told."""
+    with opened(cluster, world) as client:
+        cluster.stop_answering()
+        waiting = [put(client, number) for number in range(10)]
+        began = time.monotonic()
+        client.close(timeout_s=0.2)
+        assert time.monotonic() - began < 5
+        assert {code_of(future) for future in waiting} == {"client.closed"}
+        with pytest.raises(CountersignError) as raised:
+            put(client, 11)
+        assert raised.value.code == "client.closed"
+
+
+def code_of(future: Any) -> str:
+    """The code with which a future fails."""
+    error = future.exception(WAIT_S)
+    assert isinstance(error, CountersignError)
+    return error.code
