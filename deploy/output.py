@@ -5,15 +5,19 @@ Rules:
 1. The result goes to standard output. Progress, tables and explanations go to standard error when `--json` is
    given.
 2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed); 4 the
-   world or the configuration is not as needed; 5 a check failed: a receipt, evidence or a comparison.
+   world or the configuration is not as needed; 5 a check failed: a receipt, evidence or a comparison; 143 or 129
+   ended by a signal.
+3. Who is told to end cleans up first, however he is told.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
@@ -38,6 +42,8 @@ EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 
 _FILE_COLUMNS = 120
 """Width of what goes to a file or through a pipe, where there is no terminal that has one."""
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
@@ -117,7 +123,8 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
     """
     output = Output(as_json)
     try:
-        raise typer.Exit(command(output) or 0)
+        with _ended_in_order():
+            raise typer.Exit(command(output) or 0)
     except CountersignError as error:
         explained = error.explained
         output.console.print(f"[red]{error.code}[/red]: {explained.message}", soft_wrap=True)
@@ -130,6 +137,26 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         output.console.print(f"[red]not readable[/red]: {error}", markup=True)
         output.result({"error": "malformed", "message": str(error), "detail": ""})
         raise typer.Exit(EXIT_CHECK) from error
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """While it lasts, SIGTERM and a terminal that closes end the command as Ctrl-C does: after it has cleaned up."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)  # who is told twice goes on cleaning up
+        raise SystemExit(128 + number)
+
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
 
 
 def exit_code(error: CountersignError) -> int:

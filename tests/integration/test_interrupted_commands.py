@@ -1,0 +1,107 @@
+"""Whoever ends a command that runs a ledger, by Ctrl-C, SIGTERM or a closed terminal, finds nothing left of it."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.pipeline import DEADLINE_S, await_that
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+_TOKEN = "COUNTERSIGN_TEST_TOKEN"
+_BENCH = ("bench", "transfer", "--seconds", "600", "--accounts", "100", "--json")
+_DEMO = ("demo", "--json")
+
+
+class Command:
+    """A command of ours that runs, and every process that came of it."""
+
+    def __init__(self, arguments: tuple[str, ...], home: Path) -> None:
+        self._token = secrets.token_hex(16)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", *arguments, "--home", str(home)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, _TOKEN: self._token},
+        )
+        self.said = ""
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def left(self) -> list[str]:
+        """The processes that are there, by their command lines."""
+        wanted = f"{_TOKEN}={self._token}".encode()
+        found = []
+        for directory in Path("/proc").iterdir():
+            try:
+                if wanted in (directory / "environ").read_bytes():
+                    found.append((directory / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue  # no process, or not one of ours
+        return [line for line in found if line]
+
+    def end(self) -> None:
+        """Give back what is left."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            for line in stream:
+                self.said += line
+
+
+@pytest.fixture
+def commands() -> Iterator[list[Command]]:
+    started: list[Command] = []
+    yield started
+    for command in started:
+        command.end()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "moment", "number", "code"),
+    [
+        (_BENCH, "starting auditor-store", signal.SIGTERM, 143),
+        (_BENCH, "waiting for learner", signal.SIGINT, 130),
+        (_BENCH, "waiting for learner", signal.SIGHUP, 129),
+        (_DEMO, "waiting for learner", signal.SIGTERM, 143),
+    ],
+)
+def test_nothing_is_left(
+    commands: list[Command],
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    moment: str,
+    number: signal.Signals,
+    code: int,
+) -> None:
+    """Told while it starts, or while a load runs: it stops all it has started, and says by its exit code why."""
+    command = Command(arguments, tmp_path / "home")
+    commands.append(command)
+    await_that(f"it says {moment!r}", lambda: moment in command.said, DEADLINE_S)
+    command.process.send_signal(number)
+    assert command.process.wait(DEADLINE_S) == code, command.said
+    assert command.left() == []
+
+
+def test_told_twice(commands: list[Command], tmp_path: Path) -> None:
+    """Who is impatient does not keep it from cleaning up."""
+    command = Command(_BENCH, tmp_path / "home")
+    commands.append(command)
+    await_that("it has started", lambda: "waiting for auditor" in command.said, DEADLINE_S)
+    for _ in range(3):
+        command.process.send_signal(signal.SIGTERM)
+    assert command.process.wait(DEADLINE_S) == 143
+    assert command.left() == []
