@@ -79,14 +79,17 @@ def batch_call(batch: Sequence[Mutation], table_of: Callable[[TableName], RedisT
     if len(names) > 1:
         _check_rows(batch, names, table_of, tables[0])
     start = tables[0].bucket_start(bucket)
-    head = [number(1 + len(names)), bulk(start + b"v"), *map(bulk, names), bulk(start), number(len(tables))]
+    sets = [table.sets(bucket) for table in tables]
+    keys = 1 + len(names) + sum([each.size for each in sets])
+    head = [number(keys), bulk(start + b"v"), *map(bulk, names), *[each.content for each in sets]]
+    head += (bulk(start), number(len(tables)))
     entries = [table.entry for table in tables]
     head += [number(entry.number) for entry in entries]
     head += [number(entry.version) for entry in entries]
     for table in tables:
         head += (number(len(start) + len(table.row_mark)), number(len(table.indexed)), *map(bulk, table.indexed))
         count += len(table.indexed)
-    count += 4 + len(names) + 4 * len(tables)
+    count += 3 + keys + 4 * len(tables)
     return BatchCall(tables, bucket, Packed(count, b"".join(head + parts)))
 
 

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from time import monotonic
@@ -42,6 +43,10 @@ IDLE_TRUSTED_S = 0.01
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 
+NOT_LOCAL = "attempted to access a non local key"
+"""A script that reads came upon a row that was just moved to another node of a cluster. One that writes declares all
+its keys, so that it does not begin."""
+
 Command = Sequence[Argument]
 
 _pack: Callable[[Sequence[Argument]], bytes] = cast(Any, hiredis).pack_command
@@ -65,6 +70,22 @@ class Script:
         return b"*%d\r\n%b%b" % (arguments.size + 2, self._by_source, arguments.content)
 
 
+class ElsewhereError(InvalidOperationError):
+    """`operation.unsupported`: a node of a cluster does not serve a slot, and says which one does; nothing was done.
+
+    Attributes:
+        host: of that node; empty: it is that of the one that was asked.
+        port: of that node.
+        is_asked: whether it is for this call alone, with an ASKING before it: the slot is being moved.
+    """
+
+    def __init__(self, answer: redis.exceptions.AskError) -> None:
+        super().__init__("operation.unsupported", f"the cluster has more than one node: {answer}")
+        self.host: str = answer.host
+        self.port: int = answer.port
+        self.is_asked = not isinstance(answer, redis.exceptions.MovedError)
+
+
 class _Wire:
     """A connection of the driver, with its socket and a reader of our own: an answer costs no layers of Python."""
 
@@ -72,7 +93,7 @@ class _Wire:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.reader = cast(Any, hiredis).Reader(replyError=connection._parser.parse_error)
+        self.reader = cast(Any, hiredis).Reader(replyError=partial(_refusal, connection._parser.parse_error))
         opened: socket.socket = connection._sock
         timeout_s = opened.gettimeout()
         if type(opened) is socket.socket and timeout_s:  # by the system: Python makes one more call each time for it
@@ -150,12 +171,12 @@ class RedisLink:
             TableStoreUnavailableError: the server does not answer, or will not.
         """
         packed = b"".join([_pack(tuple(command)) for command in commands])
-        return [_checked(answer) for answer in self._asked(packed, len(commands))]
+        return [checked(answer) for answer in self._asked(packed, len(commands))]
 
     def read(self, command: bytes) -> Any:
         """One packed command; as `ask`."""
         answer = self._asked(command, 1)[0]
-        return answer if type(answer) is list else _checked(answer)
+        return answer if type(answer) is list else checked(answer)
 
     def ask_script(self, script: Script, arguments: Packed) -> Any:
         """Run a script, of which these are the number of keys, the keys and the arguments; as `ask`."""
@@ -175,7 +196,19 @@ class RedisLink:
         answer = self._rounds.exchange(script.call(arguments), 1)[0]
         if isinstance(answer, redis.exceptions.NoScriptError):
             answer = self._rounds.exchange(script.call_with_source(arguments), 1)[0]
-        return _checked(answer)
+        return checked(answer)
+
+    def once(self, packed: bytes, count: int) -> list[Any]:
+        """Packed commands, once and never again, with nobody else's between them.
+
+        Returns:
+            So many answers; those that are errors are raised by `checked`.
+
+        Raises:
+            TableStoreUnavailableError: nothing was done.
+            UnknownOutcomeError: nobody knows.
+        """
+        return self._rounds.exchange(packed, count)
 
     def _asked(self, packed: bytes, count: int) -> list[Any]:
         """The answers to what may be tried again; errors among them are returned."""
@@ -283,6 +316,14 @@ def _answer(connection: Any) -> Any:
         return error
 
 
+def _refusal(parse: Callable[[str], Exception], text: str) -> Exception:
+    """The driver's error of an answer; one that it cannot read ends the connection."""
+    try:
+        return parse(text)
+    except ValueError:
+        return redis.exceptions.ConnectionError(f"an answer that is none: {text[:100]}")
+
+
 def _quiet(connection: Any) -> bool:
     """Whether a connection is open and nothing waits to be read on it."""
     try:
@@ -291,20 +332,22 @@ def _quiet(connection: Any) -> bool:
         return False
 
 
-def _checked(answer: Any) -> Any:
+def checked(answer: Any) -> Any:
     """The answer, unless it is an error.
 
     Raises:
         TableStoreUnavailableError: the server will not do it now.
-        InvalidOperationError: `operation.unsupported`: the slot is on another node of a cluster; nothing was done.
+        ElsewhereError: the slot is on another node of a cluster; nothing was done.
     """
     if not isinstance(answer, redis.exceptions.ResponseError):
         return answer
     if isinstance(answer, redis.exceptions.NoScriptError):
         raise answer
-    if isinstance(answer, redis.exceptions.MovedError | redis.exceptions.AskError):
-        raise InvalidOperationError("operation.unsupported", f"the cluster has more than one node: {answer}")
+    if isinstance(answer, redis.exceptions.AskError):  # or its kind, MovedError
+        raise ElsewhereError(answer)
     if isinstance(answer, redis.exceptions.TryAgainError | redis.exceptions.ClusterDownError):
+        raise StoreContendedError(str(answer))
+    if NOT_LOCAL in str(answer):
         raise StoreContendedError(str(answer))
     full = isinstance(answer, redis.exceptions.OutOfMemoryError) or str(answer).startswith("MISCONF")
     raise TableStoreUnavailableError(str(answer), "disk.full" if full else "store.unreachable")
