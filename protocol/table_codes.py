@@ -70,7 +70,7 @@ TABLES: tuple[Row, ...] = (
      "The connection broke, or time ran out, between the call and its answer.",
      "Read what it would have written, or resolve the transaction."),
     ("store.bad_slot_map", "world", "retry", "What a node says of its cluster is not believed.",
-     "Its list of slots and nodes is empty, contradicts itself or names no address; it was reset, or is no such server.",
+     "Its list of slots and nodes is empty, contradicts itself or names no address; perhaps it was reset.",
      "Look at `CLUSTER SLOTS` on the node that is named, and at the address that was given."),
     ("store.unknown_kind", "sender", "final", "There is no adapter of this name.",
      "No installed package registers it.",

@@ -102,7 +102,7 @@ class ValkeyCluster:
         for number, node in enumerate(self.replicas):
             node.ask("CLUSTER", "REPLICATE", self.primaries[number].id)
         await_that(lambda: all(self._is_whole(node) for node in self.nodes))
-        await_that(lambda: all(b"master_link_status:up" in node.command("INFO", "replication") for node in self.replicas))
+        await_that(lambda: all(map(_is_filled, self.replicas)))
         return self
 
     def stop(self) -> None:
@@ -127,9 +127,14 @@ class ValkeyCluster:
         return len(keys)
 
     def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """Give the slot to the target."""
+        """Give the slot to the target.
+
+        Returns when all have heard of the epoch in which it took the slot: otherwise, if the slot were to move back at
+        once, the old word that it is here would win over the new one, and each node name the other for ever.
+        """
         for node in (target, source, *(node for node in self.primaries if node not in (source, target))):
             node.ask("CLUSTER", "SETSLOT", slot, "NODE", target.id)
+        await_that(lambda: len({self._epoch(target, seen_by=node) for node in self.primaries}) == 1)
 
     def move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
         """Move a slot with all its keys."""
@@ -142,6 +147,10 @@ class ValkeyCluster:
         told = node.command("CLUSTER", "NODES").splitlines()[1:]
         return [line for line in told if line and b"handshake" not in line]
 
+    def _epoch(self, node: ClusterNode, *, seen_by: ClusterNode) -> bytes:
+        [line] = [line for line in self._known(seen_by) if line.startswith(node.id.encode())]
+        return line.split()[6]
+
     def _is_whole(self, node: ClusterNode) -> bool:
         """Whether a node sees every slot served, and the replicas."""
         if b"cluster_state:ok" not in node.command("CLUSTER", "INFO"):
@@ -149,6 +158,11 @@ class ValkeyCluster:
         ranges = node.ask("CLUSTER", "SLOTS")
         served = sum(entry[1] - entry[0] + 1 for entry in ranges)
         return served == SLOTS and sum(len(entry) - 3 for entry in ranges) == len(self.replicas)
+
+
+def _is_filled(replica: ClusterNode) -> bool:
+    """Whether a replica has what its primary has."""
+    return b"master_link_status:up" in replica.command("INFO", "replication")
 
 
 def await_that(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:

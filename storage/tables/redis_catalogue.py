@@ -14,6 +14,7 @@ nothing half altered, and a batch that was made for the old entry is refused whe
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 from storage.model.errors import InvalidOperationError
 from storage.model.schema import Alteration, TableName, TableSchema
@@ -125,11 +126,17 @@ class RedisCatalogue:
         self._nodes.ask_script(bucket, _UPGRADE, packed(*call))
 
     def _upgrade_all(self, entry: CataloguedTable) -> None:
-        for bucket in range(self._buckets):
-            self.upgrade(bucket, entry)
+        """Bring all buckets to a table's version; after one that is being moved, the others when somebody meets them."""
+        with suppress(StoreContendedError):
+            for bucket in range(self._buckets):
+                self.upgrade(bucket, entry)
 
     def _finish_dropping(self) -> None:
-        """Delete what is left of dropped tables, also of those whose process died over it."""
+        """Delete what is left of dropped tables, also of those whose process died over it, or met a moving bucket."""
+        with suppress(StoreContendedError):
+            self._delete_dropped()
+
+    def _delete_dropped(self) -> None:
         [flat] = self._nodes.ask(CATALOGUE, ("HGETALL", self._key("dropped")))
         for number, stored in zip(flat[::2], flat[1::2], strict=True):
             entry = CataloguedTable.read(json.loads(stored))

@@ -43,7 +43,7 @@ IDLE_TRUSTED_S = 0.01
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
 
-NOT_LOCAL = "attempted to access a non local key"
+NOT_LOCAL = "access a non local key"
 """A script that reads came upon a row that was just moved to another node of a cluster. One that writes declares all
 its keys, so that it does not begin."""
 
