@@ -1,9 +1,7 @@
 """Tables on a real cluster whose slots move from node to node under them, half of a bucket here and half there."""
 
-import threading
 from binascii import crc_hqx
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -17,10 +15,11 @@ from storage.tables.errors import StoreContendedError
 from storage.tables.port import Atomicity, TableStore
 from storage.tables.redis_nodes import CATALOGUE
 from storage.tables.redis_slots import slot_of
-from storage.tables.redis_tables import open_store
+from storage.tables.redis_tables import RedisTables, open_store
 from storage.transactions.settings import TransactionSettings
-from storage.transactions.transaction_manager import Transaction, TransactionManager
-from tests.valkey_cluster import ClusterNode, ValkeyCluster, await_that
+from storage.transactions.transaction_manager import TransactionManager
+from tests.transfers import ACCOUNTS, OPENING, TABLE, Transfers, balances, open_bank
+from tests.valkey_cluster import ClusterNode, ValkeyCluster
 
 pytestmark = pytest.mark.integration
 
@@ -30,10 +29,6 @@ ROWS = 6
 KEYS = ROWS + 3
 """Of the table in its bucket: its rows, the versions, the order, the index."""
 
-THREADS = 4
-ACCOUNTS = 24
-OPENING = 1_000
-TABLE = TableName("bank", "accounts")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +50,7 @@ def cluster(servers: ValkeyCluster) -> ValkeyCluster:
     return servers
 
 
-def opened_store(cluster: ValkeyCluster) -> TableStore:
+def opened_store(cluster: ValkeyCluster) -> RedisTables:
     return open_store({"url": cluster.url, "buckets": str(BUCKETS)})
 
 
@@ -220,67 +215,6 @@ def test_schemas_change_while_buckets_are_half_moved(cluster: ValkeyCluster, mon
 
 
 # ---------------------------------------------------------------- transactions
-
-
-def transfer(transaction: Transaction, source: int, target: int) -> None:
-    rows = transaction.get_many([(TABLE, Key((source,))), (TABLE, Key((target,)))])
-    for number, row, change in zip((source, target), rows, (-1, 1), strict=True):
-        assert row is not None
-        balance = row["balance"]
-        assert isinstance(balance, int)
-        transaction.update(TABLE, Key((number,)), {"balance": balance + change})
-
-
-def open_bank(manager: TransactionManager) -> None:
-    manager.create_coordinator()
-    columns = {"id": DataType.INT, "balance": DataType.BIGINT}
-    manager.create_table(TableSchema(name=TABLE, columns=columns, partition_key=("id",)))
-
-    def fill(transaction: Transaction) -> None:
-        for number in range(ACCOUNTS):
-            transaction.insert(TABLE, Key((number,)), {"balance": OPENING})
-
-    manager.run(fill)
-
-
-def balances(manager: TransactionManager) -> list[int]:
-    keys = [(TABLE, Key((number,))) for number in range(ACCOUNTS)]
-    rows = manager.run(lambda transaction: transaction.get_many(keys))
-    return [row["balance"] for row in rows]  # type: ignore[misc, index]
-
-
-class Transfers:
-    """Threads that move money until they are told to end."""
-
-    def __init__(self, manager: TransactionManager) -> None:
-        self.done = 0
-        self._manager = manager
-        self._end = threading.Event()
-        self._pool = ThreadPoolExecutor(THREADS)
-        self._threads = [self._pool.submit(self._work, number) for number in range(THREADS)]
-
-    def await_more(self, count: int) -> None:
-        goal = self.done + count
-        await_that(lambda: self.done >= goal or any(thread.done() for thread in self._threads))
-        for thread in self._threads:
-            if thread.done():
-                thread.result()
-
-    def finish(self) -> int:
-        """End; raises what any of them met."""
-        self._end.set()
-        self._pool.shutdown()
-        return sum(thread.result() for thread in self._threads)
-
-    def _work(self, number: int) -> int:
-        moved = 0
-        while not self._end.is_set():
-            source = (number * 7 + moved) % ACCOUNTS
-            target = (source + 1 + moved % (ACCOUNTS - 1)) % ACCOUNTS
-            self._manager.run(lambda transaction, a=source, b=target: transfer(transaction, a, b))  # type: ignore[misc]
-            moved += 1
-            self.done += 1
-        return moved
 
 
 def test_transfers_while_slots_move(cluster: ValkeyCluster) -> None:
