@@ -26,8 +26,8 @@ class ClusterNode(Valkey):
     def ask(self, *words: str | bytes | int) -> Any:
         """The answer to a command, which is read as the driver does."""
         if self._client is None:
-            self._client = redis.Redis(port=self.port, retry=None, socket_timeout=PATIENCE_S)
-        return self._client.execute_command(*words)
+            self._client = redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
+        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     @property
     def id(self) -> str:

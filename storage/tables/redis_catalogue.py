@@ -126,7 +126,7 @@ class RedisCatalogue:
         self._nodes.ask_script(bucket, _UPGRADE, packed(*call))
 
     def _upgrade_all(self, entry: CataloguedTable) -> None:
-        """Bring all buckets to a table's version; after one that is being moved, the others when somebody meets them."""
+        """Bring all buckets to a table's version; one that is being moved, and those after it, when they are met."""
         with suppress(StoreContendedError):
             for bucket in range(self._buckets):
                 self.upgrade(bucket, entry)

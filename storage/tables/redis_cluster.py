@@ -10,7 +10,8 @@
 5. No call is sent on without end, and no map is believed that is not one (`storage.tables.redis_slots`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
 from time import sleep
@@ -32,6 +33,9 @@ REDIRECTS_MAX = 8
 
 PAUSES_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 """Before a call is made again that a node could not serve just then."""
+
+POOL_THREADS = 16
+"""For nodes that are asked at once, by all threads together."""
 
 SEEDS_MAX = 100
 
@@ -87,6 +91,7 @@ class ClusterNodes:
         self._primaries: dict[NodeAddress, RedisLink] = {}
         self._changing_links = Lock()
         self._renewing = Lock()
+        self._pool = ThreadPoolExecutor(POOL_THREADS, thread_name_prefix="cluster")
         self._closed = False
         self._map = SlotMap([], self._seeds)
         self.durability = Durability.NONE
@@ -115,6 +120,27 @@ class ClusterNodes:
         """See `RedisLink.ask_script`."""
         return self._follow(bucket, lambda node: node.ask_script(script, arguments))
 
+    def ask_scripts(self, script: Script, calls: Mapping[int, Packed]) -> Mapping[int, Any]:
+        """One round trip to each node, all at once; buckets of a node that sends one on go one by one."""
+        self._check_open()
+        owners = self._map.owners
+        groups: dict[NodeAddress | None, list[int]] = {}
+        for bucket in calls:
+            groups.setdefault(owners[slot_of(bucket)], []).append(bucket)
+
+        def ask(address: NodeAddress | None, buckets: Sequence[int]) -> list[Any]:
+            if address is not None and len(buckets) > 1:
+                with suppress(ElsewhereError, TableStoreUnavailableError):
+                    return self._primary(address).ask_scripts(script, [calls[bucket] for bucket in buckets])
+            return [self.ask_script(bucket, script, calls[bucket]) for bucket in buckets]
+
+        *others, own = groups.items()
+        asked = [self._pool.submit(ask, *other) for other in others]
+        answers = dict(zip(own[1], ask(*own), strict=True))
+        for (_, buckets), future in zip(others, asked, strict=True):
+            answers.update(zip(buckets, future.result(), strict=True))
+        return answers
+
     def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """See `RedisLink.call_script`."""
         return self._follow(bucket, lambda node: node.call_script(script, arguments))
@@ -126,6 +152,7 @@ class ClusterNodes:
             links = tuple(self._links.values())
             self._links.clear()
             self._primaries.clear()
+        self._pool.shutdown(wait=False)
         for link in links:
             link.close()
 
@@ -181,10 +208,15 @@ class ClusterNodes:
         self._primaries[address] = link
         return link
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TableStoreUnavailableError("the store was closed")
+
     def _link(self, address: NodeAddress) -> RedisLink:
         link = self._links.get(address)
         if link is not None:
             return link
+        self._check_open()
         opened = RedisLink(self._url, host=address.host, port=address.port)
         with self._changing_links:
             link = opened if self._closed else self._links.setdefault(address, opened)

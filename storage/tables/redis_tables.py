@@ -112,20 +112,22 @@ class RedisTables:
 
     def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
         """Return rows, in one round trip to each server that is concerned."""
-        if len(gets) == 1:
-            return [self.get(gets[0])]
+        if len(gets) < 2:
+            return [self.get(get) for get in gets]
         reads = [self._read(get) for get in gets]
         buckets: dict[int, list[int]] = {}
         for place, (_, _, bucket, _) in enumerate(reads):
             buckets.setdefault(bucket, []).append(place)
         rows: list[Row | None] = [None] * len(reads)
+        calls: dict[int, Packed] = {}
         for bucket, places in buckets.items():
             plans = [reads[place][1] for place in places]
             names = [bulk(reads[place][3]) for place in places]
             parts = (number(len(places)), *names, *(plan.counted_fields for plan in plans))
             count = 1 + 2 * len(places) + sum([len(plan.fields) for plan in plans])
-            replies = self._nodes.ask_script(bucket, _READ, Packed(count, b"".join(parts)))
-            for place, reply in zip(places, replies, strict=True):
+            calls[bucket] = Packed(count, b"".join(parts))
+        for bucket, replies in self._nodes.ask_scripts(_READ, calls).items():
+            for place, reply in zip(buckets[bucket], replies, strict=True):
                 key, plan, _, _ = reads[place]
                 rows[place] = plan.row(key, reply)
         return rows

@@ -2,13 +2,26 @@
 
 from binascii import crc_hqx
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from storage.model.data_types import DataType
 from storage.model.errors import InvalidOperationError
 from storage.model.key_encoding import encode_key
-from storage.model.operations import Delete, Get, Insert, Key, Mutation, Row, Scan, ScanAll, ScanByIndex, Update
+from storage.model.operations import (
+    AnyScan,
+    Delete,
+    Get,
+    Insert,
+    Key,
+    Mutation,
+    Row,
+    Scan,
+    ScanAll,
+    ScanByIndex,
+    Update,
+)
 from storage.model.schema import AddIndex, ClusteringColumn, TableName, TableSchema
 from storage.tables import redis_cluster
 from storage.tables.errors import StoreContendedError
@@ -28,7 +41,6 @@ LINES = TableName("shop", "lines")
 ROWS = 6
 KEYS = ROWS + 3
 """Of the table in its bucket: its rows, the versions, the order, the index."""
-
 
 
 @pytest.fixture(scope="module")
@@ -89,8 +101,12 @@ def bucket_of_lines() -> int:
     return crc_hqx(encode_key(lines().partition_columns, (1,)), 0) % BUCKETS
 
 
+def rows_of(store: TableStore, scan: AnyScan) -> list[Row]:
+    return list(store.scan(scan))
+
+
 def stored(store: TableStore) -> list[Row]:
-    return list(store.scan(Scan(table=LINES, partition=(1,))))
+    return rows_of(store, Scan(table=LINES, partition=(1,)))
 
 
 def check_indexes(store: TableStore) -> None:
@@ -160,13 +176,16 @@ def test_reads_of_a_bucket_that_is_half_moved(cluster: ValkeyCluster, monkeypatc
     target, slot = other_than(cluster, source), slot_of(bucket)
     whole = stored(store)
     gets = [Get(table=LINES, key=line(n)) for n in range(ROWS)]
-    scans = (Scan(table=LINES, partition=(1,)), ScanByIndex(table=LINES, column="state", value="new"))
+    scans: tuple[AnyScan, ...] = (
+        Scan(table=LINES, partition=(1,)),
+        ScanByIndex(table=LINES, column="state", value="new"),
+    )
     refused = 0
     cluster.begin_move(slot, source, target)
     while True:
         assert [store.get(get) for get in gets] == whole
         assert store.get(Get(table=LINES, key=line(ROWS))) is None
-        for read in (lambda: store.get_many(gets), *(lambda scan=scan: list(store.scan(scan)) for scan in scans)):  # type: ignore[misc]
+        for read in (lambda: store.get_many(gets), *(partial(rows_of, store, scan) for scan in scans)):
             try:
                 assert read() == whole
             except StoreContendedError:
