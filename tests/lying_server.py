@@ -9,7 +9,7 @@ from typing import Any, cast
 import hiredis
 
 Answer = Callable[[list[bytes]], bytes]
-"""Words of a command -> the bytes that answer it."""
+"""Words of a command -> the bytes that answer it; none at all: the connection ends."""
 
 
 class LyingServer:
@@ -33,7 +33,10 @@ class LyingServer:
                     reader.feed(received)
                     while (words := reader.gets()) is not False:
                         asked[words[0]] += 1
-                        self.request.sendall(_usual(words) or answer(words))
+                        said = _usual(words) or answer(words)
+                        if not said:
+                            return
+                        self.request.sendall(said)
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True

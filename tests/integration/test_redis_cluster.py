@@ -1,7 +1,7 @@
 """Tables on a real cluster whose slots move from node to node under them, half of a bucket here and half there."""
 
 from binascii import crc_hqx
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -176,16 +176,17 @@ def test_reads_of_a_bucket_that_is_half_moved(cluster: ValkeyCluster, monkeypatc
     target, slot = other_than(cluster, source), slot_of(bucket)
     whole = stored(store)
     gets = [Get(table=LINES, key=line(n)) for n in range(ROWS)]
-    scans: tuple[AnyScan, ...] = (
-        Scan(table=LINES, partition=(1,)),
-        ScanByIndex(table=LINES, column="state", value="new"),
+    reads: tuple[Callable[[], Sequence[Row | None]], ...] = (
+        partial(store.get_many, gets),
+        partial(rows_of, store, Scan(table=LINES, partition=(1,))),
+        partial(rows_of, store, ScanByIndex(table=LINES, column="state", value="new")),
     )
     refused = 0
     cluster.begin_move(slot, source, target)
     while True:
         assert [store.get(get) for get in gets] == whole
         assert store.get(Get(table=LINES, key=line(ROWS))) is None
-        for read in (lambda: store.get_many(gets), *(partial(rows_of, store, scan) for scan in scans)):
+        for read in reads:
             try:
                 assert read() == whole
             except StoreContendedError:

@@ -129,6 +129,27 @@ def test_a_batch_under_way_when_its_primary_dies(cluster: ValkeyCluster) -> None
     store.close()
 
 
+def test_a_replica_that_promises_less(cluster: ValkeyCluster) -> None:
+    """Is not used after it took over: what the store declared would no longer be true."""
+    store = opened_store(cluster)
+    assert store.capabilities.durability is Durability.DISK
+    store.create_table(accounts())
+    number = number_on(cluster, store, 0)
+    cluster.replicas[0].ask("CONFIG", "SET", "appendfsync", "everysec")
+    cluster.primaries[0].kill()
+    met: list[str] = []
+
+    def is_refused() -> bool:
+        with pytest.raises(CountersignError) as caught:
+            store.apply([opened(number, balance=1)])
+        met.append(caught.value.code)
+        return met[-1] not in AWAY
+
+    await_that(is_refused)
+    assert met[-1] == "store.unsafe_durability"
+    store.close()
+
+
 def test_a_primary_that_nobody_replaces(cluster: ValkeyCluster) -> None:
     """Is away, at once and for as long as it is: nothing is done; when it is back, all goes on."""
     store = opened_store(cluster)

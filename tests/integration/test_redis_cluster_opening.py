@@ -169,9 +169,12 @@ class Liar:
     def _answer(self, words: list[bytes]) -> bytes:
         if words[0] != b"CLUSTER":
             return self.says
-        port = self.server.port
-        own = b"*1\r\n*3\r\n:0\r\n:%d\r\n*2\r\n%b:%d\r\n" % (SLOTS - 1, bulk("127.0.0.1"), port)
-        return own if self.slots is None else self.slots
+        return all_slots_at(self.server.port) if self.slots is None else self.slots
+
+
+def all_slots_at(port: int, last: int = SLOTS - 1) -> bytes:
+    """A map with one node."""
+    return b"*1\r\n*3\r\n:0\r\n:%d\r\n*2\r\n%b:%d\r\n" % (last, bulk("127.0.0.1"), port)
 
 
 @pytest.fixture
@@ -235,9 +238,34 @@ def test_words_of_a_cluster_that_is_down(liar: Liar, monkeypatch: pytest.MonkeyP
     nodes.close()
 
 
+def test_an_answer_that_is_lost_while_another_takes_over(liar: Liar) -> None:
+    """Leaves a batch's outcome unknown: it is not sent to the other. The next one is."""
+    other = Liar()
+    nodes = liar.nodes()
+    liar.says, liar.slots = b"", all_slots_at(other.server.port)
+    with pytest.raises(UnknownOutcomeError):
+        nodes.call_script(0, READ, NO_KEYS)
+    assert not other.server.asked[b"EVALSHA"]
+    assert nodes.call_script(0, READ, NO_KEYS) == b"OK"
+    assert (liar.server.asked[b"EVALSHA"], other.server.asked[b"EVALSHA"]) == (1, 1)
+    nodes.close()
+    other.server.close()
+
+
+def test_a_read_whose_answer_is_lost_while_another_takes_over(liar: Liar) -> None:
+    """Is made again at the other."""
+    other = Liar()
+    nodes = liar.nodes()
+    liar.says, liar.slots = b"", all_slots_at(other.server.port)
+    assert nodes.ask(0, ("GET", "a")) == [b"OK"]
+    assert (liar.server.asked[b"GET"], other.server.asked[b"GET"]) == (2, 1)
+    nodes.close()
+    other.server.close()
+
+
 def test_buckets_no_node_serves(liar: Liar) -> None:
     """Are out of reach; nothing is sent."""
-    liar.slots = b"*1\r\n*3\r\n:0\r\n:9\r\n*2\r\n%b:%d\r\n" % (bulk("127.0.0.1"), liar.server.port)
+    liar.slots = all_slots_at(liar.server.port, last=9)
     nodes = liar.nodes()
     with pytest.raises(TableStoreUnavailableError, match="13907"):
         nodes.ask(0, ("GET", "a"))
@@ -247,7 +275,7 @@ def test_buckets_no_node_serves(liar: Liar) -> None:
 
 def test_a_map_in_which_a_bucket_comes_up_again(liar: Liar) -> None:
     """Is found, though it was missing when the store was opened."""
-    liar.slots = b"*1\r\n*3\r\n:0\r\n:9\r\n*2\r\n%b:%d\r\n" % (bulk("127.0.0.1"), liar.server.port)
+    liar.slots = all_slots_at(liar.server.port, last=9)
     nodes = liar.nodes()
     liar.slots = None
     assert nodes.ask(0, ("GET", "a"), ("GET", "b")) == [b"OK", b"OK"]
