@@ -143,6 +143,18 @@ class ValkeyCluster:
             pass
         self.end_move(slot, source, target)
 
+    def move_whole(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
+        """Move a slot as Valkey 9 does by itself: all at once; returns when all nodes know."""
+        source.ask("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", target.id)
+        await_that(lambda: {self.owner(slot, seen_by=node) for node in self.primaries} == {target.port})
+
+    def owner(self, slot: int, *, seen_by: ClusterNode) -> int:
+        """The port of the primary that serves a slot, as a node sees it."""
+        for start, end, primary, *_ in seen_by.ask("CLUSTER", "SLOTS"):
+            if start <= slot <= end:
+                return int(primary[1])
+        raise AssertionError("every slot is served")
+
     def _known(self, node: ClusterNode) -> list[bytes]:
         told = node.command("CLUSTER", "NODES").splitlines()[1:]
         return [line for line in told if line and b"handshake" not in line]

@@ -182,10 +182,10 @@ class ClusterNodes:
             except StoreContendedError:
                 sent_on = None
                 _pause_or_raise(pauses)
-            except TableStoreUnavailableError:
+            except TableStoreUnavailableError as error:
                 sent_on = None
                 redirects += 1
-                if not self._is_elsewhere(slot, seen, address):
+                if error.code != "store.unreachable" or not self._is_elsewhere(slot, seen, address):
                     raise
             except UnknownOutcomeError:
                 self._is_elsewhere(slot, seen, address)  # so that the next call does not wait for the same node

@@ -105,6 +105,29 @@ def test_transfers_over_a_failover(cluster: ValkeyCluster) -> None:
     store.close()
 
 
+def test_transfers_while_a_replica_takes_over_by_command(cluster: ValkeyCluster) -> None:
+    """Nothing that was acknowledged is lost, though transfers are under way: the primary waits for its replica."""
+    store = opened_store(cluster)
+    manager = TransactionManager({"cluster": store}, settings=TransactionSettings(lease_ms=300))
+    open_bank(manager)
+    transfers = Transfers(manager, AWAY)
+    first, second = cluster.primaries[0], cluster.replicas[0]
+    try:
+        for replica, primary in ((second, first), (first, second)):
+            transfers.await_more(20)
+            await_that(lambda node=replica: b"master_link_status:up" in node.command("INFO", "replication"))  # type: ignore[misc]
+            replica.ask("CLUSTER", "FAILOVER")
+            await_that(lambda node=primary: b"role:slave" in node.command("INFO", "replication"))  # type: ignore[misc]
+    finally:
+        transfers.await_more(20)
+        done = transfers.finish()
+    assert sum(balances(manager)) == ACCOUNTS * OPENING
+    versions = sum(row["_tx_version"] for row in store.scan(ScanAll(table=TABLE)))  # type: ignore[misc]
+    assert ACCOUNTS + 2 * done <= versions <= ACCOUNTS + 2 * (done + transfers.failed.total())
+    manager.close()
+    store.close()
+
+
 def test_a_batch_under_way_when_its_primary_dies(cluster: ValkeyCluster) -> None:
     """Is of unknown outcome: done by who took over, or not; and the next one is done there."""
     store = opened_store(cluster)

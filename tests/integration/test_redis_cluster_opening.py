@@ -184,6 +184,13 @@ def liar() -> Iterator[Liar]:
     liar.server.close()
 
 
+@pytest.fixture
+def other() -> Iterator[Liar]:
+    other = Liar()
+    yield other
+    other.server.close()
+
+
 @pytest.mark.parametrize("word", ["MOVED", "ASK"])
 def test_a_node_that_sends_on_to_itself(liar: Liar, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Is not followed for ever; nothing was done, so a batch may be tried again."""
@@ -238,9 +245,8 @@ def test_words_of_a_cluster_that_is_down(liar: Liar, monkeypatch: pytest.MonkeyP
     nodes.close()
 
 
-def test_an_answer_that_is_lost_while_another_takes_over(liar: Liar) -> None:
+def test_an_answer_that_is_lost_while_another_takes_over(liar: Liar, other: Liar) -> None:
     """Leaves a batch's outcome unknown: it is not sent to the other. The next one is."""
-    other = Liar()
     nodes = liar.nodes()
     liar.says, liar.slots = b"", all_slots_at(other.server.port)
     with pytest.raises(UnknownOutcomeError):
@@ -249,18 +255,15 @@ def test_an_answer_that_is_lost_while_another_takes_over(liar: Liar) -> None:
     assert nodes.call_script(0, READ, NO_KEYS) == b"OK"
     assert (liar.server.asked[b"EVALSHA"], other.server.asked[b"EVALSHA"]) == (1, 1)
     nodes.close()
-    other.server.close()
 
 
-def test_a_read_whose_answer_is_lost_while_another_takes_over(liar: Liar) -> None:
+def test_a_read_whose_answer_is_lost_while_another_takes_over(liar: Liar, other: Liar) -> None:
     """Is made again at the other."""
-    other = Liar()
     nodes = liar.nodes()
     liar.says, liar.slots = b"", all_slots_at(other.server.port)
     assert nodes.ask(0, ("GET", "a")) == [b"OK"]
     assert (liar.server.asked[b"GET"], other.server.asked[b"GET"]) == (2, 1)
     nodes.close()
-    other.server.close()
 
 
 def test_buckets_no_node_serves(liar: Liar) -> None:
