@@ -120,8 +120,8 @@ class ValkeyCluster:
         source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", target.id)
 
     def move_keys(self, slot: int, source: ClusterNode, target: ClusterNode, count: int = 1_000_000) -> int:
-        """Move some of the keys of a slot, one by one; return how many."""
-        keys = source.ask("CLUSTER", "GETKEYSINSLOT", slot, count)
+        """Move some of the keys of a slot, one by one, in order of their names: sets before rows; return how many."""
+        keys = sorted(source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1_000_000))[:count]
         for key in keys:
             source.ask("MIGRATE", "127.0.0.1", target.port, key, 0, 10_000)
         return len(keys)
