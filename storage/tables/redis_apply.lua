@@ -1,6 +1,7 @@
 -- Checks and applies a batch within one bucket: all of it, or nothing. The layout is in redis_table.py.
 --
--- KEYS: the bucket's versions, then the row of each mutation.
+-- KEYS: the bucket's versions, the row of each mutation, then the order and the indexes of each table: everything that
+--   is touched, so that a cluster which moves the bucket key by key refuses the batch before it begins.
 -- ARGV: BUCKET; number of tables, TABLE of each, the version of each; for each table the length of what its rows' names
 --   begin with, number of indexes, their fields. Then for each mutation: which table, a letter (i insert, p upsert,
 --   u update, d delete, e delete what must be there, c check, a check for absence); with u, e and c a predicate; with
@@ -115,7 +116,7 @@ end
 local count = ARGV[2] + 0
 local bucket, stored = ARGV[1], call('HMGET', KEYS[1], unpack(ARGV, 3, 2 + count))
 at = 2 + 2 * count
-local tables = {}
+local tables, sets = {}, count
 for i = 1, count do
   local number = ARGV[2 + i]
   if stored[i] ~= ARGV[2 + count + i] then
@@ -129,13 +130,14 @@ for i = 1, count do
   end
   tables[tostring(i)] = {start = ARGV[at + 1] + 1, order = bucket .. 'o' .. number, indexes = indexes}
   at = at + 2 + #indexes
+  sets = sets + #indexes
 end
 
 -- First everything is read and checked; what is to be written waits. Seven places for each write, all of it in one
 -- table: the row, its table, whether it is there, where its values begin, how many strings they are, where its nulls
 -- begin, how many they are; a row to be deleted has no values.
 local writes, last = {}, 0
-for i = 2, #KEYS do
+for i = 2, #KEYS - sets do
   local row, of, letter = KEYS[i], tables[ARGV[at + 1]], ARGV[at + 2]
   at = at + 2
   local exists
@@ -170,10 +172,14 @@ local function entry(value, key)
   return struct.pack('>I4', #value) .. value .. key
 end
 
+-- What goes from the indexes goes last. A set that was empty in between would be gone from a node that is moving its
+-- slot, and could not be filled there again.
+local gone = {}
+
 local function unindex(row, field, index, key)
   local old = call('HGET', row, field)
   if old then
-    call('ZREM', index, entry(old, key))
+    gone[#gone + 1], gone[#gone + 2] = index, entry(old, key)
   end
 end
 
@@ -182,10 +188,13 @@ local function reindex(row, of, exists, first_value, values, first_null, nulls)
   for i = first_value, first_value + values - 1, 2 do
     local index = indexes[ARGV[i]]
     if index then
-      if exists then
-        unindex(row, ARGV[i], index, key)
+      local old, new = exists and call('HGET', row, ARGV[i]), ARGV[i + 1]
+      if old ~= new then
+        call('ZADD', index, 0, entry(new, key))
+        if old then
+          gone[#gone + 1], gone[#gone + 2] = index, entry(old, key)
+        end
       end
-      call('ZADD', index, 0, entry(ARGV[i + 1], key))
     end
   end
   for i = first_null, first_null + nulls - 1 do
@@ -219,5 +228,8 @@ for i = 1, last, 7 do
     call('ZREM', of.order, key)
     call('DEL', row)
   end
+end
+for i = 1, #gone, 2 do
+  call('ZREM', gone[i], gone[i + 1])
 end
 return nil

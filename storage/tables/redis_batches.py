@@ -85,15 +85,18 @@ def batch_call(batch: Sequence[Mutation], table_of: Callable[[TableName], RedisT
     if len(names) > 1:
         _check_rows(batch, names, table_of, tables[0])
     start = tables[0].bucket_start(bucket)
-    head = [number(1 + len(names)), bulk(start + b"v")]
+    sets = [table.sets(bucket) for table in tables]
+    keys = 1 + len(names) + sum([each.size for each in sets])
+    head = [number(keys), bulk(start + b"v")]
     head += [b"$%d\r\n%b\r\n" % (len(name), name) for name in names]
+    head += [each.content for each in sets]
     head += (bulk(start), number(len(tables)))
     head += [table.packed_number for table in tables]
     head += [table.packed_version for table in tables]
     for table in tables:
         head += (number(len(start) + len(table.row_mark)), table.packed_indexed)
         size += len(table.indexed)
-    size += 4 + len(names) + 4 * len(tables)
+    size += 3 + keys + 4 * len(tables)
     return BatchCall(tables, bucket, Packed(size, b"".join(head + parts)))
 
 

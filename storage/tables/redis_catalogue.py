@@ -13,6 +13,8 @@ nothing half altered, and a batch that was made for the old entry is refused whe
 """
 
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 
 from storage.model.errors import InvalidOperationError
 from storage.model.schema import Alteration, TableName, TableSchema
@@ -115,7 +117,8 @@ class RedisCatalogue:
         plain = [column_field(number) for number in range(1, entry.next_column) if number not in indexed]
         assert indexed.keys() <= columns.keys(), "every indexed column is there"
         start = bucket_prefix(self._prefix, bucket, self._buckets)
-        call: list[Argument] = [1, start + b"v", start, entry.number, entry.version, len(plain), *plain]
+        keys = _keys(start, entry, (*plain, *map(column_field, indexed)))
+        call: list[Argument] = [*keys, start, entry.number, entry.version, len(plain), *plain]
         for pairs in (tuple(indexed.items()), entry.dropped):
             call.append(len(pairs))
             for number, version in pairs:
@@ -123,18 +126,25 @@ class RedisCatalogue:
         self._nodes.ask_script(bucket, _UPGRADE, packed(*call))
 
     def _upgrade_all(self, entry: CataloguedTable) -> None:
-        for bucket in range(self._buckets):
-            self.upgrade(bucket, entry)
+        """Bring all buckets to a table's version; one that is being moved, and those after it, when they are met."""
+        with suppress(StoreContendedError):
+            for bucket in range(self._buckets):
+                self.upgrade(bucket, entry)
 
     def _finish_dropping(self) -> None:
-        """Delete what is left of dropped tables, also of those whose process died over it."""
+        """Delete what is left of dropped tables, also of those whose process died over it, or met a moving bucket."""
+        with suppress(StoreContendedError):
+            self._delete_dropped()
+
+    def _delete_dropped(self) -> None:
         [flat] = self._nodes.ask(CATALOGUE, ("HGETALL", self._key("dropped")))
         for number, stored in zip(flat[::2], flat[1::2], strict=True):
             entry = CataloguedTable.read(json.loads(stored))
             fields = [column_field(entry.columns[name]) for name in entry.indexed_since]
             for bucket in range(self._buckets):
                 start = bucket_prefix(self._prefix, bucket, self._buckets)
-                call: list[Argument] = [1, start + b"v", start, entry.number, DROPPED, ROWS_PER_STEP, *fields]
+                keys = _keys(start, entry, fields)
+                call: list[Argument] = [*keys, start, entry.number, DROPPED, ROWS_PER_STEP, *fields]
                 while self._nodes.ask_script(bucket, _DROP, packed(*call)) != 0:
                     pass
             self._nodes.ask(CATALOGUE, ("HDEL", self._key("dropped"), number))
@@ -152,6 +162,15 @@ class RedisCatalogue:
 
     def _key(self, name: str) -> bytes:
         return self._prefix + b"{catalogue}" + name.encode()
+
+
+def _keys(start: bytes, entry: CataloguedTable, fields: Sequence[bytes]) -> list[Argument]:
+    """How many keys a script touches beside rows in a bucket, and these: versions, the order, an index of each field.
+
+    A node of a cluster that is moving the bucket's slot runs it only if all of them are there.
+    """
+    sets = [start + b"i%d:%s" % (entry.number, field) for field in fields]
+    return [2 + len(sets), start + b"v", start + b"o%d" % entry.number, *sets]
 
 
 def _bytes(entry: CataloguedTable) -> bytes:

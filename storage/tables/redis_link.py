@@ -11,6 +11,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from time import monotonic
@@ -41,6 +42,10 @@ IDLE_TRUSTED_S = 0.01
 """A connection that was idle for longer is looked at before it is used: the server may have closed it."""
 
 SETTINGS = ("CONFIG", "GET", "appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxmemory-policy")
+
+NOT_LOCAL = "access a non local key"
+"""A script that reads came upon a row that was just moved to another node of a cluster. One that writes declares all
+its keys, so that it does not begin."""
 
 LOST = (OSError, redis.exceptions.ConnectionError)
 """What tells that a connection is of no use any more."""
@@ -75,6 +80,22 @@ class Script:
         return b"*%d\r\n%b%b" % (arguments.size + 2, self._by_source, arguments.content)
 
 
+class ElsewhereError(InvalidOperationError):
+    """`operation.unsupported`: a node of a cluster does not serve a slot, and says which one does; nothing was done.
+
+    Attributes:
+        host: of that node; empty: it is that of the one that was asked.
+        port: of that node.
+        is_asked: whether it is for this call alone, with an ASKING before it: the slot is being moved.
+    """
+
+    def __init__(self, answer: redis.exceptions.AskError) -> None:
+        super().__init__("operation.unsupported", f"the cluster has more than one node: {answer}")
+        self.host: str = answer.host
+        self.port: int = answer.port
+        self.is_asked = not isinstance(answer, redis.exceptions.MovedError)
+
+
 class Wire:
     """A connection of the driver, with its socket and a reader of our own: an answer costs no layers of Python."""
 
@@ -83,7 +104,8 @@ class Wire:
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.reader = cast(Any, hiredis).Reader(
-            protocolError=redis.exceptions.ConnectionError, replyError=connection._parser.parse_error
+            protocolError=redis.exceptions.ConnectionError,
+            replyError=partial(_refusal, connection._parser.parse_error),
         )
         opened: socket.socket = connection._sock
         timeout_s = opened.gettimeout()
@@ -183,6 +205,15 @@ class RedisLink:
             self.ask(("SCRIPT", "LOAD", script.source))
             return self.read(script.call(arguments))
 
+    def ask_scripts(self, script: Script, calls: Sequence[Packed]) -> list[Any]:
+        """Run a script several times, in one round trip; as `ask`."""
+        command = b"".join([script.call(arguments) for arguments in calls])
+        answers = self._asked(command, len(calls))
+        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
+            self.ask(("SCRIPT", "LOAD", script.source))
+            answers = self._asked(command, len(calls))
+        return [checked(answer) for answer in answers]
+
     def call_script(self, script: Script, arguments: Packed) -> Any:
         """Run a script once, and never again.
 
@@ -194,6 +225,18 @@ class RedisLink:
         if isinstance(answer, UNKNOWN_SCRIPT):
             answer = self._rounds.exchange(script.call_with_source(arguments), 1)[0]
         return checked(answer)
+
+    def once(self, packed: bytes, count: int) -> list[Any]:
+        """Packed commands, once and never again, with nobody else's between them.
+
+        Returns:
+            So many answers; those that are errors are raised by `checked`.
+
+        Raises:
+            TableStoreUnavailableError: nothing was done.
+            UnknownOutcomeError: nobody knows.
+        """
+        return self._rounds.exchange(packed, count)
 
     def _asked(self, packed: bytes, count: int) -> list[Any]:
         """The answers to what may be tried again; errors among them are returned."""
@@ -307,6 +350,14 @@ def _answer(connection: Any) -> Any:
         return error
 
 
+def _refusal(parse: Callable[[str], Exception], text: str) -> Exception:
+    """The driver's error of an answer; one that it cannot read ends the connection."""
+    try:
+        return parse(text)
+    except ValueError:
+        return redis.exceptions.ConnectionError(f"an answer that is none: {text[:100]}")
+
+
 def _quiet(connection: Any) -> bool:
     """Whether a connection is open and nothing waits to be read on it."""
     try:
@@ -325,15 +376,17 @@ def checked(answer: Any) -> Any:
 
     Raises:
         TableStoreUnavailableError: the server will not do it now.
-        InvalidOperationError: `operation.unsupported`: the slot is on another node of a cluster; nothing was done.
+        ElsewhereError: the slot is on another node of a cluster; nothing was done.
     """
     if not isinstance(answer, _REFUSALS):
         return answer
     if isinstance(answer, UNKNOWN_SCRIPT):
         raise answer
-    if isinstance(answer, redis.exceptions.MovedError | redis.exceptions.AskError):
-        raise InvalidOperationError("operation.unsupported", f"the cluster has more than one node: {answer}")
+    if isinstance(answer, redis.exceptions.AskError):  # or its kind, MovedError
+        raise ElsewhereError(answer)
     if isinstance(answer, redis.exceptions.TryAgainError | redis.exceptions.ClusterDownError):
+        raise StoreContendedError(str(answer))
+    if NOT_LOCAL in str(answer):
         raise StoreContendedError(str(answer))
     full = isinstance(answer, redis.exceptions.OutOfMemoryError) or str(answer).startswith("MISCONF")
     raise TableStoreUnavailableError(str(answer), "disk.full" if full else "store.unreachable")

@@ -1,5 +1,6 @@
 """The servers on which a store's buckets lie."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from storage.tables.port import Durability
@@ -34,6 +35,10 @@ class RedisNodes(Protocol):
 
     def ask_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """Run a script, of which these are the number of keys, the keys and the arguments; it may be run again."""
+        ...
+
+    def ask_scripts(self, script: Script, calls: Mapping[int, Packed]) -> Mapping[int, Any]:
+        """As `ask_script` for several buckets, all servers at once."""
         ...
 
     def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
@@ -76,6 +81,10 @@ class SingleNode:
     def ask_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """See `RedisLink.ask_script`."""
         return self._link.ask_script(script, arguments)
+
+    def ask_scripts(self, script: Script, calls: Mapping[int, Packed]) -> Mapping[int, Any]:
+        """See `RedisLink.ask_scripts`."""
+        return dict(zip(calls, self._link.ask_scripts(script, tuple(calls.values())), strict=True))
 
     def call_script(self, bucket: int, script: Script, arguments: Packed) -> Any:
         """See `RedisLink.call_script`."""

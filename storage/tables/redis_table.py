@@ -29,7 +29,7 @@ from storage.model.key_encoding import decode_key
 from storage.model.operations import Key, Row
 from storage.model.schema import AddColumn, AddIndex, Alteration, DropColumn, RenameColumn, TableSchema
 from storage.model.schema_form import read_schema, schema_form
-from storage.tables.redis_commands import bulk, number
+from storage.tables.redis_commands import Packed, bulk, number, packed
 from storage.tables.redis_values import LOADED, ONE_FORM_TYPES, key_packer, stored_column
 
 Reply = Sequence[bytes | None]
@@ -191,6 +191,7 @@ class RedisTable:
         self._buckets = buckets
         self._prefix = prefix
         self._plans: dict[tuple[str, ...], ReadPlan] = {}
+        self._sets: dict[int, Packed] = {}
 
     def bucket(self, partition: bytes) -> int:
         """Number of the bucket of an encoded partition key."""
@@ -226,6 +227,15 @@ class RedisTable:
     def order(self, bucket: int) -> bytes:
         """Name of the set of a bucket's rows in order."""
         return bucket_prefix(self._prefix, bucket, self._buckets) + b"o%d" % self.entry.number
+
+    def sets(self, bucket: int) -> Packed:
+        """Names of the sets that a batch in a bucket may change: the order, and each index."""
+        sets = self._sets.get(bucket)
+        if sets is None:
+            start = bucket_prefix(self._prefix, bucket, self._buckets)
+            indexes = (start + b"i%d:%s" % (self.entry.number, field) for field in self.indexed)
+            sets = self._sets[bucket] = packed(self.order(bucket), *indexes)
+        return sets
 
     def index(self, bucket: int, column: str) -> bytes:
         """Name of a bucket's index on a column."""

@@ -2,7 +2,7 @@
 
 1. One script makes each batch (`redis_apply.lua`): it runs alone, and reaches the append-only file as a whole.
 2. A store lies on one server, and its unit of atomicity is the store; or on a cluster, in buckets, and the unit is
-   the partition (`storage.tables.redis_table`). Which it is is fixed when it is made.
+   the partition (`storage.tables.redis_table`, `storage.tables.redis_cluster`). Which it is is fixed when it is made.
 3. What an acknowledged batch survives is what the server's settings say; every new connection looks whether they
    still do. A failover to a replica can lose what was acknowledged, whatever they say.
 4. Reads go to the primary. A row is read whole at one moment, and so are the rows of one `get_many` in a bucket.
@@ -21,9 +21,10 @@ from storage.tables.port import Atomicity, Capabilities
 from storage.tables.redis_awaited_tables import RedisAwaitedTables
 from storage.tables.redis_batches import APPLY, STALE_TRIES, batch_call
 from storage.tables.redis_catalogue import RedisCatalogue
+from storage.tables.redis_cluster import ClusterNodes, open_nodes
 from storage.tables.redis_known_tables import KnownTables
-from storage.tables.redis_link import RedisLink, Script
-from storage.tables.redis_nodes import RedisNodes, SingleNode
+from storage.tables.redis_link import Script
+from storage.tables.redis_nodes import RedisNodes
 from storage.tables.redis_reads import READ, by_bucket, reading
 from storage.tables.redis_scans import PAGE_ROWS, BucketRange, RedisScan
 from storage.tables.redis_table import RedisTable
@@ -108,11 +109,13 @@ class RedisTables:
 
     def get_many(self, gets: Sequence[Get]) -> list[Row | None]:
         """Return rows, in one round trip to each server that is concerned."""
-        if len(gets) == 1:
-            return [self.get(gets[0])]
+        if len(gets) < 2:
+            return [self.get(get) for get in gets]
         rows: list[Row | None] = [None] * len(gets)
-        for together in by_bucket([reading(self._known.table(get.table), get) for get in gets]):
-            together.fill(rows, self._nodes.ask_script(together.bucket, READ, together.arguments))
+        reads = {each.bucket: each for each in by_bucket([reading(self._known.table(get.table), get) for get in gets])}
+        calls = {bucket: together.arguments for bucket, together in reads.items()}
+        for bucket, replies in self._nodes.ask_scripts(READ, calls).items():
+            reads[bucket].fill(rows, replies)
         return rows
 
     def scan(self, scan: AnyScan) -> Iterator[Row]:
@@ -179,13 +182,21 @@ class RedisTables:
 
 
 def open_store(settings: Mapping[str, str]) -> RedisTables:
-    """Open a store on one server.
+    """Open a store on one server, or on the cluster that it is a node of.
 
-    Settings: `url`; `prefix` of its keys; `buckets` of the cluster layout.
+    Settings: `url`, with several hosts between commas if any of them may be away; `prefix` of its keys; `buckets` of
+    the cluster layout: on one server 1 if nothing else is said, on a cluster `BUCKETS`.
     """
     check_settings(settings, needed=("url",), optional=("prefix", "buckets"))
-    buckets = settings.get("buckets", "1")
-    if not buckets.isdecimal():
-        raise InvalidOperationError("config.invalid", f"buckets is a number, not {buckets}")
-    node = SingleNode(RedisLink(settings["url"]))
-    return RedisTables(node, prefix=settings.get("prefix", PREFIX), buckets=int(buckets))
+    said = settings.get("buckets")
+    if said is not None and not said.isdecimal():
+        raise InvalidOperationError("config.invalid", f"buckets is a number, not {said}")
+    nodes = open_nodes(settings["url"])
+    try:
+        buckets = int(said) if said is not None else BUCKETS if isinstance(nodes, ClusterNodes) else 1
+        if buckets == 1 and isinstance(nodes, ClusterNodes):
+            raise InvalidOperationError("config.invalid", "a store on a cluster has more than one bucket")
+        return RedisTables(nodes, prefix=settings.get("prefix", PREFIX), buckets=buckets)
+    except BaseException:
+        nodes.close()
+        raise

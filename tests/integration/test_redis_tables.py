@@ -18,6 +18,7 @@ from storage.tables.port import Atomicity, Durability
 from storage.tables.redis_tables import RedisTables, open_store
 from tests.table_samples import ACCOUNTS, account, accounts, column, insert_all, opened
 from tests.valkey import Valkey
+from tests.valkey_cluster import free_port
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_settings_that_are_wrong(settings: dict[str, str]) -> None:
 
 def test_a_cluster_of_one_node(tmp_path: Path) -> None:
     """Takes the layout in buckets: every script's keys are of one slot."""
-    server = Valkey(tmp_path, {"cluster_enabled": "yes"}).start()
+    server = Valkey(tmp_path, {"cluster_enabled": "yes", "cluster_port": str(free_port())}).start()
     try:
         server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         deadline = time.monotonic() + 20

@@ -12,13 +12,14 @@ from storage.tables.port import TableStore
 from storage.tables.postgresql_tables import PostgresqlTables
 from storage.tables.redis_link import RedisLink
 from storage.tables.redis_nodes import SingleNode
-from storage.tables.redis_tables import RedisTables
+from storage.tables.redis_tables import RedisTables, open_store
 from storage.tables.sqlite_tables import SqliteTables
 from tests.awaited_store import AwaitedStore, running_loop
 from tests.postgresql import Postgresql
 from tests.valkey import Valkey
+from tests.valkey_cluster import ValkeyCluster
 
-STORES = ("memory", "redis", "redis_awaited", "redis_in_buckets", "sqlite", "postgresql")
+STORES = ("memory", "redis", "redis_awaited", "redis_in_buckets", "redis_cluster", "sqlite", "postgresql")
 
 Place = Callable[[], TableStore]
 
@@ -53,6 +54,14 @@ def redis_awaited_place(quick_valkey: Valkey) -> Iterator[Place]:
 def redis_in_buckets_place(quick_valkey: Valkey) -> Place:
     """The layout of a cluster, on one server."""
     return lambda: RedisTables(SingleNode(RedisLink(quick_valkey.url)), prefix="many:", buckets=16)
+
+
+@pytest.fixture(scope="module")
+def redis_cluster_place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Three servers, each with a third of the buckets."""
+    cluster = ValkeyCluster(tmp_path_factory.mktemp("cluster"), settings={"appendfsync": "everysec"}).start()
+    yield lambda: open_store({"url": cluster.url, "buckets": "16"})
+    cluster.stop()
 
 
 @pytest.fixture(scope="module")
