@@ -57,12 +57,12 @@ def read_file(file: Path) -> bytes:
     """The bytes of a file named on the command line.
 
     Raises:
-        CountersignError: `config.invalid`.
+        CountersignError: `file.unusable`.
     """
     try:
         return file.read_bytes()
     except OSError as error:
-        raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
+        raise CountersignError("file.unusable", f"{file}: {error.strerror}") from error
 
 
 def trusted_ledger(home: Path, ledger_id: str) -> bytes:
