@@ -77,7 +77,7 @@ OUTCOMES: tuple[Row, ...] = (
      "Split the request."),
     ("contract.source_refused", "sender", "final", "The contract's source is not accepted.",
      "It does not parse, has no entry point, or is too long, too wide or too deeply nested.",
-     "Simplify the source."),
+     "Correct what is named, or simplify the source; `countersign contract register` says where."),
     ("contract.exists", "sender", "final", "This version of the contract exists.",
      "Contract versions are immutable.",
      "Register the next version."),

@@ -99,11 +99,13 @@ def opened(file: Path, mode: str) -> Iterator[IO[str]]:
     """A text file in UTF-8; the mark that spreadsheets put before it is not a part of it.
 
     Raises:
-        CountersignError: `data.file_unusable`, also where it is no UTF-8.
+        CountersignError: `data.file_unusable`, also where it is no UTF-8; `data.file_exists`, where it was to be new.
     """
     try:
         with file.open(mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline="") as text:
             yield text
+    except FileExistsError as error:
+        raise CountersignError("data.file_exists", str(file)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CountersignError("data.file_unusable", str(error)) from error
 

@@ -107,8 +107,12 @@ def drop(file: SchemaFile, store: StoreUrl = "", config: ConfigFile = None, as_j
 
     Example: [bold]countersign schema drop bank.toml --store sqlite:////tmp/bank.db[/bold]
     """
-    names = (table.schema.name for table in read_schema_file(read_file(file)))
-    _load(store, config, as_json, lambda loader: loader.drop(names))
+    _load(
+        store,
+        config,
+        as_json,
+        lambda loader: loader.drop(table.schema.name for table in read_schema_file(read_file(file))),
+    )
 
 
 @app.command("import")
