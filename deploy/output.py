@@ -44,8 +44,9 @@ from streams.client_receipts import ContractFailedError
 
 EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 
-_FILE_COLUMNS = 120
-"""Width of what goes to a file or through a pipe, where there is no terminal that has one."""
+_FILE_COLUMNS = 1_000
+"""Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
+stay on one line."""
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
@@ -106,7 +107,7 @@ class Output:
             self.say(f"[dim]{escape(title)}: none[/dim]" if title else "[dim]no rows[/dim]")
             return
         table = Table(
-            title=title,
+            title=escape(title),
             title_justify="left",
             title_style="bold",
             header_style="dim",
@@ -115,7 +116,7 @@ class Output:
         )
         for place, column in enumerate(columns):
             number = all(_is_number(row[place]) for row in listed)
-            table.add_column(column, justify="right" if number else "left", overflow="fold")
+            table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
         for row in listed:
             table.add_row(*map(_cell, row))
         self.console.print(table)

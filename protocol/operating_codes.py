@@ -125,7 +125,7 @@ USER: tuple[Row, ...] = (
      "Ask again later, or wait for that sequence."),
     ("sql.unreachable", "world", "retry", "The learner does not answer queries.",
      "It is down, or the address is wrong.",
-     "Check the address and that the learner runs."),
+     "Start the ledger with `countersign up`; one elsewhere: check the address and that the learner runs."),
     ("query.invalid", "sender", "final", "The question cannot be read.",
      "A parameter is out of its range, or lacks another one.",
      "Correct the parameter that is named."),

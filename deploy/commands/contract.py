@@ -23,7 +23,7 @@ def register(
     source: Annotated[
         Path, typer.Argument(help="File with its Starlark source: it defines execute(argument).")
     ],
-    version: Annotated[int, typer.Option(help="1, then 2, 3 ...: a version never changes.")] = 1,
+    version: Annotated[int, typer.Option(help="1, then 2, 3 ...: a version never changes.", min=1)] = 1,
     home: HomeOption = DEFAULT_HOME,
     entity: EntityOption = DEFAULT_ENTITY,
     as_json: JsonOption = False,

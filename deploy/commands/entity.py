@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.home import Home
 from deploy.keys import make_key
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, newest_key_version, open_client
 from protocol.contracts.key_proof import key_proof_input
+from protocol.contracts.registry import RIGHTS
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
 from streams.client import RejectedError
@@ -41,7 +43,7 @@ def register(
     entity: EntityOption = DEFAULT_ENTITY,
     algorithm: AlgorithmOption = KeyAlgorithm.P256,
     right: Annotated[
-        list[str] | None, typer.Option(help="A right to pass on, such as contract.register.")
+        list[str] | None, typer.Option(help=f"A right to pass on: {' or '.join(sorted(RIGHTS))}.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,16 +53,18 @@ def register(
     """
 
     def work(output: Output) -> None:
+        if unknown := sorted({*(right or ())} - RIGHTS):
+            raise typer.BadParameter(f"--right {', '.join(unknown)}: known are {', '.join(sorted(RIGHTS))}")
         file = Home(home).key_file(name, 1)
         with open_client(Home(home), entity) as client, _new_key(file, algorithm) as key:
             argument = {
                 "entity": name,
-                "rights": sorted(right or []),
+                "rights": sorted({*(right or ())}),
                 **_key_fields(client.epochs.ledger_id, name, 1, key),
             }
             receipt = client.execute("sys.entity.register", argument)
             value = receipt.output
-        output.say(f"{name} is registered at sequence {receipt.sequence}; its key: {file}")
+        output.say(f"{name} is registered at sequence {receipt.sequence}; its key: {escape(str(file))}")
         output.result({**value, "sequence": receipt.sequence})
 
     run(as_json, work)
@@ -95,7 +99,7 @@ def rotate(
 @app.command()
 def revoke(
     name: NameArgument,
-    key_version: Annotated[int, typer.Argument(help="Version of the key.")],
+    key_version: Annotated[int, typer.Argument(help="Version of the key.", min=1)],
     home: HomeOption = DEFAULT_HOME,
     entity: EntityOption = DEFAULT_ENTITY,
     as_json: JsonOption = False,

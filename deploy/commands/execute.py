@@ -56,7 +56,7 @@ def get(
 
 def history(
     key: Annotated[str, typer.Argument(help="Key of an object.")],
-    limit: Annotated[int, typer.Option(help="How many versions, from the newest.")] = 10,
+    limit: Annotated[int, typer.Option(help="How many versions, from the newest.", min=1)] = 10,
     home: HomeOption = DEFAULT_HOME,
     entity: EntityOption = DEFAULT_ENTITY,
     as_json: JsonOption = False,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.output import JsonOption, Output, run
 from protocol.errors import CountersignError
@@ -193,7 +194,7 @@ def _load(store: str, config: Path | None, as_json: bool, step: Callable[[Schema
 
 def _tell(output: Output, changes: list[TableChange]) -> None:
     for change in changes:
-        output.say(f"{change.table}: {change.what}")
+        output.say(escape(f"{change.table}: {change.what}"))
     output.result(
         {
             "tables": [

@@ -19,12 +19,13 @@ def _raise(error: Exception, _: Output) -> int:
 
 
 def test_data_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    """Neither in cells, nor in details, nor in what cannot be read."""
-    Output(as_json=False).table("", ("a",), [(MARKUP,)])
+    """Neither in tables, nor in details, nor in what cannot be read."""
+    Output(as_json=False).table(MARKUP, (MARKUP,), [(MARKUP,)])
+    Output(as_json=False).table(MARKUP, (), [])
     for error in (CountersignError("contract.failed", MARKUP), MalformedMessageError(MARKUP)):
         with pytest.raises(typer.Exit):
             run(False, partial(_raise, error))
-    assert capsys.readouterr().out.count(MARKUP) == 3
+    assert capsys.readouterr().out.count(MARKUP) == 6
 
 
 def test_cells_say_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,7 +44,8 @@ def test_lines_keep_paths_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there is no terminal nothing is broken at some width."""
     path = "/a" * 200
     Output(as_json=False).say(f"see {path}")
-    assert path in capsys.readouterr().out
+    Output(as_json=False).table("", ("file", "kind"), [(path, "evidence")])
+    assert capsys.readouterr().out.count(path) == 2
 
 
 def test_programs_are_told_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,11 +44,14 @@ def test_what_is_no_name_makes_no_file(tmp_path: Path, name: str) -> None:
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_an_unknown_algorithm_is_wrong_usage(tmp_path: Path) -> None:
-    """And not a key of another kind."""
-    done = CliRunner().invoke(app, ["entity", "register", "eve", "--algorithm", "rsa", "--home", str(tmp_path)])
+@pytest.mark.parametrize(("option", "value", "known"), [("--algorithm", "rsa", "ed25519"),
+                                                       ("--right", "all", "contract.register")])  # fmt: skip
+def test_an_unknown_algorithm_or_right_is_wrong_usage(tmp_path: Path, option: str, value: str, known: str) -> None:
+    """And not a key of another kind, or a request that must fail."""
+    done = CliRunner().invoke(app, ["entity", "register", "eve", option, value, "--home", str(tmp_path)])
     assert done.exit_code == 2
-    assert "ed25519" in done.output
+    assert known in done.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("error", [_failed("right.missing"), RejectedError("busy")])
