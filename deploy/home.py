@@ -12,7 +12,9 @@ stand side by side; in earnest each directory lives with its own party, and only
 
 from pathlib import Path
 
+from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
+from protocol.limits import Limits
 from streams.role_directory import RoleConfiguration, key_file
 
 
@@ -57,5 +59,11 @@ class Home:
         return RoleConfiguration.load(self.role(name))
 
     def key_file(self, entity: str, key_version: int) -> Path:
-        """Where an entity's private key is kept."""
+        """Where an entity's private key is kept.
+
+        Raises:
+            CountersignError: `name.refused`: what is no name may lead anywhere.
+        """
+        if not is_name(entity, Limits()):
+            raise CountersignError("name.refused", repr(entity))
         return key_file(self.client, entity, key_version)

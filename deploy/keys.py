@@ -14,7 +14,7 @@ def make_key(file: Path, algorithm: Algorithm = "p256") -> SigningKey:
     """Make a key and write it; an existing file is never overwritten.
 
     Raises:
-        CountersignError: `config.invalid`, the file exists.
+        CountersignError: `file.exists`.
     """
     key = SigningKey.from_seed(algorithm, secrets.token_bytes(SEED_SIZE))
     write_private(file, key.to_pem())
@@ -30,13 +30,13 @@ def write_private(file: Path, data: bytes) -> None:
     """Write a new file that only its owner can read, durably.
 
     Raises:
-        CountersignError: `config.invalid`, the file exists.
+        CountersignError: `file.exists`.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise CountersignError("config.invalid", f"{file} exists already") from error
+        raise CountersignError("file.exists", str(file)) from error
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(data)
         stream.flush()

@@ -8,8 +8,10 @@ Rules:
    world or the configuration is not as needed; 5 a check failed: a receipt, evidence or a comparison; 143 or 129
    ended by a signal.
 3. Who is told to end cleans up first, however he is told.
+4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
 
+import errno
 import os
 import signal
 import sys
@@ -22,6 +24,7 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -31,19 +34,23 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from deploy.home import Home
-from protocol.errors import CountersignError
+from protocol.errors import ERRORS, CountersignError
 from schemas.errors import MalformedMessageError
 from streams.client import NoReceiptError, RejectedError
 from streams.client_receipts import ContractFailedError
 
 EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 
-_FILE_COLUMNS = 120
-"""Width of what goes to a file or through a pipe, where there is no terminal that has one."""
+_FILE_COLUMNS = 1_000
+"""Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
+stay on one line."""
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
@@ -74,14 +81,33 @@ class Output:
         self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else _FILE_COLUMNS)
 
     def say(self, text: str) -> None:
-        """A line for people."""
-        self.console.print(text)
+        """A line for people, in which the terminal alone breaks hashes and paths; `escape` what is no markup."""
+        self.console.print(text, soft_wrap=True)
+
+    def explain(self, code: str, detail: str) -> None:
+        """What a code means, for people."""
+        explained = ERRORS[code]
+        self.say(f"[red]{code}[/red]: {explained.message}")
+        if detail:
+            self.say(escape(detail))
+        self.say(f"[dim]{explained.cause}[/dim]")
+        self.say(explained.remedy)
+
+    def fail(self, error: CountersignError) -> None:
+        """An error, as the result."""
+        self.explain(error.code, error.detail)
+        known = error.explained
+        said = {"message": known.message, "detail": error.detail, "cause": known.cause, "remedy": known.remedy}
+        self.result({"error": error.code, **said})
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table for people; columns of numbers stand to the right."""
+        """A table for people; columns of numbers stand to the right. Without rows it says so."""
         listed = [[*row] for row in rows]
+        if not listed:
+            self.say(f"[dim]{escape(title)}: none[/dim]" if title else "[dim]no rows[/dim]")
+            return
         table = Table(
-            title=title,
+            title=escape(title),
             title_justify="left",
             title_style="bold",
             header_style="dim",
@@ -89,10 +115,10 @@ class Output:
             pad_edge=False,
         )
         for place, column in enumerate(columns):
-            number = bool(listed) and all(isinstance(row[place], int | float) for row in listed)
-            table.add_column(column, justify="right" if number else "left", overflow="fold")
+            number = all(_is_number(row[place]) for row in listed)
+            table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
         for row in listed:
-            table.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+            table.add_row(*map(_cell, row))
         self.console.print(table)
 
     def result(self, values: Mapping[str, Any]) -> None:
@@ -115,6 +141,16 @@ class Output:
             yield bars
 
 
+def _is_number(cell: object) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _cell(cell: object) -> Text:
+    if isinstance(cell, bool):
+        return Text("true" if cell else "false")
+    return Text(f"{cell:,}" if isinstance(cell, int) else str(cell))
+
+
 def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
     """Run a command's work; errors become words, a JSON object and an exit code.
 
@@ -126,15 +162,15 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         with _ended_in_order():
             raise typer.Exit(command(output) or 0)
     except CountersignError as error:
-        explained = error.explained
-        output.console.print(f"[red]{error.code}[/red]: {explained.message}", soft_wrap=True)
-        if error.detail:
-            output.console.print(error.detail, markup=False, soft_wrap=True)
-        output.console.print(f"[dim]{explained.cause}[/dim]\n{explained.remedy}", soft_wrap=True)
-        output.result({"error": error.code, "message": explained.message, "detail": error.detail})
+        output.fail(error)
         raise typer.Exit(exit_code(error)) from error
+    except OSError as error:
+        if error.errno not in _FULL and error.filename is None:
+            raise  # of no file: a mistake of ours, or a pipe that nobody reads any more
+        output.fail(CountersignError(file_code(error), str(error)))
+        raise typer.Exit(EXIT_WORLD) from error
     except MalformedMessageError as error:
-        output.console.print(f"[red]not readable[/red]: {error}", markup=True)
+        output.say(f"[red]not readable[/red]: {escape(str(error))}")
         output.result({"error": "malformed", "message": str(error), "detail": ""})
         raise typer.Exit(EXIT_CHECK) from error
 
@@ -157,6 +193,11 @@ def _ended_in_order() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+def file_code(error: OSError) -> str:
+    """The code for what the system says of a file."""
+    return "disk.full" if error.errno in _FULL else "file.unusable"
 
 
 def exit_code(error: CountersignError) -> int:

@@ -18,13 +18,13 @@ def newest_key_version(home: Home, entity: str) -> int:
     """The greatest version of an entity's keys in the home.
 
     Raises:
-        CountersignError: `config.invalid`, there is none.
+        CountersignError: `entity.no_key`; `name.refused`.
     """
     versions = [
         int(file.stem.removeprefix("key-")) for file in home.key_file(entity, 1).parent.glob("key-*.pem")
     ]
     if not versions:
-        raise CountersignError("config.invalid", f"no key of {entity} in {home.client}")
+        raise CountersignError("entity.no_key", f"no key of {entity} in {home.client}")
     return max(versions)
 
 
@@ -32,7 +32,7 @@ def open_client(home: Home, entity: str, options: ClientOptions | None = None) -
     """A client that signs as an entity.
 
     Raises:
-        CountersignError: `config.missing`, `config.invalid`, `broker.unreachable`.
+        CountersignError: `config.missing`, `config.invalid`, `entity.no_key`, `broker.unreachable`.
     """
     home.load("client")
     version = newest_key_version(home, entity)

@@ -25,6 +25,9 @@ LOADING: tuple[Row, ...] = (
      "Its key is in the table already, or the row breaks a rule of the store.",
      "Correct the row, use --upsert, or let such rows go into a file with --rejects."),
     ("data.file_unusable", "world", "final", "The data file cannot be read or written.",
-     "It is not there, or may not be read or written, or is there already.",
+     "It is not there, or may not be read or written.",
      "Correct the name, or the rights."),
+    ("data.file_exists", "sender", "final", "The data file is there already.",
+     "An export writes over nothing by itself.",
+     "Choose another name, or say --replace."),
 )  # fmt: skip

@@ -187,10 +187,15 @@ class SigningKey:
 
         Ed25519 takes the seed as its private key. P-256 takes SHA-512 over the curve's name and the seed,
         reduced into 1 .. q-1; the extra bits make every key as likely (FIPS 186-5, A.2.1).
+
+        Raises:
+            BadKeyError: there is no such algorithm.
         """
         assert len(seed) == SEED_SIZE
         if algorithm == "ed25519":
             return cls(ed25519.Ed25519PrivateKey.from_private_bytes(seed))
+        if algorithm != "p256":
+            raise BadKeyError(f"no algorithm is called {algorithm}")
         wide = int.from_bytes(sha512(b"CSv1-p256" + seed).digest(), "big")
         return cls(ec.derive_private_key(wide % (_Q - 1) + 1, _CURVE))
 

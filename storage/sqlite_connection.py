@@ -63,7 +63,7 @@ def open_database(file: Path, *, synchronous: bool = True) -> sqlite3.Connection
     Raises:
         StoreUnavailableError, DamagedRecordError: the file cannot be opened, or is no database.
     """
-    with translated():
+    with translated(f"{file}: "):
         connection = sqlite3.connect(
             file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
         )
@@ -102,14 +102,14 @@ def transaction(connection: sqlite3.Connection, how: str) -> Iterator[None]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise our own errors for SQLite's."""
+def translated(what: str = "") -> Iterator[None]:
+    """Raise our own errors for SQLite's; `what` stands before its words."""
     try:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
         if code in _FULL:
-            raise StoreDiskFullError(str(error)) from error
+            raise StoreDiskFullError(f"{what}{error}") from error
         if code in _DAMAGED:
-            raise DamagedRecordError(str(error)) from error
-        raise StoreUnavailableError(str(error)) from error
+            raise DamagedRecordError(f"{what}{error}") from error
+        raise StoreUnavailableError(f"{what}{error}") from error

@@ -99,11 +99,13 @@ def learn_once(
         check_clients: whether to verify every client's signature as well.
 
     Raises:
-        CountersignError: the log refuses.
+        CountersignError: the log refuses; `broker.unreachable`, no topic of pieces can be asked.
     """
     accounting = Accounting(epochs)
     machine = LearnerMachine(epochs=epochs, feed=False, check_clients=check_clients, observer=accounting)
     ends, away = _ends(epochs, reader)
+    if not ends:  # the machine would wait for them for ever
+        raise CountersignError("broker.unreachable", "no topic of pieces can be read")
     progress, accused = _Progress(ends), _Accused(now_ms)
     messages = sum(ends.values())
     halt: Halt | None = None

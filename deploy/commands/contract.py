@@ -8,7 +8,11 @@ import typer
 from deploy.home import Home
 from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, open_client
+from protocol.contracts.engine import ContractError
+from protocol.contracts.host import Host
+from protocol.contracts.source_scan import scan_source
 from protocol.errors import CountersignError
+from protocol.limits import Limits
 
 app = typer.Typer(help="Contracts, and the namespaces they write.", no_args_is_help=True)
 
@@ -19,7 +23,7 @@ def register(
     source: Annotated[
         Path, typer.Argument(help="File with its Starlark source: it defines execute(argument).")
     ],
-    version: Annotated[int, typer.Option(help="1, then 2, 3 ...: a version never changes.")] = 1,
+    version: Annotated[int, typer.Option(help="1, then 2, 3 ...: a version never changes.", min=1)] = 1,
     home: HomeOption = DEFAULT_HOME,
     entity: EntityOption = DEFAULT_ENTITY,
     as_json: JsonOption = False,
@@ -33,8 +37,9 @@ def register(
         try:
             text = source.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise CountersignError("config.invalid", f"{source}: {error}") from error
+            raise CountersignError("file.unusable", f"{source}: {error}") from error
         with open_client(Home(home), entity) as client:
+            check_source(text, client.epochs.limits, source)
             argument = {"contract": name, "version": version, "source": text}
             receipt = client.execute("sys.contract.register", argument)
             value = receipt.output
@@ -42,6 +47,21 @@ def register(
         output.result({**value, "sequence": receipt.sequence})
 
     run(as_json, work)
+
+
+def check_source(text: str, limits: Limits, file: Path) -> None:
+    """Compile a source here as the ledger will, which signs only that it refused it, and not why.
+
+    Raises:
+        CountersignError: `contract.source_refused`, with the engine's words, line and column.
+    """
+    scan_source(text, limits)
+    try:
+        Host(limits).compile(text)
+    except ContractError as error:
+        words = str(error.__context__).strip()  # the error itself has none: they must not reach an outcome
+        detail = words.replace("--> contract:", f"--> {file}:")
+        raise CountersignError("contract.source_refused", detail) from error
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from deploy.commands.schema import ConfigFile, StoreUrl, stores_of
@@ -56,7 +57,7 @@ def import_(
                 rows = _counted(read_rows(source, chosen, loader.schema), file.stat().st_size, bars)
                 loaded = loader.load(rows, refuse, batch_rows=batch_rows)
         for line, code, detail in loaded.errors:
-            output.say(f"line {line}: {code} ({detail})")
+            output.say(f"line {line}: {code} ({escape(detail)})")
         output.say(f"{loaded.rows:,} rows written, {loaded.refused:,} refused")
         errors = [{"line": line, "error": code, "detail": detail} for line, code, detail in loaded.errors]
         output.result({"table": table, "rows": loaded.rows, "refused": loaded.refused, "errors": errors})
@@ -88,7 +89,7 @@ def export(
             with opened(file, "w" if replace else "x") as target:
                 write = row_writer(target, chosen, tuple(loader.schema.columns))
                 count = loader.write_out(write, lambda more: bars.advance(task, more))
-        output.say(f"{count:,} rows written to {file}")
+        output.say(f"{count:,} rows written to {escape(str(file))}")
         output.result({"table": table, "rows": count, "file": str(file)})
 
     run(as_json, work)
@@ -99,11 +100,13 @@ def opened(file: Path, mode: str) -> Iterator[IO[str]]:
     """A text file in UTF-8; the mark that spreadsheets put before it is not a part of it.
 
     Raises:
-        CountersignError: `data.file_unusable`, also where it is no UTF-8.
+        CountersignError: `data.file_unusable`, also where it is no UTF-8; `data.file_exists`, where it was to be new.
     """
     try:
         with file.open(mode, encoding="utf-8-sig" if mode == "r" else "utf-8", newline="") as text:
             yield text
+    except FileExistsError as error:
+        raise CountersignError("data.file_exists", str(file)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise CountersignError("data.file_unusable", str(error)) from error
 

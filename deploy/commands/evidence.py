@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.commands.receipt import LedgerIdOption, read_file, trusted_ledger
 from deploy.home import Home
@@ -46,7 +47,7 @@ def verify(
 
     def work(output: Output) -> int:
         verdict = judge(read_file(file), trusted_ledger(home, ledger_id))
-        output.say(f"[red]{verdict}[/red]" if verdict.convicts else f"{verdict}")
+        output.say(f"[red]{escape(str(verdict))}[/red]" if verdict.convicts else escape(str(verdict)))
         output.result(
             {
                 "finding": str(verdict.finding),

@@ -1,16 +1,20 @@
 """`execute`, `get`, `history`: calling contracts."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
+from rich.markup import escape
 
 from deploy.home import Home
-from deploy.output import DEFAULT_HOME, EXIT_REFUSED, HomeOption, JsonOption, Output, run
+from deploy.output import DEFAULT_HOME, EXIT_REFUSED, HomeOption, JsonOption, Output, file_code, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, open_client, receipt_file
-from protocol.errors import CountersignError
+from protocol.contracts.names import is_contract
+from protocol.errors import ERRORS, CountersignError
+from protocol.limits import Limits
 from streams.client_receipts import ClientReceipt
 
 _PRETTY = orjson.OPT_INDENT_2
@@ -52,7 +56,7 @@ def get(
 
 def history(
     key: Annotated[str, typer.Argument(help="Key of an object.")],
-    limit: Annotated[int, typer.Option(help="How many versions, from the newest.")] = 10,
+    limit: Annotated[int, typer.Option(help="How many versions, from the newest.", min=1)] = 10,
     home: HomeOption = DEFAULT_HOME,
     entity: EntityOption = DEFAULT_ENTITY,
     as_json: JsonOption = False,
@@ -70,29 +74,59 @@ def _parse(argument: str) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise CountersignError("argument.not_canonical", f"{error}") from error
+        raise CountersignError("argument.not_json", f"{error}") from error
 
 
 def _call(output: Output, home: Home, entity: str, contract: str, argument: Any, keep: Path | None) -> int:
-    name, _, version = contract.partition("/")
+    name, slash, version = contract.partition("/")
+    if slash and not is_contract(contract, Limits()):
+        raise typer.BadParameter(f"{contract} is no NAME/N with a version from 1 on")
+    if keep is not None:
+        _check_place(keep)
     with open_client(home, entity) as client:
         received = client.submit(name, argument, version=int(version or 1)).result()
-    file = keep or receipt_file(home, received.request_id)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(received.to_bytes())
-    _show(output, received, file)
+    _show(output, received, _kept(output, received.to_bytes(), keep, receipt_file(home, received.request_id)))
     return 0 if received.ok else EXIT_REFUSED
 
 
-def _show(output: Output, received: ClientReceipt, file: Path) -> None:
+def _check_place(file: Path) -> None:
+    """Before anything is decided: whether a receipt can be written there.
+
+    Raises:
+        CountersignError: `file.unusable`.
+    """
+    if file.is_dir():
+        raise CountersignError("file.unusable", f"{file} is a directory")
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise CountersignError("file.unusable", f"{file} cannot be written")
+
+
+def _kept(output: Output, receipt: bytes, wanted: Path | None, usual: Path) -> Path | None:
+    """Where the receipt was written: where it was wanted, else where receipts usually are, else nowhere."""
+    for file in (usual,) if wanted is None else (wanted, usual):
+        try:
+            if file is usual:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(receipt)
+            return file
+        except OSError as error:
+            output.explain(file_code(error), f"the receipt is not in {file}: {error.strerror}")
+    return None
+
+
+def _show(output: Output, received: ClientReceipt, file: Path | None) -> None:
     value = received.output if received.ok else None
-    if received.ok:
-        output.console.print(orjson.dumps(value, option=_PRETTY).decode(), markup=False)
+    remedy: dict[str, str] = {}
+    if not received.ok:
+        output.explain(received.code, received.fail_text)
+        known = ERRORS[received.code]
+        remedy = {"message": known.message, "cause": known.cause, "remedy": known.remedy}
+    elif value is None:
+        output.say("done; the contract gave no value")
     else:
-        output.say(f"[red]{received.code}[/red]: {received.fail_text}")
-    output.say(
-        f"[dim]sequence {received.sequence}, index {received.index}, signed by both; receipt: {file}[/dim]"
-    )
+        output.console.print(orjson.dumps(value, option=_PRETTY).decode(), markup=False, soft_wrap=True)
+    place = "nowhere" if file is None else escape(str(file))
+    output.say(f"[dim]sequence {received.sequence}, index {received.index}, signed by both; receipt: {place}[/dim]")
     output.result(
         {
             "request_id": received.request_id.hex(),
@@ -102,7 +136,8 @@ def _show(output: Output, received: ClientReceipt, file: Path) -> None:
             "code": received.code,
             "text": received.fail_text,
             "output": value,
-            "receipt": str(file),
+            "receipt": None if file is None else str(file),
+            **remedy,
         }
     )
 

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
@@ -83,7 +84,7 @@ def _show(output: Output, home: Home, found: LearnedJournal) -> None:
         f"rebuilt from pieces and checked"
     )
     if found.halt is not None:
-        output.say(f"[red]stopped[/red] {found.halt.code}: {found.halt.text}")
+        output.say(f"[red]stopped[/red] {found.halt.code}: {escape(found.halt.text)}")
     for topic in found.away:
         output.say(f"[yellow]cannot be read[/yellow] {topic}")
     if not found.evidence:
@@ -91,7 +92,7 @@ def _show(output: Output, home: Home, found: LearnedJournal) -> None:
     epochs = home.load(LEARNER).epochs()
     for message in found.evidence:
         verdict = judge(Evidence.body_of(message), epochs.ledger_id, BlockEncoder(epochs))
-        output.say(f"[red]evidence[/red] {verdict}")
+        output.say(f"[red]evidence[/red] {escape(str(verdict))}")
 
 
 def _show_costs(output: Output, found: LearnedJournal, blocks: int) -> None:

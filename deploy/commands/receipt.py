@@ -57,12 +57,12 @@ def read_file(file: Path) -> bytes:
     """The bytes of a file named on the command line.
 
     Raises:
-        CountersignError: `config.invalid`.
+        CountersignError: `file.unusable`.
     """
     try:
         return file.read_bytes()
     except OSError as error:
-        raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
+        raise CountersignError("file.unusable", f"{file}: {error.strerror}") from error
 
 
 def trusted_ledger(home: Path, ledger_id: str) -> bytes:
@@ -70,8 +70,9 @@ def trusted_ledger(home: Path, ledger_id: str) -> bytes:
 
     Raises:
         CountersignError: `config.missing` or `config.invalid`.
+        typer.BadParameter: the given one is not hexadecimal.
     """
     try:
         return bytes.fromhex(ledger_id or Home(home).load("client").ledger_id)
     except ValueError as error:
-        raise CountersignError("config.invalid", f"ledger id: {error}") from error
+        raise typer.BadParameter(f"--ledger-id: {error}") from error

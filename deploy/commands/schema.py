@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from deploy.output import JsonOption, Output, run
 from protocol.errors import CountersignError
@@ -107,8 +108,12 @@ def drop(file: SchemaFile, store: StoreUrl = "", config: ConfigFile = None, as_j
 
     Example: [bold]countersign schema drop bank.toml --store sqlite:////tmp/bank.db[/bold]
     """
-    names = (table.schema.name for table in read_schema_file(read_file(file)))
-    _load(store, config, as_json, lambda loader: loader.drop(names))
+    _load(
+        store,
+        config,
+        as_json,
+        lambda loader: loader.drop(table.schema.name for table in read_schema_file(read_file(file))),
+    )
 
 
 @app.command("import")
@@ -189,7 +194,7 @@ def _load(store: str, config: Path | None, as_json: bool, step: Callable[[Schema
 
 def _tell(output: Output, changes: list[TableChange]) -> None:
     for change in changes:
-        output.say(f"{change.table}: {change.what}")
+        output.say(escape(f"{change.table}: {change.what}"))
     output.result(
         {
             "tables": [

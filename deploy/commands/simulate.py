@@ -1,28 +1,35 @@
 """`simulate`: the same machines in memory, with seeded faults and a checker after every step."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated, TypeVar
 
 import typer
 
 from deploy.output import EXIT_CHECK, JsonOption, Output, run
+from streams.simulation.planted import PLANTED
 from streams.simulation.run import STEPS, Report, SimulationFailure
 from streams.simulation.run import simulate as simulate_seeds
+from streams.transaction_simulation.planted import PLANTED as PLANTED_IN_TRANSACTIONS
 from streams.transaction_simulation.run import Report as TransactionReport
 from streams.transaction_simulation.run import TransactionSimulationFailure
 from streams.transaction_simulation.run import simulate as simulate_transactions
 
 AnyReport = TypeVar("AnyReport", Report, TransactionReport)
 
+_PLANTED_HELP = (
+    f"A bug to plant, to see it found. In a ledger: {', '.join(PLANTED)}. "
+    f"With --transactions: {', '.join(PLANTED_IN_TRANSACTIONS)}."
+)
+
 
 def simulate(
-    seeds: Annotated[int, typer.Option(help="How many seeds, from --first on.")] = 50,
+    seeds: Annotated[int, typer.Option(help="How many seeds, from --first on.", min=1)] = 50,
     first: Annotated[int, typer.Option(help="The first seed.")] = 0,
     seed: Annotated[int | None, typer.Option(help="One seed alone, to see a failure again.")] = None,
-    steps: Annotated[int, typer.Option(help="Half-steps under faults.")] = STEPS,
-    planted: Annotated[str, typer.Option(help="A bug to plant, to see it found.")] = "",
+    steps: Annotated[int, typer.Option(help="Half-steps under faults.", min=1)] = STEPS,
+    planted: Annotated[str, typer.Option(help=_PLANTED_HELP)] = "",
     transactions: Annotated[
         bool, typer.Option(help="Clients of the transaction manager over simulated stores, instead of a ledger.")
     ] = False,
@@ -37,6 +44,7 @@ def simulate(
     """
 
     def work(output: Output) -> int:
+        _check_planted(planted, PLANTED_IN_TRANSACTIONS if transactions else PLANTED)
         chosen = [seed] if seed is not None else range(first, first + seeds)
         started = time.perf_counter()
         reports: list[Report] = []
@@ -63,6 +71,16 @@ def simulate(
         return 0
 
     run(as_json, work)
+
+
+def _check_planted(planted: str, known: Iterable[str]) -> None:
+    """Require that there is such a bug, or that none is asked for.
+
+    Raises:
+        typer.BadParameter: there is none.
+    """
+    if planted and planted not in known:
+        raise typer.BadParameter(f"--planted {planted}: known are {', '.join(known)}")
 
 
 def _noting(reports: list[AnyReport], advance: Callable[[], None]) -> Callable[[AnyReport], None]:

@@ -11,6 +11,8 @@ from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
 from streams.query_client import QueryClient
 
+_NULL = "NULL"
+
 
 def query_client(home: Home) -> QueryClient:
     """The client of the home's learner.
@@ -41,8 +43,9 @@ def sql(
 
     def work(output: Output) -> None:
         answer = query_client(Home(home)).query(query, as_of=as_of, wait_for=wait_for)
-        output.table("", answer.columns, answer.rows)
-        output.say(f"[dim]{len(answer.rows)} rows, as of sequence {answer.sequence}[/dim]")
+        output.table("", answer.columns, ([_NULL if cell is None else cell for cell in row] for row in answer.rows))
+        count = len(answer.rows)
+        output.say(f"[dim]{count:,} {'row' if count == 1 else 'rows'}, as of sequence {answer.sequence}[/dim]")
         output.result({"columns": answer.columns, "rows": answer.rows, "sequence": answer.sequence})
 
     run(as_json, work)

@@ -18,7 +18,7 @@ from storage.model.checking import check_key, check_projection, check_scan
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import AnyScan, Check, Delete, Get, Mutation, Row, Upsert
 from storage.model.schema import Alteration, TableName, TableSchema
-from storage.sqlite_connection import open_database, transaction, translated
+from storage.sqlite_connection import file_of, open_database, transaction, translated
 from storage.tables.batches import check_batch
 from storage.tables.errors import (
     ConditionFailedError,
@@ -348,6 +348,9 @@ _writing = _reading
 
 
 def open_store(settings: Mapping[str, str]) -> SqliteTables:
-    """Open the store in a `file`."""
+    """Open the store in a `file`, or at a `url`."""
+    if "url" in settings:
+        check_settings(settings, needed=("url",))
+        return SqliteTables(file_of(settings["url"]))
     check_settings(settings, needed=("file",))
     return SqliteTables(Path(settings["file"]))

@@ -51,9 +51,10 @@ def check_settings(
     Raises:
         InvalidOperationError: `config.invalid`: one is missing, or is not known.
     """
+    known = f"known are {', '.join((*needed, *optional)) or 'none'}"
     for name in needed:
         if name not in settings:
-            raise InvalidOperationError("config.invalid", f"the setting {name} is missing")
+            raise InvalidOperationError("config.invalid", f"the setting {name} is missing; {known}")
     unknown = sorted(settings.keys() - {*needed, *optional})
     if unknown:
-        raise InvalidOperationError("config.invalid", f"unknown settings: {', '.join(unknown)}")
+        raise InvalidOperationError("config.invalid", f"unknown settings: {', '.join(unknown)}; {known}")

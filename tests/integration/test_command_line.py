@@ -149,9 +149,9 @@ def test_status_shows_every_process_and_a_second_up_says_so(command: CommandLine
     [
         (("execute", "nosuch", "{}"), 3, "contract.unknown"),
         (("execute", "object.put", '{"key":1.5}'), 4, "argument.not_canonical"),
-        (("execute", "object.put", "{nonsense"), 4, "argument.not_canonical"),
-        (("execute", "object.put", "{}", "--as", "nobody"), 4, "config.invalid"),
-        (("receipt", "verify", "/no/such/file"), 4, "config.invalid"),
+        (("execute", "object.put", "{nonsense"), 4, "argument.not_json"),
+        (("execute", "object.put", "{}", "--as", "nobody"), 4, "entity.no_key"),
+        (("receipt", "verify", "/no/such/file"), 4, "file.unusable"),
     ],
 )
 def test_what_cannot_be_done_is_said(

@@ -63,10 +63,11 @@ def test_a_commit_that_the_disk_fails_is_of_unknown_outcome(store: SqliteTables)
 
 
 def test_an_error_says_its_code_once(tmp_path: Path) -> None:
-    """What went wrong stands in the detail, in the words of SQLite."""
+    """What went wrong stands in the detail: the file, and the words of SQLite."""
+    file = tmp_path / "missing" / "tables.db"
     with pytest.raises(TableStoreUnavailableError) as caught:
-        SqliteTables(tmp_path / "missing" / "tables.db")
-    assert (caught.value.code, caught.value.detail) == ("store.unreachable", "unable to open database file")
+        SqliteTables(file)
+    assert (caught.value.code, caught.value.detail) == ("store.unreachable", f"{file}: unable to open database file")
 
 
 def test_a_file_that_another_process_holds_is_contended(store: SqliteTables, tmp_path: Path) -> None:

@@ -306,6 +306,12 @@ def test_keys_load_from_pem_and_der(algorithm: Algorithm) -> None:
     assert SigningKey.from_seed(algorithm, b"\x09" * 32).public_key != key.public_key
 
 
+def test_no_other_algorithm_gives_a_key() -> None:
+    """A misspelt name is no P-256."""
+    with pytest.raises(BadKeyError, match="rsa"):
+        SigningKey.from_seed("rsa", b"\7" * 32)  # type: ignore[arg-type]
+
+
 def test_files_that_hold_no_key_of_ours() -> None:
     """Garbage, public, encrypted or other keys raise the one error, which tells nothing of the key."""
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

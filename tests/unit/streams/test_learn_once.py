@@ -1,5 +1,6 @@
 """A throw-away learner: the whole journal once, its account, whom it would accuse; and it always ends."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -7,10 +8,11 @@ import pytest
 
 from learners.accounting import message_bytes_max
 from learners.blame import BlockEncoder
+from protocol.errors import CountersignError
 from protocol.evidence.verify import verify_evidence
 from schemas.evidence import Evidence
 from schemas.topics import EVIDENCE, LEARNED, pieces_topic
-from storage.effects import Message, Outgoing
+from storage.effects import Message, Outgoing, Position
 from streams import learn_once as module
 from streams.learn_once import LearnedJournal, learn_once
 from streams.log import LogUnavailableError
@@ -141,6 +143,23 @@ def test_a_topic_that_cannot_be_read_is_named_and_done_without() -> None:
     cluster.disperse(0, 1, 3)
     found = learn(cluster, Away(cluster.log))
     assert (found.away, found.report.blocks, found.halt) == ((pieces_topic(2),), 1, None)
+
+
+def test_where_no_topic_can_be_read_it_gives_up() -> None:
+    """The ledger is stopped: nobody waits for it."""
+
+    class Down(MemoryLogReader):
+        def read_tail(self, topic: str, count: int) -> tuple[Message, ...]:
+            raise LogUnavailableError("away")
+
+        def seek(self, positions: Sequence[Position]) -> None:
+            pytest.fail("it would wait here for ever")
+
+    cluster = Cluster()
+    with pytest.raises(CountersignError) as caught:
+        learn(cluster, Down(cluster.log))
+    assert caught.value.code == "broker.unreachable"
+    assert "countersign up" in caught.value.explained.remedy
 
 
 def test_a_topic_that_fills_its_share_of_the_window_does_not_hold_it_up() -> None:

@@ -64,7 +64,8 @@ def test_rows_go_out_and_come_in_again(command: Command, tmp_path: Path, name: s
     assert command("data", "import", str(source), *table)["rows"] == 1200
     file = str(tmp_path / name)
     assert command("data", "export", file, *table)["rows"] == 1200
-    assert command("data", "export", file, *table, code=4)["error"] == "data.file_unusable"
+    there = command("data", "export", file, *table, code=4)
+    assert (there["error"], "--replace" in there["remedy"]) == ("data.file_exists", True)
     assert command("data", "import", file, *table, code=4)["error"] == "data.row_refused"
     assert command("data", "import", file, *table, "--upsert")["rows"] == 1200
     command("schema", "drop", str(tmp_path / "bank.toml"))
@@ -197,3 +198,38 @@ def test_a_store_that_cannot_be_opened_has_a_code(arguments: tuple[str, ...], er
     """Before anything is done."""
     done = CliRunner().invoke(app, ["schema", *arguments, "--json"])
     assert (done.exit_code, json.loads(done.stdout.splitlines()[-1])["error"]) == (4, error)
+
+
+def test_an_sqlite_store_in_a_file_may_be_given_by_its_url(tmp_path: Path) -> None:
+    """As every other kind; not by file and URL at once."""
+    config = tmp_path / "stores.toml"
+    by_url = f'[stores.bank]\nkind = "sqlite"\nurl = "sqlite://{tmp_path}/bank.db"\n'
+    config.write_text(by_url)
+    arguments = ["schema", "show", "--config", str(config), "--json"]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert (tmp_path / "bank.db").exists()
+    config.write_text(by_url + 'file = "x"\n')
+    said = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert (said["error"], said["detail"]) == ("config.invalid", "unknown settings: file; known are url")
+
+
+def test_an_sqlite_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    """Its directory is not there; no server is spoken of alone."""
+    arguments = ["schema", "show", "--store", f"sqlite://{tmp_path}/none/bank.db", "--json"]
+    said = json.loads(CliRunner().invoke(app, arguments).stdout)
+    assert said["error"] == "store.unreachable"
+    assert f"{tmp_path}/none/bank.db" in said["detail"]
+    assert "directory" in said["remedy"]
+
+
+@pytest.mark.parametrize("content", [None, "no = [schema"])
+@pytest.mark.parametrize("name", ["create", "alter", "repair", "drop"])
+def test_a_schema_file_that_cannot_be_read_has_a_code(
+    command: Command, tmp_path: Path, name: str, content: str | None
+) -> None:
+    """It is not there, or no schema; no command ends in a traceback."""
+    file = tmp_path / "other.toml"
+    if content is not None:
+        file.write_text(content)
+    error = "data.file_unusable" if content is None else "schema.file_invalid"
+    assert command("schema", name, str(file), code=4)["error"] == error

@@ -1,0 +1,80 @@
+"""What commands print: data as it is, errors with what to do, exit codes."""
+
+import errno
+import json
+from functools import partial
+
+import pytest
+import typer
+
+from deploy.output import Output, run
+from protocol.errors import CountersignError
+from schemas.errors import MalformedMessageError
+
+MARKUP = "[/x] [red]é[/red]"
+
+
+def _raise(error: Exception, _: Output) -> int:
+    raise error
+
+
+def test_data_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither in tables, nor in details, nor in what cannot be read."""
+    Output(as_json=False).table(MARKUP, (MARKUP,), [(MARKUP,)])
+    Output(as_json=False).table(MARKUP, (), [])
+    for error in (CountersignError("contract.failed", MARKUP), MalformedMessageError(MARKUP)):
+        with pytest.raises(typer.Exit):
+            run(False, partial(_raise, error))
+    assert capsys.readouterr().out.count(MARKUP) == 6
+
+
+def test_cells_say_what_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """True is no 1."""
+    Output(as_json=False).table("", ("a", "b"), [(True, 1_000), (False, 2)])
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:]] == [["true", "1,000"], ["false", "2"]]
+
+
+def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """A header alone might be the beginning of something."""
+    Output(as_json=False).table("evidence", ("kind",), [])
+    assert capsys.readouterr().out == "evidence: none\n"
+
+
+def test_lines_keep_paths_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no terminal nothing is broken at some width."""
+    path = "/a" * 200
+    Output(as_json=False).say(f"see {path}")
+    Output(as_json=False).table("", ("file", "kind"), [(path, "evidence")])
+    assert capsys.readouterr().out.count(path) == 2
+
+
+def test_programs_are_told_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    """What people read on the screen."""
+    with pytest.raises(typer.Exit) as ended:
+        run(True, partial(_raise, CountersignError("broker.unreachable", "why")))
+    said = json.loads(capsys.readouterr().out)
+    assert ended.value.exit_code == 4
+    assert said["detail"] == "why"
+    assert "countersign up" in said["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), "file.unusable"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x"), "file.unusable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "disk.full"),
+    ],
+)
+def test_what_the_system_refuses_has_a_code(error: OSError, code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """And no traceback; the file is named."""
+    with pytest.raises(typer.Exit) as ended:
+        run(True, partial(_raise, error))
+    assert ended.value.exit_code == 4
+    assert json.loads(capsys.readouterr().out)["error"] == code
+
+
+def test_an_error_of_no_file_is_a_bug() -> None:
+    """It is not covered up."""
+    with pytest.raises(ConnectionResetError):
+        run(True, partial(_raise, ConnectionResetError(errno.ECONNRESET, "reset")))
