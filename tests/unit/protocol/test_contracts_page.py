@@ -123,8 +123,8 @@ def test_the_figures_of_the_page_are_the_limits() -> None:
     """Of the table of limits, and of the text."""
     limits = Limits()
     for figure in (
-        f"source | {limits.contract_source_bytes:,} bytes, {limits.contract_line_tokens} tokens a line, "
-        f"{limits.contract_brackets} open brackets |",
+        f"source | {limits.contract_source_bytes:,} bytes, {limits.contract_line_tokens} tokens a line",
+        f" tokens a line, {limits.contract_brackets} open brackets |",
         f"argument | {limits.argument_bytes:,} bytes |",
         f"one value | {limits.value_bytes:,} bytes |",
         f"together | {limits.request_output_bytes:,} bytes |",
