@@ -39,7 +39,7 @@ def test_the_readmes_transaction(tmp_path: Path) -> None:
         [sys.executable, "-c", snippet], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
-    assert told.stdout.strip() == "(90, 10)", told.stderr
+    assert told.stdout.strip() == "[90, 10]", told.stderr
     assert snippet.rstrip().endswith(told.stdout.strip())
 
 
