@@ -13,13 +13,11 @@ Rules:
 
 import errno
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -36,6 +34,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from deploy.ending import ended_in_order
 from deploy.home import Home
 from protocol.errors import ERRORS, CountersignError
 from schemas.errors import MalformedMessageError
@@ -47,8 +46,6 @@ EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 _FILE_COLUMNS = 1_000
 """Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
 stay on one line."""
-
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -159,7 +156,7 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
     """
     output = Output(as_json)
     try:
-        with _ended_in_order():
+        with ended_in_order():
             raise typer.Exit(command(output) or 0)
     except CountersignError as error:
         output.fail(error)
@@ -173,26 +170,6 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         output.say(f"[red]not readable[/red]: {escape(str(error))}")
         output.result({"error": "malformed", "message": str(error), "detail": ""})
         raise typer.Exit(EXIT_CHECK) from error
-
-
-@contextmanager
-def _ended_in_order() -> Iterator[None]:
-    """While it lasts, SIGTERM and a terminal that closes end the command as Ctrl-C does: after it has cleaned up."""
-    before = {number: signal.getsignal(number) for number in _ENDING}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-
-    def end(number: int, _frame: FrameType | None) -> NoReturn:
-        for each in heard:
-            signal.signal(each, signal.SIG_IGN)  # who is told twice goes on cleaning up
-        raise SystemExit(128 + number)
-
-    for number in heard:
-        signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, before[number])
 
 
 def file_code(error: OSError) -> str:
