@@ -110,9 +110,10 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
     ]
     topics: dict[str, int] = {}
     if services:
-        findings += _not_running(deployment, services)
+        missing = _not_running(deployment, services)
+        findings += missing
         try:
-            topics = _topics(deployment)
+            topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
         except LogUnavailableError:
             findings.append(_no_answer(deployment))
     seen = _snapshot(deployment, services)
@@ -129,7 +130,14 @@ def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> l
     running = {service.name for service in services if service.pid is not None}
     known = [*(service.name for service in services), *deployment.stack.missing(), *deployment.roles()]
     names = [name for name in dict.fromkeys(known) if name not in running]
-    return [StatusFinding(kind="not running", who=name, text=f"{name}: start it with countersign up") for name in names]
+    return [
+        StatusFinding(
+            kind="not running",
+            who=name,
+            text=f"{name}: start it with countersign up; its log is {deployment.stack.log_file(name)}",
+        )
+        for name in names
+    ]
 
 
 def _no_answer(deployment: Deployment) -> StatusFinding:

@@ -86,13 +86,22 @@ def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, 
     assert str(log) in result["findings"][0]["text"]
 
 
+def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it does not run is known without asking it; its log is named."""
+    monkeypatch.setattr(status, "_topics", lambda _: pytest.fail("it was asked"))
+    _start(deployment, "kafka")
+    (finding,) = ledger_status(deployment).findings
+    assert (finding.kind, finding.who) == ("not running", "kafka")
+    assert str(deployment.stack.log_file("kafka")) in finding.text
+
+
 def test_a_missing_role_and_evidence_are_found(deployment: Deployment, topics: dict[str, int]) -> None:
     """In the result for programs too, with the exit code of a check that failed."""
     topics["evidence"] = 1
-    _start(deployment, "learner", "kafka")
+    _start(deployment, "learner", "ledger-store")
     code, _, result = _invoke(deployment)
     kinds = [(each["kind"], each["who"]) for each in result["findings"]]
-    assert (code, kinds) == (5, [("not running", "kafka"), ("not running", "learner"), ("evidence", "")])
+    assert (code, kinds) == (5, [("not running", "ledger-store"), ("not running", "learner"), ("evidence", "")])
 
 
 def test_who_halted_is_found_with_what_to_do(deployment: Deployment, topics: dict[str, int]) -> None:
