@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 
 PY := .venv/bin/python
-ARGS ?= --help
+ARGS ?=
 FLAGS ?=
 TESTS ?=
 
@@ -32,13 +32,13 @@ integration: setup ## run the tests on a real Kafka and real Valkeys
 	@$(PY) -m pytest tests/integration $(FLAGS)
 
 run: setup ## run the command line: make run ARGS="status --json"
-	@$(PY) -m deploy.cli $(ARGS)
+	@$(PY) -m deploy.cli $(or $(ARGS),--help)
 
 bench: setup ## measure requests/s, latency and CPU per request (ARGS="transfer --seconds 20")
-	@$(PY) -m deploy.cli bench $(filter-out --help,$(ARGS))
+	@$(PY) -m deploy.cli bench $(ARGS)
 
 simulate: setup ## run the deterministic simulation (ARGS="--seeds 1000")
-	@$(PY) -m deploy.cli simulate $(filter-out --help,$(ARGS))
+	@$(PY) -m deploy.cli simulate $(ARGS)
 
 lint: setup ## style, types and import rules
 	@$(PY) -m ruff check .

@@ -1,49 +1,52 @@
-"""The command line `countersign`."""
+"""The command line `countersign`, which ends without a trace when Ctrl-C ends it: before it is loaded, too."""
 
-import typer
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
-from deploy.commands import (
-    bench,
-    contract,
-    data,
-    demo,
-    entity,
-    evidence,
-    execute,
-    learn,
-    ledger,
-    receipt,
-    schema,
-    simulate,
-    sql,
-)
+_INTERRUPTED = 128 + signal.SIGINT
+_WORD = "interrupted\n"
 
-app = typer.Typer(
-    name="countersign",
-    help="A tamper-evident ledger of two parties, run as a stream-processing pipeline over Kafka.",
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-ledger.register(app)
-execute.register(app)
-sql.register(app)
-learn.register(app)
-demo.register(app)
-bench.register(app)
-simulate.register(app)
-app.add_typer(entity.app, name="entity")
-app.add_typer(contract.app, name="contract")
-app.add_typer(receipt.app, name="receipt")
-app.add_typer(evidence.app, name="evidence")
-app.add_typer(schema.app, name="schema")
-app.add_typer(data.app, name="data")
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """While it lasts, Ctrl-C ends the process at once: there is nothing to clean up yet, and what is being imported
+    would turn an exception into one of its own.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        os.write(2, _WORD.encode())
+        os._exit(_INTERRUPTED)
+
+    signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+with _interruptible():
+    from deploy.application import app
+
+__all__ = ["app", "main"]
 
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="countersign")
+    try:
+        app(prog_name="countersign")
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            sys.stderr.write(_WORD)
+        raise
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from deploy.initialize import (
     initialize,
     replica_role,
 )
+from deploy.local.disk import explained
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from deploy.local.supervisor import Service
 from deploy.roles.entry import RoleStatus
@@ -77,7 +78,7 @@ class Deployment:
         liars: tuple[int, ...] = (),
         without: tuple[str, ...] = (),
     ) -> None:
-        """Make the ledger where there is none, and start everything.
+        """Make the ledger where there is none, and start everything; of one that runs in part, what is missing.
 
         Args:
             progress: told in a few words what is being done.
@@ -92,18 +93,40 @@ class Deployment:
         if not self.home.exists:
             progress(f"making a new ledger in {self.home.directory}")
             initialize(self.home, new or NewLedger())
-        self.stack.start(progress)
-        try:
-            self._tell_addresses()
-            self._prepare(progress)
-            started = [role for role in self.roles() if role not in without]
-            for role in started:
-                lies = role in map(replica_role, liars)
-                self.start_role(role, module="lying_replica" if lies else "")
-            self._await_active(started, progress)
-        except BaseException:
-            self.down(progress)
-            raise
+        wanted = [role for role in self.roles() if role not in without]
+        with explained(f"starting in {self.home.directory}"), self.stack.alone():
+            missing = self._missing(wanted)
+            if missing:
+                progress(f"it runs in part; starting what is missing: {', '.join(missing)}")
+                for name in missing:
+                    if name not in wanted:
+                        self.stack.restart(name)
+                self._start_roles([role for role in wanted if role in missing], progress, liars)
+                return
+            self.stack.start(progress)
+            try:
+                self._start_roles(wanted, progress, liars)
+            except BaseException:
+                self.down(progress)
+                raise
+
+    def _missing(self, wanted: Iterable[str]) -> tuple[str, ...]:
+        """Servers and roles that do not run although others do: nothing, where all do or none does."""
+        running = {each.name for each in self.stack.status() if each.pid is not None}
+        if not running:
+            return ()
+        return (*self.stack.missing(), *(role for role in wanted if role not in running))
+
+    def _start_roles(self, roles: Sequence[str], progress: Progress, liars: tuple[int, ...]) -> None:
+        """Start roles, and wait until they work."""
+        admin = KafkaAdmin(replace(self.home.load(CLIENT), bootstrap_servers=self.stack.bootstrap_servers).connection())
+        admin.describe()  # before anything is written: it may be no address of a broker
+        self._tell_addresses()
+        self._prepare(progress)
+        for role in roles:
+            lies = role in map(replica_role, liars)
+            self.start_role(role, module="lying_replica" if lies else "")
+        self._await_active(roles, progress)
 
     def down(self, progress: Progress) -> None:
         """Stop everything, roles first."""

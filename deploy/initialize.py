@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
+from deploy.local.disk import explained
 from deploy.local.settings import STACK_FILE, StackSettings
 from protocol.canonical_json import dumps
 from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
@@ -94,12 +95,17 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.invalid`, there is a ledger already; `epoch.malformed`, `epoch.checksum`, the
-            numbers do not fit. Nothing was written then.
+        CountersignError: `config.invalid`, there is a ledger already, or the place cannot be written; `disk.full`;
+            `epoch.malformed`, `epoch.checksum`, the numbers do not fit: nothing was written then.
     """
     new.check()
-    if home.exists:
-        raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
+    with explained(f"making a ledger in {home.directory}"):
+        if home.exists:
+            raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
+        return _make(home, new)
+
+
+def _make(home: Home, new: NewLedger) -> Epochs:
     auditor_key = make_key(home.role(AUDITOR) / KEY_FILE, new.algorithm)
     make_secret(home.role(AUDITOR) / SALT_FILE)
     ledger_key = make_key(home.role(LEDGER) / KEY_FILE, new.algorithm)

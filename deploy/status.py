@@ -1,19 +1,42 @@
 """What `status` finds: processes, how far each stage is, what is suspected and what is exposed.
 
 *Suspected* is silence or lag; it never convicts. *Exposed* is a party or replica that checkable evidence
-names.
+names. How far the stages are, and both of these, the dashboard's process knows: it is asked.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import http.client
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from deploy.deployment import Deployment
-from deploy.initialize import CLIENT
-from schemas.topics import topic_table
+from deploy.initialize import CLIENT, DASHBOARD
+from deploy.local.kafka import NAME as KAFKA
+from deploy.local.stack import ServiceStatus
+from schemas.topics import EVIDENCE, topic_table
 from streams.kafka_admin import KafkaAdmin
+from streams.log import LogUnavailableError
+
+SUSPECTED = "suspected"
 
 _HALTED = "halted"
+_DASHBOARD_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusFinding:
+    """Something a person should look at.
+
+    Attributes:
+        kind: "halted", "not running", "no answer", "evidence", "exposed" or "suspected".
+        who: a process, "kafka", or who is exposed; "" of evidence.
+    """
+
+    kind: str
+    who: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +45,22 @@ class LedgerStatus:
 
     Attributes:
         processes: name, pid, state and address of each.
-        topics: messages per topic.
+        topics: messages per topic; none where the broker does not answer.
+        stages: name, state, sequence and lag of each, as the dashboard knows them; none where it does not run.
         halted: role, code, text and remedy of those that stopped by themselves.
+        findings: the gravest first.
     """
 
     processes: Sequence[Mapping[str, Any]]
     topics: Mapping[str, int]
+    stages: Sequence[Mapping[str, Any]]
     halted: Sequence[Mapping[str, Any]]
+    findings: Sequence[StatusFinding]
+
+    @property
+    def is_alarming(self) -> bool:
+        """Whether more was found than a suspicion."""
+        return any(finding.kind != SUSPECTED for finding in self.findings)
 
     def process_rows(self) -> list[tuple[object, ...]]:
         """For a table."""
@@ -38,31 +70,22 @@ class LedgerStatus:
         """For a table."""
         return list(self.topics.items())
 
-    def findings(self) -> list[str]:
-        """What a person should look at."""
-        lines = [
-            f"[red]halted[/red] {each['role']}: {each['code']}: {each['text']} {each['remedy']}" for each in self.halted
-        ]
-        dead = [p["name"] for p in self.processes if p["pid"] is None]
-        lines += [f"[yellow]not running[/yellow] {name}" for name in dead]
-        if self.topics.get("evidence"):
-            lines.append("[red]evidence was raised[/red]: countersign evidence list")
-        return lines or ["[green]no findings[/green]"]
+    def stage_rows(self) -> list[tuple[object, ...]]:
+        """For a table."""
+        return [(s["name"], s["state"], _shown(s["sequence"]), _shown(s["lag"])) for s in self.stages]
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""
-        return {"processes": list(self.processes), "topics": dict(self.topics), "halted": list(self.halted)}
+        return asdict(self)
 
 
 def ledger_status(deployment: Deployment) -> LedgerStatus:
-    """Look at a deployment's processes and topics.
+    """Look at a deployment's processes and topics, and ask its dashboard.
 
     Raises:
-        CountersignError: `config.missing`, there is no ledger; `broker.unreachable`, it runs without its
-            broker.
+        CountersignError: `config.missing`, there is no ledger.
     """
-    configuration = deployment.home.load(CLIENT)
-    epochs = configuration.epochs()
+    deployment.epochs()
     said = {role: deployment.status_of(role) for role in deployment.roles()}
     services = deployment.stack.status()
     processes = [
@@ -74,17 +97,96 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         }
         for service in services
     ]
-    topics: dict[str, int] = {}
-    if services:
-        table = topic_table(configuration.partitions, epochs.latest.n)
-        for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
-            topics[name] = topics.get(name, 0) + extent.end - extent.first
     halted = [
         {"role": role, "code": values.get("code"), "text": values.get("text"), "remedy": values.get("remedy", "")}
         for role, values in said.items()
         if values.get("state") == _HALTED
     ]
-    return LedgerStatus(processes=processes, topics=topics, halted=halted)
+    findings = [
+        StatusFinding(
+            kind=_HALTED, who=str(each["role"]), text="{role}: {code}: {text} {remedy}".format_map(each)
+        )
+        for each in halted
+    ]
+    topics: dict[str, int] = {}
+    if services:
+        missing = _not_running(deployment, services)
+        findings += missing
+        try:
+            topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
+        except LogUnavailableError:
+            findings.append(_no_answer(deployment))
+    seen = _snapshot(deployment, services)
+    findings += _found(topics, seen)
+    stages = [
+        {name: stage.get(name) for name in ("name", "state", "sequence", "lag")}
+        for stage in seen.get("stages", {}).values()
+    ]
+    return LedgerStatus(processes=processes, topics=topics, stages=stages, halted=halted, findings=findings)
+
+
+def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> list[StatusFinding]:
+    """What was started and ended, and the roles and servers that were never started."""
+    running = {service.name for service in services if service.pid is not None}
+    known = [*(service.name for service in services), *deployment.stack.missing(), *deployment.roles()]
+    names = [name for name in dict.fromkeys(known) if name not in running]
+    return [
+        StatusFinding(
+            kind="not running",
+            who=name,
+            text=f"{name}: start it with countersign up; its log is {deployment.stack.log_file(name)}",
+        )
+        for name in names
+    ]
+
+
+def _no_answer(deployment: Deployment) -> StatusFinding:
+    address, log = deployment.stack.bootstrap_servers, deployment.stack.log_file(KAFKA)
+    see = f": see {log}" if log.exists() else ""
+    return StatusFinding(kind="no answer", who=KAFKA, text=f"kafka at {address} does not answer{see}")
+
+
+def _found(topics: Mapping[str, int], seen: Mapping[str, Any]) -> Iterator[StatusFinding]:
+    """What the log holds, and what the dashboard makes of it."""
+    if topics.get(EVIDENCE):
+        yield StatusFinding(kind="evidence", who="", text="was raised: countersign evidence list")
+    for each in seen.get("evidence", {}).get("exposed", ()):
+        text = "{culprit}: {kind}: {explanation}".format_map(each)
+        yield StatusFinding(kind="exposed", who=each["culprit"], text=text)
+    for each in seen.get("suspected", ()):
+        if each["kind"] != "halt":  # it said so itself
+            yield StatusFinding(kind=SUSPECTED, who=each["who"], text=f"{each['who']}: {each['kind']}: {each['text']}")
+
+
+def _topics(deployment: Deployment) -> dict[str, int]:
+    """Messages of each topic.
+
+    Raises:
+        LogUnavailableError: the broker does not answer.
+    """
+    configuration = deployment.home.load(CLIENT)
+    table = topic_table(configuration.partitions, deployment.epochs().latest.n)
+    topics: dict[str, int] = {}
+    for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
+        topics[name] = topics.get(name, 0) + extent.end - extent.first
+    return topics
+
+
+def _snapshot(deployment: Deployment, services: Sequence[ServiceStatus]) -> dict[str, Any]:
+    """What the dashboard shows; empty where it does not run, or does not answer."""
+    pids = {service.name: service.pid for service in services}
+    said = deployment.status_of(DASHBOARD)
+    if pids.get(DASHBOARD) is None or said.get("pid") != pids[DASHBOARD]:
+        return {}
+    connection = http.client.HTTPConnection(urlsplit(str(said.get("address", ""))).netloc, timeout=_DASHBOARD_S)
+    try:
+        connection.request("GET", "/snapshot")
+        shown: dict[str, Any] = json.loads(connection.getresponse().read())
+        return shown
+    except (OSError, http.client.HTTPException, ValueError):
+        return {}
+    finally:
+        connection.close()
 
 
 def _state(pid: int | None, said: Mapping[str, object]) -> object:
@@ -92,3 +194,7 @@ def _state(pid: int | None, said: Mapping[str, object]) -> object:
     if pid is None:
         return said["state"] if said.get("state") in (_HALTED, "stopped") else "gone"
     return said["state"] if said.get("pid") == pid else "running"
+
+
+def _shown(number: object) -> object:
+    return "-" if number is None else number

@@ -15,9 +15,11 @@ from deploy.output import EXIT_CHECK, JsonOption, Output, run
 from storage.transactions.settings import Isolation
 from streams.garbage_collection import collect_rarely
 
+Store = Annotated[MeasuredStore, typer.Option(help="What is measured; servers are started and stopped.")]
+
 
 def transactions(
-    store: Annotated[MeasuredStore, typer.Option(help="What is measured; servers are started and stopped.")],
+    store: Store = MeasuredStore.VALKEY,
     workload: Annotated[Workload, typer.Option(help="What each transaction does.")] = Workload.TRANSFER,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Concurrent transactions.")] = 16,
     processes: Annotated[

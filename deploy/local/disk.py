@@ -1,13 +1,16 @@
 """What the disk refuses, said so that a user can act on it."""
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from protocol.errors import CountersignError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.EEXIST})
 
 
 @contextmanager
@@ -18,13 +21,26 @@ def explained(what: str) -> Iterator[None]:
         what: what is being done, for the error's detail.
 
     Raises:
-        CountersignError: `disk.full`, or `config.invalid` where this user may not write.
+        CountersignError: `disk.full`, or `config.invalid` where this user may not write, or a file is in the way.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
             raise CountersignError("disk.full", f"{what}: {error}") from error
-        if error.errno in _FORBIDDEN:
+        if error.errno in _FORBIDDEN | _NO_DIRECTORY:
             raise CountersignError("config.invalid", f"{what}: {error}") from error
         raise
+
+
+def require_space(directory: Path, wanted_bytes: int) -> None:
+    """Require free space where a directory is, or is to be made.
+
+    Raises:
+        CountersignError: `disk.full`.
+    """
+    place = next(each for each in (directory, *directory.parents) if each.exists())
+    free_bytes = shutil.disk_usage(place).free
+    if free_bytes < wanted_bytes:
+        wanted, free = wanted_bytes >> 20, free_bytes >> 20
+        raise CountersignError("disk.full", f"{directory}: {free} MiB are free, and {wanted} MiB needed to start")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.disk import explained
+from deploy.local.disk import explained, require_space
 from deploy.local.jars import fetch_jars
 from deploy.local.java import find_java
 from deploy.local.kafka import NAME as KAFKA
@@ -28,6 +28,8 @@ from storage.record_stores import StoreKind
 AUDITOR_STORE = "auditor-store"
 LEDGER_STORE = "ledger-store"
 _CONTROLLER = "kafka-controller"
+_SPACE_BYTES_MIN = 256 << 20
+"""Less than this fills up within the first minutes."""
 
 Progress = Callable[[str], None]
 Store = ValkeyServer | PostgresqlServer | SqliteFile
@@ -85,6 +87,7 @@ class LocalStack:
         self._store_of = store_of
         self._fixed_ports = {} if kafka_port is None else {KAFKA: kafka_port}
         self._settings_file = self.directory / STACK_FILE
+        self._is_alone = False
 
     @property
     def bootstrap_servers(self) -> str:
@@ -138,8 +141,9 @@ class LocalStack:
             CountersignError: `stack.running`, `port.taken`, `disk.full`, `registry.unreachable`,
                 `registry.wrong_file`, `local.not_installed` or `service.failed`.
         """
-        with explained(f"starting in {self.directory}"), self._alone():
+        with explained(f"starting in {self.directory}"), self.alone():
             self._require_down()
+            require_space(self.directory, _SPACE_BYTES_MIN)
             try:
                 self._start(progress)
             except BaseException:
@@ -150,10 +154,22 @@ class LocalStack:
         """Stop everything that was started in this directory, whoever started it, the last started first."""
         if not self.directory.exists():
             return
-        with self._alone():
+        with self.alone():
             for name in reversed(self.supervisor.names()):
                 progress(f"stopping {name}")
                 self.supervisor.stop(name)
+
+    def missing(self) -> tuple[str, ...]:
+        """What was started, or should have been, and does not run.
+
+        Raises:
+            CountersignError: `stack.down` if the stack was never started.
+        """
+        settings = self._settings()
+        services = [service for name in self._stores for service in settings.services_of(name).values()]
+        wanted = [name for name in services if settings.kind_of(name) != StoreKind.SQLITE]
+        wanted += () if settings.broker else (KAFKA,)
+        return tuple(name for name in wanted if not self.supervisor.is_running(name))
 
     def restart(self, name: str) -> None:
         """Start Kafka or a store again, at the same address and with the data that is left.
@@ -241,14 +257,21 @@ class LocalStack:
     def _require_down(self) -> None:
         running = [each for each in self.status() if each.pid is not None]
         if running:
-            places = ", ".join(f"{each.name} at {each.address or each.pid}" for each in running)
+            places = ", ".join(f"{each.name} at {each.address}" for each in running if each.address)
             raise CountersignError("stack.running", places)
         # What a crash left behind: pid files, and children without their parent.
         self.supervisor.stop_all(deadline_s=0)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process at a time start or stop this stack."""
+    def alone(self) -> Iterator[None]:
+        """Let one process at a time start or stop this stack; within it, as often as it likes.
+
+        Raises:
+            CountersignError: `stack.running`, another one does.
+        """
+        if self._is_alone:
+            yield
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
         with (self.directory / "lock").open("w") as lock:
             try:
@@ -256,4 +279,8 @@ class LocalStack:
             except BlockingIOError as error:
                 detail = f"another process is starting or stopping it in {self.directory}"
                 raise CountersignError("stack.running", detail) from error
-            yield
+            self._is_alone = True
+            try:
+                yield
+            finally:
+                self._is_alone = False

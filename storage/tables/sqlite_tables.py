@@ -4,6 +4,7 @@
    each in a savepoint of its own: one wait for the disk serves many.
 2. Readers have connections of their own and never wait for a writer.
 3. Several processes may use one file; a batch that finds it locked for too long was not done.
+4. The file is made with the first table, so whoever only reads leaves nothing where there is none.
 """
 
 import sqlite3
@@ -61,7 +62,7 @@ class SqliteTables:
     """A store in one file. See `storage.tables.port.TableStore` for what each method promises.
 
     Args:
-        file: made where there is none.
+        file: made with the first table, in a directory that must be there.
     """
 
     def __init__(self, file: Path) -> None:
@@ -70,11 +71,9 @@ class SqliteTables:
         self._statements: dict[TableName, TableStatements] = {}
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
-        with _reading():
-            self._writer = open_database(file)
-            self._writer.create_function(LIKE_FUNCTION, 2, matches, deterministic=True)
-            with transaction(self._writer, "IMMEDIATE"):
-                self._writer.execute(_CATALOGUE)
+        self._opened: sqlite3.Connection | None = None
+        if file.exists() or not file.parent.is_dir():
+            self._open()
         self._writers = GroupCommit(self._commit)
 
     @property
@@ -111,6 +110,7 @@ class SqliteTables:
                 self._writer.execute(statement)
             self._writer.execute(_KEEP, (*table, after.generation, after.text()))
 
+        self._of(table)  # or it is unknown, and no file is made
         self._change(table, work)
         return self.schema(table)
 
@@ -122,10 +122,13 @@ class SqliteTables:
             self._writer.execute(f"DROP TABLE {_statements(stored).place}")
             self._writer.execute(_KEEP, (*table, stored.generation, None))
 
+        self._of(table)  # as above
         self._change(table, work)
 
     def tables(self) -> tuple[TableName, ...]:
         """All tables, in order."""
+        if not self._is_there():
+            return ()
         with self._lend() as reader:
             return tuple(TableName(*row) for row in reader.execute(_ALL).fetchall())
 
@@ -173,7 +176,31 @@ class SqliteTables:
             readers, self._readers, self._closed = self._readers, [], True
         for reader in readers:
             reader.close()
-        self._writer.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    # --- The file ---
+
+    @property
+    def _writer(self) -> sqlite3.Connection:
+        """The connection that writes; with it the file is made."""
+        return self._opened or self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        with self._lock, _reading():
+            if self._opened is None:
+                if self._closed:
+                    raise TableStoreUnavailableError("the store is closed")
+                writer = open_database(self._file)
+                writer.create_function(LIKE_FUNCTION, 2, matches, deterministic=True)
+                with transaction(writer, "IMMEDIATE"):
+                    writer.execute(_CATALOGUE)
+                self._opened = writer
+            return self._opened
+
+    def _is_there(self) -> bool:
+        """Whether the file was made, here or by another process."""
+        return self._opened is not None or self._file.exists()
 
     # --- Tables ---
 
@@ -209,7 +236,15 @@ class SqliteTables:
 
     @contextmanager
     def _lend(self, *tables: TableName) -> Iterator[sqlite3.Connection]:
-        """A connection for one thread, to read these tables with."""
+        """A connection for one thread, to read these tables with.
+
+        Raises:
+            InvalidOperationError: `table.unknown`, there is no file, so there is no table.
+        """
+        if self._opened is None:
+            if not self._is_there():
+                raise InvalidOperationError("table.unknown", f"there is no file {self._file}")
+            self._open()
         with self._lock:
             reader = self._readers.pop() if self._readers else None
         with self._known(tables), _reading():

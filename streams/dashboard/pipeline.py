@@ -232,11 +232,13 @@ def state_of(history: ProcessHistory | None, meter: str, now_ms: int) -> State:
 
 
 def halts_of(history: ProcessHistory, meter: str = "") -> list[str]:
-    """The codes with which a process's stages halted, or one of them."""
+    """The codes with which a process's stages halted, or one of them; each once, for they halt together."""
     return sorted(
-        name.partition(".halted.")[2]
-        for name, count in history.values.items()
-        if ".halted." in name and count and name.startswith(meter) and not name.endswith(_GOOD_ENDS)
+        {
+            name.partition(".halted.")[2]
+            for name, count in history.values.items()
+            if ".halted." in name and count and name.startswith(meter) and not name.endswith(_GOOD_ENDS)
+        }
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -140,8 +141,24 @@ def test_status_shows_every_process_and_a_second_up_says_so(command: CommandLine
     names = {process["name"] for process in status["processes"] if process["pid"]}
     assert {"kafka", "auditor", "ledger", "replica-0", "replica-3", "learner"} <= names
     assert status["halted"] == []
+    assert status["findings"] == []
+    assert {"order", "commit", "validate", "learn"} <= {stage["name"] for stage in status["stages"]}
     assert command.json("evidence", "list")["evidence"] == []
     assert command.json("up", code=4)["error"] == "stack.running"
+
+
+def test_up_starts_what_was_killed_and_nothing_else(command: CommandLine) -> None:
+    """A server and a role that were killed are found missing, and come back; the others are the same processes."""
+    before = {process["name"]: process["pid"] for process in command.json("status")["processes"]}
+    killed = ("learner", "ledger-store")
+    for name in killed:
+        os.kill(before[name], signal.SIGKILL)
+    found = command.json("status", code=5)["findings"]
+    assert {each["who"] for each in found if each["kind"] == "not running"} == set(killed)
+    assert command.run("up").returncode == 0
+    after = {process["name"]: process["pid"] for process in command.json("status")["processes"]}
+    assert {name for name, pid in after.items() if pid != before[name]} == set(killed)
+    assert command.json("execute", "object.put", '{"key":"again","value":1}')["status"] == "ok"
 
 
 @pytest.mark.parametrize(

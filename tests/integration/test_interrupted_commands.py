@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.pipeline import DEADLINE_S, await_that
@@ -105,3 +106,30 @@ def test_told_twice(commands: list[Command], tmp_path: Path) -> None:
         command.process.send_signal(signal.SIGTERM)
     assert command.process.wait(DEADLINE_S) == 143
     assert command.left() == []
+
+
+def test_clients_that_are_being_started_do_not_hear_an_interrupt(tmp_path: Path) -> None:
+    """A terminal sends Ctrl-C to all of them: the command alone answers, with one word."""
+    words = ("bench", "transactions", "--store", "sqlite", "--processes", "2", "--accounts", "100", "--seconds", "60")
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "deploy.cli", *words, "--home", str(tmp_path), "--json"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+
+        def has_clients() -> bool:
+            children = psutil.Process(bench.pid).children()
+            return sum("spawn_main" in " ".join(each.cmdline()) for each in children) == 2
+
+        await_that("its clients", has_clients)
+        os.killpg(bench.pid, signal.SIGINT)
+        _, said = bench.communicate(timeout=DEADLINE_S)
+        assert bench.returncode == 130
+        assert "Traceback" not in said
+        assert said.endswith("interrupted\n")
+    finally:
+        bench.kill()
+        bench.wait()

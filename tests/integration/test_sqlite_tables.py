@@ -3,7 +3,7 @@
 import resource
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -11,6 +11,7 @@ from threading import Event, Thread
 import pytest
 
 from storage.model.data_types import DataType
+from storage.model.errors import InvalidOperationError
 from storage.model.operations import Get, Key, Upsert
 from storage.model.schema import TableName, TableSchema
 from storage.tables.errors import StoreContendedError, TableStoreUnavailableError, UnknownOutcomeError
@@ -68,6 +69,29 @@ def test_an_error_says_its_code_once(tmp_path: Path) -> None:
     with pytest.raises(TableStoreUnavailableError) as caught:
         SqliteTables(file)
     assert (caught.value.code, caught.value.detail) == ("store.unreachable", f"{file}: unable to open database file")
+
+
+def test_who_only_reads_makes_no_file(tmp_path: Path) -> None:
+    """Nothing is there, so no table is known; the first table makes the file, whoever makes it."""
+    file = tmp_path / "absent.db"
+    reader, maker = SqliteTables(file), SqliteTables(file)
+    assert reader.tables() == ()
+    asked: list[Callable[[], object]] = [
+        lambda: reader.get(Get(table=BLOBS.name, key=Key((1,)))),
+        lambda: reader.drop_table(BLOBS.name),
+        lambda: put(reader, 1),
+    ]
+    for ask in asked:
+        with pytest.raises(InvalidOperationError, match=r"no file .*absent\.db") as caught:
+            ask()
+        assert caught.value.code == "table.unknown"
+    assert not file.exists()
+    maker.create_table(BLOBS)
+    assert reader.tables() == (BLOBS.name,)
+    put(reader, 1)
+    assert maker.get(Get(table=BLOBS.name, key=Key((1,)))) is not None
+    for each in (reader, maker):
+        each.close()
 
 
 def test_a_file_that_another_process_holds_is_contended(store: SqliteTables, tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ Python runs one thread of a process at a time, so a service that wants both of t
 so is the load, and by hand in the same way.
 """
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -94,7 +96,8 @@ def load_from_processes(
         numbers = range(process, plan.threads, plan.processes)
         arguments = (plan, side, addresses, directory, numbers, theirs)
         child = context.Process(target=_client, args=arguments, daemon=True)
-        child.start()
+        with _deaf():
+            child.start()
         theirs.close()
         ends.append(end)
         children.append(child)
@@ -109,6 +112,16 @@ def load_from_processes(
         for child in children:
             child.join(timeout=10)
             child.kill()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What is started meanwhile does not hear Ctrl-C, which a terminal sends to all: it is for us to end it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _client(plan: Plan, side: Side, addresses: Addresses, directory: Path, numbers: range, parent: Connection) -> None:

@@ -7,8 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.cli import app
+from deploy.commands import bench_transactions
 from deploy.measuring.transactions.places import MeasuredStore
-from deploy.measuring.transactions.plan import Driver, usual_driver, usual_processes
+from deploy.measuring.transactions.plan import Driver, Plan, usual_driver, usual_processes
 
 QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
 
@@ -97,3 +98,11 @@ def test_the_usual_driver() -> None:
 def test_options_that_make_no_sense_are_refused(arguments: tuple[str, ...]) -> None:
     """As wrong usage."""
     assert CliRunner().invoke(app, ["bench", "transactions", "--store", "memory", *arguments]).exit_code == 2
+
+
+def test_the_store_is_valkey_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the README has it: no option is needed."""
+    plans: list[Plan] = []
+    monkeypatch.setattr(bench_transactions, "_run", lambda _output, plan, _directory: plans.append(plan))
+    done = CliRunner().invoke(app, ["bench", "transactions", "--json"])
+    assert (done.exit_code, [plan.store for plan in plans]) == (0, [MeasuredStore.VALKEY])

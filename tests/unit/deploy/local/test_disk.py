@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.disk import explained
+from deploy.local.disk import explained, require_space
 from protocol.errors import CountersignError
 
 FULL = Path("/dev/full")
@@ -13,7 +13,12 @@ FULL = Path("/dev/full")
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(errno.ENOSPC, "disk.full"), (errno.EDQUOT, "disk.full"), (errno.EROFS, "config.invalid")],
+    [
+        (errno.ENOSPC, "disk.full"),
+        (errno.EDQUOT, "disk.full"),
+        (errno.EROFS, "config.invalid"),
+        (errno.ENOTDIR, "config.invalid"),
+    ],
 )
 def test_a_disk_that_refuses_is_explained(number: int, code: str) -> None:
     """A full disk and one that may not be written have their codes, with what was being done."""
@@ -34,3 +39,13 @@ def test_a_really_full_disk_is_explained() -> None:
     with pytest.raises(CountersignError) as caught, explained("writing"):
         FULL.write_bytes(b"x")
     assert caught.value.code == "disk.full"
+
+
+def test_space_is_required_where_a_directory_will_be(tmp_path: Path) -> None:
+    """A start says how much is missing, before a server finds out."""
+    place = tmp_path / "not" / "made"
+    require_space(place, 1)
+    with pytest.raises(CountersignError, match="MiB are free") as caught:
+        require_space(place, 1 << 80)
+    assert caught.value.code == "disk.full"
+    assert not place.parent.exists()

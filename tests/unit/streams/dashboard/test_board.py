@@ -156,10 +156,10 @@ def test_alarms_and_halts_are_shown_with_their_meaning(watched: Watched) -> None
 
 
 def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> None:
-    """The Ledger's rebuilding machine ends at every start; a process that halted is not missed as well."""
+    """The Ledger's rebuilding machine ends at every start; one that halted is told once, and not missed."""
     watched.line.more["ledger"] = {"rebuild.halted.store.rebuilt": 1}
     assert suspected(watched.run(3)) == []
-    watched.line.more["auditor"] = {"validate.halted.evidence.raised": 1}
+    watched.line.more["auditor"] = {"order.halted.evidence.raised": 1, "validate.halted.evidence.raised": 1}
     watched.run(1)
     watched.line.silent.add("auditor")
     assert suspected(watched.run(9)) == [("auditor", "halt")]

@@ -133,3 +133,10 @@ def test_a_taken_port_has_its_code() -> None:
         with pytest.raises(CountersignError) as refused:
             asyncio.run(start(other.getsockname()[1]))
         assert refused.value.code == "port.taken"
+
+
+@pytest.mark.parametrize("name", ["exposed-text", "suspected-text"])
+def test_nobody_is_cleared_before_anything_was_seen(name: str) -> None:
+    """The page says "nobody" only once a snapshot does."""
+    page = resources.files("streams.dashboard").joinpath("page", "index.html").read_text()
+    assert f'<p id="{name}">\N{EN DASH}</p>' in page

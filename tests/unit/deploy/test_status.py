@@ -1,0 +1,160 @@
+"""What `status` makes of a home, with servers that are known by their pid files alone."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy import status
+from deploy.cli import app
+from deploy.deployment import Deployment
+from deploy.home import Home
+from deploy.initialize import DASHBOARD, NewLedger, initialize
+from deploy.local.processes import identify
+from deploy.local.settings import STACK_FILE, StackSettings
+from deploy.roles.entry import RoleStatus
+from deploy.status import ledger_status
+from streams.log import LogUnavailableError
+
+SERVERS = ("auditor-store", "ledger-store", "kafka")
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    """A ledger that was made and never started."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    return Deployment(home)
+
+
+@pytest.fixture
+def topics(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What the broker would say; it does not answer as long as this is empty."""
+    said: dict[str, int] = {}
+
+    def look(_: Deployment) -> dict[str, int]:
+        if not said:
+            raise LogUnavailableError("away")
+        return said
+
+    monkeypatch.setattr(status, "_topics", look)
+    return said
+
+
+def _start(deployment: Deployment, *without: str) -> None:
+    """Let this process pass for every server and role."""
+    ports = {name: 10_000 + number for number, name in enumerate(SERVERS)}
+    run = deployment.home.stack / "run"
+    run.mkdir(parents=True)
+    StackSettings(broker="", ports=ports, passwords={}).save(deployment.home.stack / STACK_FILE)
+    identity = identify(os.getpid())
+    assert identity is not None
+    for name in (*SERVERS, *deployment.roles()):
+        if name not in without:
+            (run / f"{name}.pid").write_text(identity.to_text())
+
+
+def _invoke(deployment: Deployment) -> tuple[int, str, Any]:
+    words = ["status", "--home", str(deployment.home.directory), "--json"]
+    done = CliRunner().invoke(app, words)
+    return done.exit_code, done.stderr, json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_ledger_that_does_not_run_says_how_to_start_it(deployment: Deployment) -> None:
+    """And finds nothing: it was stopped, as far as anybody knows."""
+    code, said, result = _invoke(deployment)
+    assert (code, result["findings"], result["processes"]) == (0, [], [])
+    assert "nothing runs; start it with countersign up --home" in said.replace("\n", " ")
+
+
+def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, topics: dict[str, int]) -> None:
+    """The processes are listed from what the stack knows; the log is named."""
+    _start(deployment)
+    log = deployment.stack.log_file("kafka")
+    log.parent.mkdir()
+    log.touch()
+    code, _, result = _invoke(deployment)
+    assert code == 5
+    assert {"kafka", "auditor", "replica-3"} <= {process["name"] for process in result["processes"]}
+    assert [(each["kind"], each["who"]) for each in result["findings"]] == [("no answer", "kafka")]
+    assert str(log) in result["findings"][0]["text"]
+
+
+def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it does not run is known without asking it; its log is named."""
+    monkeypatch.setattr(status, "_topics", lambda _: pytest.fail("it was asked"))
+    _start(deployment, "kafka")
+    (finding,) = ledger_status(deployment).findings
+    assert (finding.kind, finding.who) == ("not running", "kafka")
+    assert str(deployment.stack.log_file("kafka")) in finding.text
+
+
+def test_a_missing_role_and_evidence_are_found(deployment: Deployment, topics: dict[str, int]) -> None:
+    """In the result for programs too, with the exit code of a check that failed."""
+    topics["evidence"] = 1
+    _start(deployment, "learner", "ledger-store")
+    code, _, result = _invoke(deployment)
+    kinds = [(each["kind"], each["who"]) for each in result["findings"]]
+    assert (code, kinds) == (5, [("not running", "ledger-store"), ("not running", "learner"), ("evidence", "")])
+
+
+def test_who_halted_is_found_with_what_to_do(deployment: Deployment, topics: dict[str, int]) -> None:
+    """What it said is printed as it is, whatever a terminal would make of it."""
+    topics["requests"] = 1
+    _start(deployment)
+    RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "[/red] gone", remedy="look")
+    code, said, result = _invoke(deployment)
+    assert (code, [each["kind"] for each in result["findings"]]) == (5, ["halted"])
+    assert "auditor: store.wiped: [/red] gone look" in said
+
+
+SNAPSHOT = {
+    "stages": {"order": {"name": "order", "state": "live", "sequence": 7, "lag": None, "busy": {}}},
+    "suspected": [
+        {"who": "ledger", "kind": "lag", "text": "behind"},
+        {"who": "auditor", "kind": "halt", "text": "halted"},
+    ],
+    "evidence": {"exposed": []},
+}
+
+
+@pytest.fixture
+def dashboard(deployment: Deployment) -> Iterator[None]:
+    """Serves a snapshot, as the dashboard's process does."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(SNAPSHOT).encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    RoleStatus(deployment.home.role(DASHBOARD)).write("active", address=address)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("dashboard")
+def test_sequences_lag_and_suspicions_are_what_the_dashboard_knows(
+    deployment: Deployment, topics: dict[str, int]
+) -> None:
+    """A suspicion alone is no alarm; who halted is told by himself."""
+    topics["requests"] = 1
+    _start(deployment)
+    found = ledger_status(deployment)
+    assert found.stage_rows() == [("order", "live", 7, "-")]
+    assert [(each.kind, each.text) for each in found.findings] == [("suspected", "ledger: lag: behind")]
+    assert not found.is_alarming
+    assert _invoke(deployment)[0] == 0
