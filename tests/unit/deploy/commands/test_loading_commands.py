@@ -205,8 +205,10 @@ def test_an_sqlite_store_in_a_file_may_be_given_by_its_url(tmp_path: Path) -> No
     config = tmp_path / "stores.toml"
     by_url = f'[stores.bank]\nkind = "sqlite"\nurl = "sqlite://{tmp_path}/bank.db"\n'
     config.write_text(by_url)
+    (tmp_path / "bank.toml").write_text(SCHEMA)
+    create = ["schema", "create", str(tmp_path / "bank.toml"), "--config", str(config), "--json"]
     arguments = ["schema", "show", "--config", str(config), "--json"]
-    assert CliRunner().invoke(app, arguments).exit_code == 0
+    assert CliRunner().invoke(app, create).exit_code == 0
     assert (tmp_path / "bank.db").exists()
     config.write_text(by_url + 'file = "x"\n')
     said = json.loads(CliRunner().invoke(app, arguments).stdout)
