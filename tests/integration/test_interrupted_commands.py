@@ -26,6 +26,7 @@ class Command:
 
     def __init__(self, arguments: tuple[str, ...], home: Path) -> None:
         self._token = secrets.token_hex(16)
+        self._home = home
         self.process = subprocess.Popen(
             [sys.executable, "-m", "deploy.cli", *arguments, "--home", str(home)],
             stdin=subprocess.DEVNULL,
@@ -51,9 +52,11 @@ class Command:
         return [line for line in found if line]
 
     def end(self) -> None:
-        """Give back what is left."""
-        self.process.kill()
-        self.process.wait()
+        """Give back what is left, its ledger as well, where it did not end by itself."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+            subprocess.run([sys.executable, "-m", "deploy.cli", "down", "--home", str(self._home)], check=True)
         self._reader.join()
 
     def _read(self) -> None:
