@@ -211,10 +211,7 @@ class Client:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        unanswered = CountersignError("client.closed", "without an answer; the request may be decided all the same")
-        self._pending.settle_all(unanswered)
-        for pending in self._submitted:
-            pending.settle(unanswered)
+        self._give_up(CountersignError("client.closed", "without an answer; the request may be decided all the same"))
         self._writer.close()
         self._reader.close()
 
@@ -237,9 +234,7 @@ class Client:
         data = dumps(argument)
         if len(data) > self._limits.argument_bytes:
             raise CountersignError("request.too_large", f"argument of {len(data)} bytes")
-        names = (
-            records_touched(contract, argument) if keys is None else tuple(RecordName(*key) for key in keys)
-        )
+        names = records_touched(contract, argument) if keys is None else tuple(RecordName(*key) for key in keys)
         return RequestBody(
             format=FORMAT,
             ledger_id=self.epochs.ledger_id,
@@ -261,17 +256,23 @@ class Client:
         """The work of one thread; if that cannot go on, neither can the other."""
         try:
             loop()
+        except CountersignError as error:
+            self._failure = self._failure or error
         except BaseException as error:
-            failure = error if isinstance(error, CountersignError) else CountersignError("client.failed", repr(error))
-            with self._changed:
-                self._failure = self._failure or failure
-                unsent, self._submitted = self._submitted, []
-                self._changed.notify_all()
-            for pending in unsent:
-                pending.settle(CountersignError(failure.code, failure.detail))
-            self._pending.settle_all(failure)
-            if failure is not error:
-                raise
+            self._failure = self._failure or CountersignError("client.failed", repr(error))
+            raise
+        finally:
+            if self._failure is not None:  # of either: this one may have signed more since the other gave up
+                self._give_up(self._failure)
+
+    def _give_up(self, error: CountersignError) -> None:
+        """Tell all who wait that no answer will come."""
+        with self._changed:
+            unsent, self._submitted = self._submitted, []
+            self._changed.notify_all()
+        for pending in unsent:
+            pending.settle(CountersignError(error.code, error.detail))
+        self._pending.settle_all(error)
 
     def _is_ending(self) -> bool:
         return self._closing or self._failure is not None

@@ -162,6 +162,22 @@ def test_an_error_that_nobody_knows(cluster: MockCluster, world: World, monkeypa
             put(client, 2)
 
 
+def test_an_error_while_a_request_is_being_signed(
+    cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one thread signs after the other has given up is given up, too."""
+    with opened(cluster, world) as client:
+        sign, receiving = client._sign, client._threads[1]
+
+        def late(batch: Any) -> None:
+            cluster.fail(FETCH, *[TOPIC_AUTHORIZATION_FAILED] * 20)
+            receiving.join(WAIT_S)
+            sign(batch)
+
+        monkeypatch.setattr(client, "_sign", late)
+        assert code_of(put(client, 1)) == "broker.refused"
+
+
 def test_receipts_that_were_deleted(cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that slept through them goes on behind them."""
     with opened(cluster, world) as client:
