@@ -11,7 +11,6 @@ Rules:
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
 
-import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ from rich.text import Text
 
 from deploy.ending import ended_in_order
 from deploy.home import Home
+from deploy.local.disk import is_full
 from protocol.errors import ERRORS, CountersignError
 from schemas.errors import MalformedMessageError
 from streams.client import NoReceiptError, RejectedError
@@ -46,8 +46,6 @@ EXIT_REFUSED, EXIT_WORLD, EXIT_CHECK = 3, 4, 5
 _FILE_COLUMNS = 1_000
 """Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
 stay on one line."""
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
@@ -81,21 +79,20 @@ class Output:
         """A line for people, in which the terminal alone breaks hashes and paths; `escape` what is no markup."""
         self.console.print(text, soft_wrap=True)
 
-    def explain(self, code: str, detail: str) -> None:
-        """What a code means, for people."""
+    def explain(self, code: str, detail: str) -> dict[str, str]:
+        """What a code means, for people; the same, for a result."""
         explained = ERRORS[code]
         self.say(f"[red]{code}[/red]: {explained.message}")
         if detail:
             self.say(escape(detail))
         self.say(f"[dim]{explained.cause}[/dim]")
         self.say(explained.remedy)
+        return {"message": explained.message, "cause": explained.cause, "remedy": explained.remedy}
 
     def fail(self, error: CountersignError) -> None:
         """An error, as the result."""
-        self.explain(error.code, error.detail)
-        known = error.explained
-        said = {"message": known.message, "detail": error.detail, "cause": known.cause, "remedy": known.remedy}
-        self.result({"error": error.code, **said})
+        explained = self.explain(error.code, error.detail)
+        self.result({"error": error.code, "detail": error.detail, **explained})
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table for people; columns of numbers stand to the right. Without rows it says so."""
@@ -162,7 +159,7 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         output.fail(error)
         raise typer.Exit(exit_code(error)) from error
     except OSError as error:
-        if error.errno not in _FULL and error.filename is None:
+        if error.filename is None and not is_full(error):
             raise  # of no file: a mistake of ours, or a pipe that nobody reads any more
         output.fail(CountersignError(file_code(error), str(error)))
         raise typer.Exit(EXIT_WORLD) from error
@@ -174,7 +171,7 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
 
 def file_code(error: OSError) -> str:
     """The code for what the system says of a file."""
-    return "disk.full" if error.errno in _FULL else "file.unusable"
+    return "disk.full" if is_full(error) else "file.unusable"
 
 
 def exit_code(error: CountersignError) -> int:

@@ -13,7 +13,7 @@ from deploy.home import Home
 from deploy.output import DEFAULT_HOME, EXIT_REFUSED, HomeOption, JsonOption, Output, file_code, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, open_client, receipt_file
 from protocol.contracts.names import is_contract
-from protocol.errors import ERRORS, CountersignError
+from protocol.errors import CountersignError
 from protocol.limits import Limits
 from streams.client_receipts import ClientReceipt
 
@@ -116,11 +116,9 @@ def _kept(output: Output, receipt: bytes, wanted: Path | None, usual: Path) -> P
 
 def _show(output: Output, received: ClientReceipt, file: Path | None) -> None:
     value = received.output if received.ok else None
-    remedy: dict[str, str] = {}
+    explained: dict[str, str] = {}
     if not received.ok:
-        output.explain(received.code, received.fail_text)
-        known = ERRORS[received.code]
-        remedy = {"message": known.message, "cause": known.cause, "remedy": known.remedy}
+        explained = output.explain(received.code, received.fail_text)
     elif value is None:
         output.say("done; the contract gave no value")
     else:
@@ -137,7 +135,7 @@ def _show(output: Output, received: ClientReceipt, file: Path | None) -> None:
             "text": received.fail_text,
             "output": value,
             "receipt": None if file is None else str(file),
-            **remedy,
+            **explained,
         }
     )
 

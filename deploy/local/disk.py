@@ -13,6 +13,11 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_DIRECTORY = frozenset({errno.ENOTDIR, errno.EEXIST})
 
 
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or what this user may have of it, is full."""
+    return error.errno in _FULL
+
+
 @contextmanager
 def explained(what: str) -> Iterator[None]:
     """Turn a full or a write-protected disk into the error that says so.
@@ -26,7 +31,7 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             raise CountersignError("disk.full", f"{what}: {error}") from error
         if error.errno in _FORBIDDEN | _NO_DIRECTORY:
             raise CountersignError("config.invalid", f"{what}: {error}") from error

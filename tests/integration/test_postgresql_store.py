@@ -41,14 +41,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgresql]:
-    """A server that nobody ends."""
-    server = Postgresql(tmp_path_factory.mktemp("shared")).start()
-    yield server
-    server.stop()
-
-
 @pytest.fixture
 def server(start: Start) -> Postgresql:
     """A server of the test's own."""
@@ -56,14 +48,14 @@ def server(start: Start) -> Postgresql:
 
 
 @pytest.fixture
-def url(shared: Postgresql) -> str:
+def url(postgresql: Postgresql) -> str:
     """A new database on the shared server."""
-    return shared.database()
+    return postgresql.database()
 
 
-def test_the_server_does_not_run_as_root(shared: Postgresql) -> None:
+def test_the_server_does_not_run_as_root(postgresql: Postgresql) -> None:
     """Whoever starts it: PostgreSQL would refuse, and its data is its own account's."""
-    status = Path(f"/proc/{shared.pid()}/status").read_text()
+    status = Path(f"/proc/{postgresql.pid()}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("Uid:")]
     assert "0" not in line.split()[1:]
 
@@ -148,17 +140,17 @@ class TestConnection:
         assert str(caught.value).count("store.unreachable") == 1
         assert caught.value.detail.startswith("connection failed")
 
-    def test_a_wrong_password(self, shared: Postgresql) -> None:
+    def test_a_wrong_password(self, postgresql: Postgresql) -> None:
         """Is told, and is not in what is told."""
         with pytest.raises(StoreUnavailableError) as caught:
-            PostgresqlStore(shared.url.replace(":test@", ":a-wrong-one@"))
+            PostgresqlStore(postgresql.url.replace(":test@", ":a-wrong-one@"))
         assert "a-wrong-one" not in str(caught.value)
 
-    def test_a_database_of_another_encoding_is_refused(self, shared: Postgresql) -> None:
+    def test_a_database_of_another_encoding_is_refused(self, postgresql: Postgresql) -> None:
         """Where a letter is several characters nothing that compares texts is what it should be."""
-        with psycopg.connect(shared.url, autocommit=True) as connection:
+        with psycopg.connect(postgresql.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
-        url = f"{shared.url.rpartition('/')[0]}/bytes"
+        url = f"{postgresql.url.rpartition('/')[0]}/bytes"
         for opened in (PostgresqlStore, PostgresqlTables):
             with pytest.raises(CountersignError, match="SQL_ASCII") as caught:
                 opened(url)
@@ -204,10 +196,10 @@ class TestConnection:
         assert isinstance(store.apply(step(0, next_version(ABSENT, 0))), Stored)
         store.close()
 
-    def test_a_call_whose_answer_is_lost_is_not_tried_again(self, shared: Postgresql, url: str) -> None:
+    def test_a_call_whose_answer_is_lost_is_not_tried_again(self, postgresql: Postgresql, url: str) -> None:
         """It was done, once: a driver that tried again would be refused by its own success."""
-        proxy = Proxy(shared.port)
-        store = PostgresqlStore(url.replace(f":{shared.port}/", f":{proxy.port}/"))
+        proxy = Proxy(postgresql.port)
+        store = PostgresqlStore(url.replace(f":{postgresql.port}/", f":{proxy.port}/"))
         store.create(STORE_ID)
         store.apply(StoreCall(expected_cells={}, cells={"warm": b"1"}))
         proxy.lose_answers = True
