@@ -6,7 +6,7 @@ steps is a crash, and every `yield` is a place where that can happen.
 """
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Protocol
 
 from storage.effects import Effect, Event, Halt
 
@@ -14,8 +14,16 @@ Steps = Generator[Effect, Any, None]
 """Part of a machine's run: yields effects, and each `yield` gives the event that answers it."""
 
 
+class Stepped(Protocol):
+    """Whatever a stage can host: a machine, or what stands for one in a test."""
+
+    def step(self, event: Event) -> Effect:
+        """Take the answer to the last effect (`Started` first) and give the next effect."""
+        ...
+
+
 class Machine:
-    """A pure machine driven by `step`; subclasses write `run`.
+    """A pure machine driven by `step`; subclasses write `run`, and stand in `deploy.compiled_modules` as it does.
 
     Attributes:
         now_ms: when the last event happened.

@@ -18,7 +18,7 @@ from typing import TypeVar
 from protocol.errors import CountersignError
 from storage.effects import Await, Effect, Event, Halt, Receive, Started
 from storage.errors import StoreUnavailableError
-from storage.machine import Machine
+from storage.machine import Stepped
 from streams.metrics import StageMeter
 from streams.performer import EffectPerformer, Ports, StoppedError
 from streams.stop_signal import StopSignal
@@ -43,7 +43,7 @@ class Stage:
         meter: its counters, named after the stage.
     """
 
-    def __init__(self, make_machine: Callable[[], Machine], ports: Ports, meter: StageMeter) -> None:
+    def __init__(self, make_machine: Callable[[], Stepped], ports: Ports, meter: StageMeter) -> None:
         self.name = meter.stage
         self._make_machine = make_machine
         self._ports = ports

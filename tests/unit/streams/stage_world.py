@@ -7,9 +7,9 @@ from typing import Any
 from protocol.contracts.calls import Batch, Execution, Fetch
 from protocol.records import ABSENT, RecordKey
 from protocol.signing import SigningKey
-from storage.effects import Effect, Halt
+from storage.effects import Effect, Event, Halt, Started
 from storage.errors import StoreUnavailableError
-from storage.machine import Machine, Steps
+from storage.machine import Stepped, Steps
 from storage.memory_guard import MemoryGuard, MemoryGuardDisk
 from storage.memory_store import MemoryStore
 from storage.ports import Contents, Refusal, StoreCall, Stored
@@ -60,15 +60,18 @@ class NoExecutor:
         pass
 
 
-class Script(Machine):
+class Script:
     """A machine that asks for these effects, remembers the answers, and halts."""
 
     def __init__(self, *asked: Effect | Callable[[], Effect]) -> None:
-        super().__init__()
         self.asked = asked
         self.answers: list[Any] = []
+        self._steps = self._run()
 
-    def run(self) -> Steps:
+    def step(self, event: Event) -> Effect:
+        return next(self._steps) if isinstance(event, Started) else self._steps.send(event)
+
+    def _run(self) -> Steps:
         for effect in self.asked:
             self.answers.append((yield effect() if callable(effect) else effect))
         yield Halt(code="done", text="")
@@ -90,7 +93,7 @@ class World:
         return self.now_ms
 
     def stage(
-        self, make_machine: Callable[[], Machine], name: str = "test", reader: MemoryLogReader | None = None
+        self, make_machine: Callable[[], Stepped], name: str = "test", reader: MemoryLogReader | None = None
     ) -> Stage:
         guard = MemoryGuard(MemoryGuardDisk(window=64))
         guard.acquire(wait=False)

@@ -8,7 +8,7 @@ import pytest
 
 from storage import effects
 from storage.effects import Effect, Event, Halt, Outgoing, Position
-from storage.machine import Machine
+from storage.machine import Stepped
 from storage.ports import Place
 from streams.stage import run_stages
 from tests.unit.streams.stage_world import Script, World, call
@@ -50,7 +50,7 @@ def test_an_open_apply_starts_a_new_machine(world: World) -> None:
     world.store.failing = ["apply", "load", "load"]
     made: list[Script] = []
 
-    def make() -> Machine:
+    def make() -> Stepped:
         made.append(Script(effects.Apply(call=call(sequence=b"1"))))
         return made[-1]
 
@@ -136,7 +136,7 @@ def test_one_halt_ends_all_stages(world: World) -> None:
 def test_a_bug_ends_all_stages_and_shows(world: World) -> None:
     """What is not understood is not caught."""
 
-    class Broken(Machine):
+    class Broken:
         def step(self, event: Event) -> Effect:
             raise ZeroDivisionError
 

@@ -1,0 +1,59 @@
+"""The modules that set-up compiles to C where there is a compiler; the same sources run as plain Python where not.
+
+What belongs on the list:
+
+1. It is hot: requests pass through it, and compiling it was measured to save CPU time.
+2. It is pure computing on values: no sockets, clocks or libraries whose work is not ours, for there is nothing to gain.
+3. It does not recurse over what another party sends, unless the depth is bounded first: compiled code does not look at
+   the interpreter's recursion limit. (`protocol.canonical_json` recurses at most `DEPTH_MAX` deep.)
+4. Its annotations are true, for compiled code requires them: a call with another type raises TypeError. No function
+   of it is replaced from outside by name, and no class gets attributes that it does not declare.
+5. A class stands on the list with all its subclasses, or not at all: an interpreted class cannot inherit from a
+   compiled one. So all machines are here beside `storage.machine`, also those that are not hot. (The decorator that
+   would allow it is in a package that nothing else needs at run time, and such classes are called more slowly.)
+"""
+
+COMPILED = (
+    "schemas.binary",
+    "schemas.leaves",
+    "schemas.slices",
+    "protocol.batches",
+    "protocol.canonical_json",
+    "protocol.contracts.calls",
+    "protocol.contracts.engine",
+    "protocol.contracts.execution",
+    "protocol.contracts.host",
+    "protocol.contracts.names",
+    "protocol.contracts.overlay",
+    "protocol.contracts.registry",
+    "protocol.contracts.transaction",
+    "protocol.hashing",
+    "protocol.merkle",
+    "protocol.records",
+    "protocol.requests",
+    "storage.effects",
+    "storage.machine",
+    "storage.ports",
+    "storage.record_changes",
+    "storage.redis_layout",
+    "storage.redis_store",
+    "auditor.batch",
+    "auditor.candidates",
+    "auditor.order",
+    "auditor.send",
+    "auditor.state",
+    "auditor.validate",
+    "ledger.commit",
+    "ledger.orders",
+    "ledger.rebuild",
+    "ledger.send",
+    "ledger.state",
+    "learners.block_reader",
+    "learners.learner",
+    "learners.recovery",
+    "learners.replica",
+    "learners.rows",
+    "learners.updates",
+    "streams.executor_wire",
+)
+"""By their dotted names, from the lowest package to the highest."""
