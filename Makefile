@@ -6,7 +6,7 @@ FLAGS ?=
 TESTS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup browser demo test unit integration run bench simulate lint docs format lock clean
+.PHONY: help setup browser demo test unit integration run bench simulate lint compile docs format lock clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: setup ## style, types and import rules
 	@$(PY) -m ruff check .
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m mypy
+
+compile: setup ## make machine code of the hot modules anew, after a change of the sources
+	@$(PY) -m deploy.compiled
 
 docs: setup ## write the pages of docs/ that are generated from tables in the code
 	@$(PY) -m deploy.pages

@@ -1,11 +1,13 @@
 """A whole ledger on this machine: broker, stores, and every role as a supervised process."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.compiled import is_outdated, root_of_roles
 from deploy.home import Home
 from deploy.initialize import (
     AUDITOR,
@@ -123,6 +125,8 @@ class Deployment:
         admin.describe()  # before anything is written: it may be no address of a broker
         self._tell_addresses()
         self._prepare(progress)
+        if is_outdated():
+            progress("the sources have changed since they were compiled: roles run plain Python until `make compile`")
         for role in roles:
             lies = role in map(replica_role, liars)
             self.start_role(role, module="lying_replica" if lies else "")
@@ -137,25 +141,27 @@ class Deployment:
         replicas = self.epochs().latest.n
         return (AUDITOR, LEDGER, *(replica_role(i) for i in range(replicas)), LEARNER, VIEWS, DASHBOARD)
 
-    def start_role(self, role: str, *, name: str = "", module: str = "") -> None:
+    def start_role(self, role: str, *, name: str = "", module: str = "", directory: Path | None = None) -> None:
         """Start a role's process.
 
         Args:
             role: whose directory it is given.
             name: of the process; another one than the role's makes one more of that role, a standby.
             module: of `deploy.roles`, where it is not named after the role.
+            directory: another one than the role's own.
 
         Raises:
             CountersignError: `stack.running`, `service.failed`.
         """
         module = module or ("replica" if role.startswith("replica-") else role)
         name = name or role
+        packages = filter(None, (str(root_of_roles()), os.environ.get("PYTHONPATH")))
         self.stack.supervisor.start(
             Service(
                 name=name,
-                argv=(sys.executable, "-m", f"deploy.roles.{module}", str(self.home.role(role))),
+                argv=(sys.executable, "-P", "-m", f"deploy.roles.{module}", str(directory or self.home.role(role))),
                 log_file=self.stack.log_file(name),
-                environment={"MALLOC_ARENA_MAX": _MALLOC_ARENAS},
+                environment={"MALLOC_ARENA_MAX": _MALLOC_ARENAS, "PYTHONPATH": os.pathsep.join(packages)},
             )
         )
 

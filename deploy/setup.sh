@@ -8,7 +8,8 @@
 #    there twice, the quicker build: one without profile-guided optimisation takes half as long again.
 # 2. uv where it is there, plain pip otherwise (COUNTERSIGN_INSTALLER=pip forces it).
 #    Every package is checked against its hash in requirements.txt.
-# 3. Nothing outside this directory is changed, but by `browser`.
+# 3. Where there is a C compiler, the hot modules are compiled to machine code (COUNTERSIGN_COMPILED=no: they are not).
+# 4. Nothing outside this directory is changed, but by `browser`.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -134,6 +135,7 @@ fi
 uv=$(find_uv)
 make_environment
 install_packages
+if [ -f deploy/compiled.py ]; then .venv/bin/python -m deploy.compiled; fi
 # The stamp is newer than requirements.txt and pyproject.toml, so make knows that there is nothing to do.
 touch .venv/.ready
 say "ready"

@@ -6,7 +6,6 @@ Parts go by their names: the roles (`auditor`, `ledger`, `replica-0` ..., `learn
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from deploy.initialize import AUDITOR, CLIENT, LEARNER, LEDGER, NewLedger
 from deploy.judge import collect_evidence
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE
-from deploy.local.supervisor import Service
 from deploy.session import open_client
 from ledger.state import CommitState
 from protocol.records import Record, RecordKey
@@ -127,8 +125,7 @@ class Pipeline:
     def start_another(self, role: str, name: str, directory: Path | None = None) -> None:
         """Start one more process of a party, on its directory or on a copy of it, and wait until it wants the lock."""
         directory = directory or self.home.role(role)
-        argv = (sys.executable, "-m", f"deploy.roles.{role}", str(directory))
-        self.stack.supervisor.start(Service(name=name, argv=argv, log_file=self.stack.log_file(name)))
+        self.deployment.start_role(role, name=name, directory=directory)
         lock = str(directory / "guard" / "signing.guard.lock")
 
         def wants_the_lock() -> bool:

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from deploy.compiled import is_compiled
+
 
 def measured_commit() -> str:
     """The commit that is measured, where this is a checkout."""
@@ -17,9 +19,10 @@ def measured_commit() -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Python, cores, and how busy they are with other work."""
+    """Python, whether roles run machine code, cores, and how busy they are with other work."""
     return {
         "python": platform.python_version(),
+        "compiled": is_compiled(),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": round(os.getloadavg()[0], 1),
     }
