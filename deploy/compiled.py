@@ -79,7 +79,12 @@ def build() -> str:
 
 
 def main() -> None:
-    """Make the copy and say on standard error what came of it; its absence is no failure."""
+    """Make the copy and say on standard error what came of it, no failure if there is none; `--where`: print what
+    roles run.
+    """
+    if sys.argv[1:] == ["--where"]:
+        print(root_of_roles())
+        return
     if not is_compiled():
         _say(f"compiling {len(COMPILED)} hot modules to machine code (about a minute, once)")
     reason = build()
