@@ -4,9 +4,9 @@ Rules:
 
 1. The result goes to standard output. Progress, tables and explanations go to standard error when `--json` is
    given.
-2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed); 4 the
-   world or the configuration is not as needed; 5 a check failed: a receipt, evidence, a comparison or the
-   ledger's state; 129, 130 or 143 ended by a signal.
+2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed), or the client
+   knew that it would; 4 the world or the configuration is not as needed; 5 a check failed: a receipt, evidence, a
+   comparison or the ledger's state; 129, 130 or 143 ended by a signal.
 3. Who is told to end cleans up first, however he is told.
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
@@ -175,10 +175,14 @@ def file_code(error: OSError) -> str:
 
 
 def exit_code(error: CountersignError) -> int:
-    """The exit code that goes with an error."""
-    if isinstance(error, RejectedError | ContractFailedError | NoReceiptError):
+    """The exit code that goes with an error: the same, whether the client or the Auditor turned a request away."""
+    if isinstance(error, RejectedError | ContractFailedError | NoReceiptError) or _is_rejection(error.code):
         return EXIT_REFUSED
     return EXIT_CHECK if error.code.startswith(_CHECKS) else EXIT_WORLD
+
+
+def _is_rejection(code: str) -> bool:
+    return code in ERRORS and ERRORS[code].family == "rejection"
 
 
 def home_of(directory: Path) -> Home:

@@ -79,6 +79,7 @@ def open_request(
     identity = request_id(envelope.body)
     try:
         _check_body(body, ledger_id, limits)
+        _check_argument(body.argument)
         if envelope.count > limits.signed_together:
             raise RequestError("request.too_large", f"{envelope.count} requests signed together")
         root_of = merkle.root_from_path if roots is None else roots.root
@@ -100,8 +101,12 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
         raise RequestError("request.malformed", f"format {body.format}")
     if body.ledger_id != ledger_id:
         raise RequestError("request.wrong_ledger", body.ledger_id.hex())
-    if len(body.argument) > limits.argument_bytes or len(body.keys) > limits.records_per_request:
-        raise RequestError("request.too_large", "argument or advisory keys")
+    if len(body.argument) > limits.argument_bytes:
+        raise RequestError(
+            "request.too_large", f"argument of {len(body.argument)} bytes, of at most {limits.argument_bytes}"
+        )
+    if len(body.keys) > limits.records_per_request:
+        raise RequestError("request.too_large", f"{len(body.keys)} advisory keys")
     if (
         body.expiry_ms < body.not_before_ms
         or body.after < -1
@@ -111,10 +116,13 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
         raise RequestError("request.malformed", "a number is out of its range")
     if not (is_name(body.entity, limits) and is_name(body.contract, limits)):
         raise RequestError("request.malformed", "the name of an entity or a contract")
+
+
+def _check_argument(argument: bytes) -> None:
     try:
-        loads(body.argument)
+        loads(argument)
     except NotCanonicalError as error:
-        raise RequestError("argument.not_canonical", str(error)) from error
+        raise RequestError("argument.not_canonical", error.detail) from error
 
 
 def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
@@ -134,6 +142,28 @@ def check_times(body: RequestBody, ordered_at_ms: int, limits: Limits) -> None:
         raise RequestError(
             "request.too_far_ahead", f"expires at {body.expiry_ms}, ordered at {ordered_at_ms}"
         )
+
+
+def encode_request(body: RequestBody, now_ms: int, ledger_id: bytes, limits: Limits) -> bytes:
+    """The bytes of a new request's body: `open_request` will have nothing against them, in whatever envelope, nor
+    `check_times` at this moment.
+
+    Args:
+        body: its argument comes from `canonical_json.dumps`, and is not read again.
+
+    Raises:
+        RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`, `request.not_yet_valid`,
+            `request.expired`, `request.too_far_ahead`.
+    """
+    try:
+        encoded = body.to_bytes()
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RequestError("request.malformed", f"a field of another type or beyond its range: {error}") from error
+    if len(encoded) > limits.request_bytes:
+        raise RequestError("request.too_large", f"{len(encoded)} bytes, of at most {limits.request_bytes}")
+    _check_body(body, ledger_id, limits)
+    check_times(body, now_ms, limits)
+    return encoded
 
 
 def records_of(requests: Iterable[OpenedRequest]) -> tuple[RecordKey, ...]:

@@ -23,6 +23,8 @@ _END = b"\0"
 
 def _varint(number: int) -> bytes:
     zigzag = number << 1 if number >= 0 else (-number << 1) - 1
+    if zigzag >> _LONG_BITS:
+        raise ValueError("a number beyond 64 bits")
     encoded = bytearray()
     while zigzag > _GROUP:
         encoded.append(zigzag & _GROUP | _CONTINUED)
@@ -35,7 +37,11 @@ _LONGS = tuple(_varint(number) for number in range(_SMALL))
 
 
 def encode_long(number: int) -> bytes:
-    """A long."""
+    """A long.
+
+    Raises:
+        ValueError: it is beyond 64 bits.
+    """
     return _LONGS[number] if 0 <= number < _SMALL else _varint(number)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from protocol.records import HEAD_BYTES, Record, RecordKey, pack
+from storage.model.checking import CLUSTERING_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX
 from storage.model.operations import Bound, Key, Row, Scan
 from storage.model.schema import TableName
 from storage.ports import BUCKET_MS, Refusal, ReplayEntry, RequestExpiry, ScanCheck, StoreCall, Stored
@@ -35,6 +36,9 @@ from storage.transactions.transaction_manager import Transaction
 ONE = Key((0,))
 _HEAD = ("head",)
 _ABSENT = Head(0, bytes(32))
+
+_NAME_BYTES_MAX = min(PARTITION_KEY_BYTES_MAX, CLUSTERING_KEY_BYTES_MAX)
+"""Of a namespace or a key as it is encoded."""
 
 
 class UncleanMinuteError(Exception):
@@ -74,8 +78,8 @@ class Spread(NamedTuple):
 
     def version(self, key: RecordKey, version: int) -> tuple[TableName, Key]:
         """Where one of its versions is."""
-        names = (key.namespace.encode(), key.key.encode())
-        return TableName(self.store_of(key.namespace), VERSIONS), Key(names, (version,))
+        where = Key((key.key.encode(),), (key.namespace.encode(), version))
+        return TableName(self.store_of(key.namespace), VERSIONS), where
 
     def range(self, namespace: str, low: bytes, high: bytes, limit: int, columns: tuple[str, ...] = ()) -> Scan:
         """The current versions of `low <= key < high`, in order."""
@@ -91,6 +95,12 @@ class Spread(NamedTuple):
     def others(self) -> tuple[str, ...]:
         """The stores beside the home, in order."""
         return tuple(sorted(set(self.stores.values())))
+
+
+def may_exist(key: RecordKey) -> bool:
+    """Whether a record can have this name in tables: all that a contract may write can, clients ask for any."""
+    names = (key.namespace.encode(), key.key.encode())
+    return all(len(name) + name.count(b"\0") + 2 <= _NAME_BYTES_MAX for name in names)
 
 
 def row_key(key: RecordKey) -> Key:

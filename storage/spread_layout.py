@@ -5,7 +5,7 @@ In every store, the *home* and the others, each under the namespace of tables th
 | table | key | holds |
 |---|---|---|
 | `records` | namespace; key | a record's current version as `protocol.records.pack` makes it, and its head |
-| `versions` | namespace, key; version | every version |
+| `versions` | key; namespace, version | every version |
 | `part` | 0 | whose part of a store this is, and the last call that wrote into it |
 
 In the home alone:
@@ -21,7 +21,8 @@ In the home alone:
 | `dropped` | 0; minute | minutes whose entries count no more, and are still to be deleted |
 | `outbox` | kind; number | the messages |
 
-Names of namespaces and keys are their UTF-8, whose order is that of code points.
+Names of namespaces and keys are their UTF-8, whose order is that of code points. A key of `versions` begins with the
+record's, because the longest would not fit beside its namespace.
 """
 
 from collections.abc import Mapping
@@ -41,13 +42,13 @@ _BLOB, _BIGINT, _TEXT, _INT = DataType.BLOB, DataType.BIGINT, DataType.TEXT, Dat
 
 
 def _schema(
-    table: TableName, columns: Mapping[str, DataType], partition: tuple[str, ...], clustering: str = ""
+    table: TableName, columns: Mapping[str, DataType], partition: tuple[str, ...], *clustering: str
 ) -> TableSchema:
     return TableSchema(
         name=table,
         columns=columns,
         partition_key=partition,
-        clustering_key=(ClusteringColumn(clustering),) if clustering else (),
+        clustering_key=tuple(ClusteringColumn(column) for column in clustering),
     )
 
 
@@ -57,7 +58,11 @@ def part_schemas(store: str) -> tuple[TableSchema, ...]:
     return (
         _schema(TableName(store, RECORDS), {**names, "head": _BLOB, "packed": _BLOB}, ("namespace",), "key"),
         _schema(
-            TableName(store, VERSIONS), {**names, "version": _BIGINT, "packed": _BLOB}, ("namespace", "key"), "version"
+            TableName(store, VERSIONS),
+            {**names, "version": _BIGINT, "packed": _BLOB},
+            ("key",),
+            "namespace",
+            "version",
         ),
         _schema(TableName(store, PART), {"one": _INT, "store_id": _BLOB, "call": _BIGINT}, ("one",)),
     )

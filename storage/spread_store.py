@@ -41,6 +41,7 @@ from storage.spread_call import (
     cells_of,
     clean_minute,
     elsewhere_of,
+    may_exist,
     note_elsewhere,
     parts_of,
     replayed,
@@ -182,13 +183,17 @@ class SpreadStore:
         """Read all of this."""
         spread = self._spread
         with self._reading() as transaction:
-            wanted = [spread.record(key) for key in keys]
+            possible = [key for key in keys if may_exist(key)]
+            wanted = [spread.record(key) for key in possible]
             wanted += [spread.version(each.key, each.version) for each in versions]
             rows: list[dict[str, Any] | None] = transaction.get_many(wanted) if wanted else []
-            old = zip(versions, rows[len(keys) :], strict=True)
+            old = zip(versions, rows[len(possible) :], strict=True)
             present = cells_of(transaction) if cells else {}
             return Snapshot(
-                records={key: _current(row) for key, row in zip(keys, rows, strict=False)},
+                records={
+                    **dict.fromkeys(keys, ABSENT),
+                    **{key: _current(row) for key, row in zip(possible, rows, strict=False)},
+                },
                 versions={each: unpack(row["packed"]) for each, row in old if row is not None},
                 scans=tuple(self._scan(transaction, scan) for scan in scans),
                 replayed=replayed(transaction, replay),

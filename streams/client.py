@@ -9,6 +9,7 @@ Rules:
    answer for real time.
 4. Two threads: one signs and sends, one receives and checks. Results come through futures.
 5. Nobody waits in vain: what the broker refuses ends its request, and what ends one of the threads ends all of them.
+6. What the parties would turn away for its form alone is refused at the call, and harms no other request.
 """
 
 import time
@@ -21,18 +22,16 @@ from threading import Condition, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from protocol.canonical_json import dumps
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from protocol.hashing import tagged
 from protocol.requests import gather_requests
 from protocol.signing import SigningKey
 from schemas.errors import MalformedMessageError
-from schemas.request import Envelope, RecordName, RequestBody
+from schemas.request import Envelope
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
 from storage.effects import END_OFFSET, Message, Outgoing, Position
-from streams.client_hints import records_touched
-from streams.client_nonces import Nonces
+from streams.client_bodies import RequestBodies
 from streams.client_receipts import ClientReceipt, check_outcome, check_receipts, check_rejections
 from streams.client_requests import PendingRequest, PendingRequests
 from streams.kafka_connection import KafkaConnection
@@ -40,7 +39,6 @@ from streams.kafka_log import KafkaLogReader, KafkaLogWriter
 from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 from streams.role_directory import RoleConfiguration, key_file, load_key
 
-FORMAT = 1
 _RECEIVED_AT_ONCE = 16
 _RECEIVE_MS = 100
 _TAKEN_AT_ONCE = 500
@@ -63,15 +61,25 @@ class ClientOptions:
 
     Attributes:
         linger_ms: how long the first request of a batch waits for others.
-        signed_together: most requests under one signature; 1 signs each request by itself.
+        signed_together: most requests under one signature, of those the ledger allows; 1 signs each request by itself.
         in_flight: most requests without an answer; `submit` waits beyond that.
-        expiry_ms: validity of a request, from its signing.
+        expiry_ms: validity of a request, from the call; None for the ledger's own default.
+
+    Raises:
+        CountersignError: `config.invalid`, one is out of its range.
     """
 
     linger_ms: int = 2
     signed_together: int = 500
     in_flight: int = 10_000
-    expiry_ms: int = 600_000
+    expiry_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse options with which nothing would ever be sent."""
+        for name in ("signed_together", "in_flight", "expiry_ms"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise CountersignError("config.invalid", f"{name} is {value}")
 
 
 class Client:
@@ -97,16 +105,19 @@ class Client:
     ) -> None:
         self.entity = entity
         self.epochs = epochs
-        self._key, self._key_version = key, key_version
+        self._key = key
         self._partitions = partitions
-        self._options = options or ClientOptions()
-        self._limits = epochs.limits
+        self._options = options = options or ClientOptions()
+        self._limits = limits = epochs.limits
+        self._signed_together = min(options.signed_together, limits.signed_together)
+        self._expiry_ms = options.expiry_ms or limits.expiry_default_ms
+        self._bodies = RequestBodies(epochs, entity=entity, key_version=key_version)
         self._after = -1
-        self._nonces = Nonces()
         self._closing = False
         self._changed = Condition()
         self._failure: CountersignError | None = None
         self._submitted: list[PendingRequest] = []
+        self._in_hand: list[PendingRequest] = []  # of the sending thread, which signs them
         self._pending = PendingRequests()
         self._writer = KafkaLogWriter(connection, linger_ms=1)
         self._reader = KafkaLogReader(connection)
@@ -172,19 +183,28 @@ class Client:
             expiry_ms: validity from now on.
 
         Raises:
-            CountersignError: `argument.not_canonical`, `request.too_large`, `client.closed`; before anything is sent.
-                Whatever has ended the client before.
+            CountersignError: before anything is sent. `argument.not_canonical`; `request.too_large`, its argument,
+                its keys or all of it; `request.malformed`, a name or a number that none can be;
+                `request.too_far_ahead`, `request.expired`; `client.closed`. Whatever has ended the client before.
         """
-        pending = PendingRequest(body=self._body(contract, version, argument, keys, expiry_ms))
+        body, body_bytes = self._bodies.make(
+            contract,
+            argument,
+            version=version,
+            keys=keys,
+            expiry_ms=self._expiry_ms if expiry_ms is None else expiry_ms,
+            after=self._after,
+        )
+        pending = PendingRequest(body=body, body_bytes=body_bytes)
         with self._changed:
-            while len(self._pending) + len(self._submitted) >= self._options.in_flight and not self._is_ending():
+            while self._unanswered() >= self._options.in_flight and not self._is_ending():
                 self._changed.wait()
             if self._failure is not None:
                 raise CountersignError(self._failure.code, self._failure.detail)
             if self._closing:
                 raise CountersignError("client.closed")
             self._submitted.append(pending)
-            if len(self._submitted) in (1, self._options.signed_together):  # what the sending thread waits for
+            if len(self._submitted) in (1, self._signed_together):  # what the sending thread waits for
                 self._changed.notify_all()
         return pending.future
 
@@ -205,7 +225,7 @@ class Client:
         with self._changed:
             if self._closing:
                 return
-            while (self._pending or self._submitted) and time.monotonic() < deadline:
+            while self._unanswered() and time.monotonic() < deadline:
                 self._changed.wait(0.1)
             self._closing = True
             self._changed.notify_all()
@@ -222,33 +242,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close(timeout_s=30 if error is None else 0)
-
-    def _body(
-        self,
-        contract: str,
-        version: int,
-        argument: Any,
-        keys: Iterable[tuple[str, str]] | None,
-        expiry_ms: int | None,
-    ) -> RequestBody:
-        data = dumps(argument)
-        if len(data) > self._limits.argument_bytes:
-            raise CountersignError("request.too_large", f"argument of {len(data)} bytes")
-        names = records_touched(contract, argument) if keys is None else tuple(RecordName(*key) for key in keys)
-        return RequestBody(
-            format=FORMAT,
-            ledger_id=self.epochs.ledger_id,
-            entity=self.entity,
-            key_version=self._key_version,
-            nonce=self._nonces.take(),
-            contract=contract,
-            contract_version=version,
-            argument=data,
-            not_before_ms=0,
-            expiry_ms=int(time.time() * 1000) + (expiry_ms or self._options.expiry_ms),
-            after=self._after,
-            keys=names,
-        )
 
     # --- Both threads ---
 
@@ -268,11 +261,16 @@ class Client:
     def _give_up(self, error: CountersignError) -> None:
         """Tell all who wait that no answer will come."""
         with self._changed:
-            unsent, self._submitted = self._submitted, []
+            unsent = [*self._in_hand, *self._submitted]
+            self._in_hand, self._submitted = [], []
             self._changed.notify_all()
         for pending in unsent:
             pending.settle(CountersignError(error.code, error.detail))
         self._pending.settle_all(error)
+
+    def _unanswered(self) -> int:
+        """How many are waiting; while they are signed, some of them count twice."""
+        return len(self._pending) + len(self._in_hand) + len(self._submitted)
 
     def _is_ending(self) -> bool:
         return self._closing or self._failure is not None
@@ -284,9 +282,10 @@ class Client:
             batch = self._next_batch()
             if batch is None:
                 return
-            most = self._options.signed_together
+            most = self._signed_together
             for first in range(0, len(batch), most):
                 self._sign(batch[first : first + most])
+            self._in_hand = []
             # After all signing, which would spread them over many of the broker's batches, at half as much again.
             for pending in batch:
                 self._send(pending)
@@ -297,7 +296,7 @@ class Client:
         """What was submitted, after the linger time; empty when it is time to look after old requests,
         None at the end.
         """
-        most = self._options.signed_together
+        most = self._signed_together
         with self._changed:
             if not self._submitted and not self._is_ending():
                 self._changed.wait(_RECEIVE_MS / 1000)
@@ -308,11 +307,11 @@ class Client:
             if self._is_ending() and not self._submitted:
                 return None
             taken = max(most, _TAKEN_AT_ONCE)
-            batch, self._submitted = self._submitted[:taken], self._submitted[taken:]
-            return batch
+            self._in_hand, self._submitted = self._submitted[:taken], self._submitted[taken:]
+            return self._in_hand
 
     def _sign(self, batch: Sequence[PendingRequest]) -> None:
-        unsigned = gather_requests(self.epochs.ledger_id, [pending.body.to_bytes() for pending in batch])
+        unsigned = gather_requests(self.epochs.ledger_id, [pending.body_bytes for pending in batch])
         envelopes = unsigned.envelopes(self._key.sign(unsigned.signed))
         now = time.monotonic()
         for pending, request_id, envelope in zip(batch, unsigned.request_ids, envelopes, strict=True):

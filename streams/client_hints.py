@@ -1,28 +1,34 @@
 """Which records the generic contracts will touch, so that parties fetch them ahead in one round trip.
 
-Only advice: a call whose hints are wrong or missing is executed all the same, with a fetch of its own.
+Only advice: a call whose hints are wrong or missing is executed all the same, with a fetch of its own. So no call is
+turned away for the hints that it gets here: they are texts that a record's key may be, and no more than a request may
+have.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from protocol.contracts.names import namespace_key
+from protocol.limits import Limits
 from schemas.request import RecordName
 
-
-def _object(argument: Any) -> tuple[tuple[str, str], ...]:
-    return (("object", argument["key"]), namespace_key("object"))
-
-
-def _transfer(argument: Any) -> tuple[tuple[str, str], ...]:
-    return (("bank", argument["from"]), ("bank", argument["to"]), namespace_key("bank"))
+_OBJECTS = RecordName(*namespace_key("object"))
+_BANK = RecordName(*namespace_key("bank"))
 
 
-def _account(argument: Any) -> tuple[tuple[str, str], ...]:
-    return (("bank", argument["account"]), namespace_key("bank"))
+def _object(argument: Any) -> tuple[RecordName, ...]:
+    return RecordName("object", argument["key"]), _OBJECTS
 
 
-_TOUCHED: Mapping[str, Callable[[Any], tuple[tuple[str, str], ...]]] = {
+def _transfer(argument: Any) -> tuple[RecordName, ...]:
+    return RecordName("bank", argument["from"]), RecordName("bank", argument["to"]), _BANK
+
+
+def _account(argument: Any) -> tuple[RecordName, ...]:
+    return RecordName("bank", argument["account"]), _BANK
+
+
+_TOUCHED: Mapping[str, Callable[[Any], tuple[RecordName, ...]]] = {
     "object.put": _object,
     "object.delete": _object,
     "object.get": _object,
@@ -32,7 +38,7 @@ _TOUCHED: Mapping[str, Callable[[Any], tuple[tuple[str, str], ...]]] = {
 }
 
 
-def records_touched(contract: str, argument: Any) -> tuple[RecordName, ...]:
+def records_touched(contract: str, argument: Any, limits: Limits) -> tuple[RecordName, ...]:
     """The records a call of a generic contract will touch; none for other contracts or an argument of
     another shape.
     """
@@ -40,6 +46,10 @@ def records_touched(contract: str, argument: Any) -> tuple[RecordName, ...]:
     if touched is None:
         return ()
     try:
-        return tuple(RecordName(namespace, key) for namespace, key in touched(argument))
+        names = touched(argument)
     except (KeyError, TypeError):
         return ()
+    for _, key in names:
+        if type(key) is not str or len(key) > limits.key_bytes:
+            return ()
+    return names[: limits.records_per_request]

@@ -28,12 +28,14 @@ class PendingRequest:
     """A request on its way.
 
     Attributes:
+        body_bytes: the body as it is signed.
         request_id, envelope_hash, key, value: known once it is signed.
         send_again_at: by the monotonic clock.
         wait_s: how long it waits from then on, the next time.
     """
 
     body: RequestBody
+    body_bytes: bytes
     request_id: bytes = b""
     envelope_hash: bytes = b""
     key: bytes = b""

@@ -36,8 +36,8 @@ def key_of(name: str) -> SigningKey:
 
 
 @cache
-def make_epochs(nonce: bytes = b"world") -> Epochs:
-    """Genesis and configuration 0, signed by both parties."""
+def make_epochs(nonce: bytes = b"world", limits: Limits | None = None) -> Epochs:
+    """Genesis and configuration 0, signed by both parties; with the usual limits, if no others are given."""
     administrators = (Administrator("admin", key_of("admin").public_key, tuple(sorted(RIGHTS))),)
     genesis = Genesis(
         format=1,
@@ -51,7 +51,8 @@ def make_epochs(nonce: bytes = b"world") -> Epochs:
         ),
     ).to_bytes()
     cut = Cut(sequence=-1, statement_hash=ZERO_HASH, journal_size=0, journal_root=ZERO_HASH)
-    configuration = make_configuration(ledger_id(genesis), 0, ZERO_HASH, cut)
+    allowed = (limits or Limits()).to_bytes()
+    configuration = make_configuration(ledger_id(genesis), 0, ZERO_HASH, cut, limits=allowed)
     signed = sign_configuration(configuration, {"auditor": key_of("auditor"), "ledger": key_of("ledger")})
     return check_epochs(ledger_id(genesis), genesis, (signed,))
 

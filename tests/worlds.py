@@ -40,8 +40,8 @@ MINUTE_MS = 60_000
 class World:
     """A ledger with its two parties."""
 
-    def __init__(self, nonce: bytes = b"world") -> None:
-        self.epochs = make_epochs(nonce)
+    def __init__(self, nonce: bytes = b"world", limits: Limits | None = None) -> None:
+        self.epochs = make_epochs(nonce, limits)
         self.auditor = Party(self.epochs, key_of("auditor"))
         self.ledger = Party(self.epochs, key_of("ledger"))
         self.now_ms = START_MS

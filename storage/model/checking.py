@@ -26,10 +26,11 @@ from storage.model.operations import (
 from storage.model.predicates import Predicate, check_predicate
 from storage.model.schema import KEY_COLUMNS_MAX, KeyColumn, TableSchema
 
-PARTITION_KEY_BYTES_MAX = 1024
-CLUSTERING_KEY_BYTES_MAX = 1024
+PARTITION_KEY_BYTES_MAX = 1032
+CLUSTERING_KEY_BYTES_MAX = 1032
 INDEXED_VALUE_BYTES_MAX = 512
-"""Encoded (`storage.model.key_encoding`); all three together fit one entry of PostgreSQL's indexes (2,704 bytes)."""
+"""Encoded (`storage.model.key_encoding`): a record's key of 1,024 bytes fits each of the first two. All three together
+fit one entry of PostgreSQL's indexes (2,704 bytes)."""
 
 
 def check_key(schema: TableSchema, key: Key) -> Key:

@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.hashing import ZERO_HASH
+from protocol.limits import Limits
 from protocol.records import ABSENT, RecordKey
 from storage.ports import (
     ReadCheck,
@@ -22,6 +23,22 @@ class TestRecords:
     def test_what_was_never_written_is_absent(self, store: RecordStore) -> None:
         """Absence is an answer, not an error."""
         assert store.fetch([ALICE]).records == {ALICE: ABSENT}
+
+    def test_any_name_may_be_asked_for(self, store: RecordStore) -> None:
+        """A request's advisory keys are fetched as they are: nothing that a client may write there stops a party."""
+        names = ("", "\0", "a\0b", "\U0010ffff", "\ud7ff\ue000", "k" * 60_000, "%s", "h:1:a:b")
+        keys = [RecordKey(namespace, key) for namespace in (*names, "bank") for key in names]
+        assert store.fetch(keys).records == dict.fromkeys(keys, ABSENT)
+
+    def test_the_longest_names_are_kept(self, store: RecordStore) -> None:
+        """Whatever the limits allow, in a namespace of its own store or not, with all versions."""
+        for namespace in ("n" * Limits().name_bytes, "bank"):
+            key = RecordKey(namespace, "\U0001f600" * (Limits().key_bytes // 4))
+            first = write(store, key, b"1")
+            second = version(key, first, b"2")
+            assert isinstance(store.apply(call(writes=(RecordWrite(key, second),))), Stored)
+            found = store.fetch([key], versions=[Version(key, 1)])
+            assert (found.records[key], found.versions[Version(key, 1)]) == (second, first)
 
     def test_the_current_version_and_those_before_it_come_back(self, store: RecordStore) -> None:
         """Every version stays readable; a deletion is one too."""

@@ -165,7 +165,10 @@ def test_up_starts_what_was_killed_and_nothing_else(command: CommandLine) -> Non
     ("arguments", "code", "error"),
     [
         (("execute", "nosuch", "{}"), 3, "contract.unknown"),
-        (("execute", "object.put", '{"key":1.5}'), 4, "argument.not_canonical"),
+        (("execute", "object.put", '{"key":1.5}'), 3, "argument.not_canonical"),
+        (("execute", "object.put", f'{{"key":"long","value":"{"x" * 40_000}"}}'), 3, "request.too_large"),
+        (("execute", "no such name", "{}"), 3, "request.malformed"),
+        (("execute", "object.put", '{"key":5,"value":1}'), 3, "contract.value"),
         (("execute", "object.put", "{nonsense"), 4, "argument.not_json"),
         (("execute", "object.put", "{}", "--as", "nobody"), 4, "entity.no_key"),
         (("receipt", "verify", "/no/such/file"), 4, "file.unusable"),

@@ -159,19 +159,37 @@ def test_an_argument_that_is_not_canonical(became: dict[str, Became], name: str)
     assert became[name] == Became("argument.not_canonical")
 
 
-def test_what_the_client_library_refuses(ledger: Pipeline) -> None:
-    """Before anything is sent: a float, a key that is no text, a long argument."""
+CLIENT_REFUSES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
+    "a float": (PUT, 1.5, {}, "argument.not_canonical"),
+    "2^53": (PUT, 2**53, {}, "argument.not_canonical"),
+    "a lone surrogate": (PUT, "\ud800", {}, "argument.not_canonical"),
+    "a key that is no text": (PUT, {1: 2}, {}, "argument.not_canonical"),
+    "a long argument": (PUT, "x" * 40_000, {}, "request.too_large"),
+    "many advisory keys": (PUT, None, {"keys": [("object", "a")] * 65}, "request.too_large"),
+    "a name that is none": ("a/b", None, {}, "request.malformed"),
+    "a contract of version 0": (PUT, None, {"version": 0}, "request.malformed"),
+    "valid for too long": (PUT, None, {"expiry_ms": 2 * DAY_MS}, "request.too_far_ahead"),
+}
+
+
+@pytest.mark.parametrize("name", CLIENT_REFUSES)
+def test_what_the_client_library_refuses(ledger: Pipeline, name: str) -> None:
+    """At the call, with the Auditor's code; the call after it is served."""
+    contract, argument, options, code = CLIENT_REFUSES[name]
     with ledger.client() as client:
-        for argument, code in (
-            (1.5, "argument.not_canonical"),
-            (2**53, "argument.not_canonical"),
-            ("\ud800", "argument.not_canonical"),
-            ({1: 2}, "argument.not_canonical"),
-            ("x" * 40_000, "request.too_large"),
-        ):
-            with pytest.raises(CountersignError) as refused:
-                client.submit(PUT, argument)
-            assert refused.value.code == code
+        with pytest.raises(CountersignError) as refused:
+            client.submit(contract, argument, **options)
+        assert refused.value.code == code
+        assert client.execute("object.get", {"key": "a"}).ok
+
+
+def test_arguments_of_another_shape(ledger: Pipeline) -> None:
+    """A key that is a number is the contract's business: it fails, and the client goes on."""
+    arguments: list[Any] = [{"key": key, "value": 1} for key in (5, None, ["a"])]
+    with ledger.client() as client:
+        for argument in [*arguments, [], "key"]:
+            assert client.execute(PUT, argument).code == "contract.value"
+        assert client.execute(PUT, {"key": "shape", "value": 1}).ok
 
 
 def test_a_revoked_key(ledger: Pipeline, raw: RawClient) -> None:
@@ -228,5 +246,5 @@ def test_the_client_is_told(ledger: Pipeline) -> None:
             client.execute("nothing", None)
         assert rejected.value.code == "contract.unknown"
         with pytest.raises(RejectedError) as rejected:
-            client.submit(PUT, {"key": "never", "value": 0}, expiry_ms=2 * DAY_MS).result(30)
-        assert rejected.value.code == "request.too_far_ahead"
+            client.submit("nothing", None, version=2).result(30)
+        assert rejected.value.code == "contract.unknown"

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.binary import encode_long
 from schemas.codec import Message
 from schemas.errors import MalformedMessageError
 from schemas.order import Order
@@ -137,3 +138,11 @@ def test_an_array_of_any_length_is_bounded(count: int) -> None:
 
     with pytest.raises(MalformedMessageError):
         Envelope.from_bytes(envelope[:3] + encode_long(count) + envelope[4:])
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64, -(2**63) - 1])
+def test_a_number_beyond_64_bits_is_not_written(number: int) -> None:
+    """Its own reader would not take it."""
+    with pytest.raises(ValueError, match="64 bits"):
+        encode_long(number)
+    assert encode_long(2**63 - 1) != encode_long(-(2**63))

@@ -1,13 +1,15 @@
 """What every table store promises of keys: each type is one, rows come in their order, ranges cut where they say."""
 
+import random
 from itertools import product
 
 import pytest
 
+from storage.model.checking import CLUSTERING_KEY_BYTES_MAX, INDEXED_VALUE_BYTES_MAX, PARTITION_KEY_BYTES_MAX
 from storage.model.data_types import DataType, Value
 from storage.model.errors import InvalidOperationError
-from storage.model.operations import Bound, Get, Key, Scan
-from storage.model.schema import Order, TableName, TableSchema
+from storage.model.operations import Bound, Get, Insert, Key, Scan, ScanByIndex
+from storage.model.schema import ClusteringColumn, Order, TableName, TableSchema
 from storage.tables.port import TableStore
 from tests.table_samples import ASCENDING, column, filled, insert_all, ordered
 
@@ -114,8 +116,8 @@ class TestRefusals:
             (Key(("p",), ("a", None)), "key.incomplete"),  # type: ignore[arg-type]
             (Key((1,), ("a", 1)), "value.wrong_type"),
             (Key(("p",), ("a", 2**31)), "value.out_of_range"),
-            (Key(("p" * 1024,), ("a", 1)), "key.too_long"),
-            (Key(("p",), ("é" * 510, 1)), "key.too_long"),
+            (Key(("p" * 1032,), ("a", 1)), "key.too_long"),
+            (Key(("p",), ("é" * 514, 1)), "key.too_long"),
         ],
     )
     def test_a_key_is_whole_typed_and_bounded(self, store: TableStore, key: Key, code: str) -> None:
@@ -129,9 +131,9 @@ class TestRefusals:
 
     def test_the_longest_keys_are_taken(self, store: TableStore) -> None:
         """Up to the limit, partition and clustering key at once."""
-        key = Key(("p" * 1023,), ("é" * 509 + "a", -1))
+        key = Key(("p" * 1031,), ("é" * 513 + "a", -1))
         store.apply(filled(store.schema(ORDERED), [key]))
-        assert column(store.scan(Scan(table=ORDERED, partition=key.partition)), "c0") == ["é" * 509 + "a"]
+        assert column(store.scan(Scan(table=ORDERED, partition=key.partition)), "c0") == ["é" * 513 + "a"]
 
     @pytest.mark.parametrize(
         ("scan", "code"),
@@ -150,3 +152,23 @@ class TestRefusals:
         with pytest.raises(InvalidOperationError) as refused:
             store.scan(scan)
         assert refused.value.code == code
+
+
+def test_the_longest_keys_and_indexed_value_at_once(store: TableStore) -> None:
+    """Of bytes that no database makes shorter: they stand together in an entry of an index."""
+    schema = TableSchema(
+        name=ORDERED,
+        columns={"p": DataType.BLOB, "c": DataType.BLOB, "v": DataType.BLOB},
+        partition_key=("p",),
+        clustering_key=(ClusteringColumn("c"),),
+        indexes=("v",),
+    )
+    store.create_table(schema)
+    noise = random.Random(1)
+    partition, clustering, value = (
+        bytes(noise.randrange(1, 256) for _ in range(bytes_max - 2))
+        for bytes_max in (PARTITION_KEY_BYTES_MAX, CLUSTERING_KEY_BYTES_MAX, INDEXED_VALUE_BYTES_MAX)
+    )
+    store.apply([Insert(table=ORDERED, key=Key((partition,), (clustering,)), values={"v": value})])
+    found = store.scan(ScanByIndex(table=ORDERED, column="v", value=value))
+    assert list(found) == [{"p": partition, "c": clustering, "v": value}]

@@ -9,7 +9,9 @@ import typer
 
 from deploy.output import Output, run
 from protocol.errors import CountersignError
+from protocol.requests import RequestError
 from schemas.errors import MalformedMessageError
+from streams.client import RejectedError
 
 MARKUP = "[/x] [red]é[/red]"
 
@@ -72,6 +74,14 @@ def test_what_the_system_refuses_has_a_code(error: OSError, code: str, capsys: p
         run(True, partial(_raise, error))
     assert ended.value.exit_code == 4
     assert json.loads(capsys.readouterr().out)["error"] == code
+
+
+@pytest.mark.parametrize("refused", [RequestError("request.too_large"), RejectedError("request.too_large")])
+def test_who_turned_a_request_away_makes_no_difference(refused: CountersignError) -> None:
+    """The client at once, or the Auditor."""
+    with pytest.raises(typer.Exit) as ended:
+        run(True, partial(_raise, refused))
+    assert ended.value.exit_code == 3
 
 
 def test_an_error_of_no_file_is_a_bug() -> None:

@@ -4,11 +4,13 @@ unseen.
 The ledger answers from a real world of keys and signatures; only Kafka is a stand-in.
 """
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ from schemas.receipt import Receipts
 from schemas.request import Envelope
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS
 from storage.effects import FIRST_OFFSET, Outgoing, Position
+from streams.async_client import AsyncClient
 from streams.client import Client, ClientOptions
+from streams.client_receipts import ClientReceipt
 from streams.client_requests import PendingRequest
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
@@ -176,6 +180,123 @@ def test_an_error_while_a_request_is_being_signed(
 
         monkeypatch.setattr(client, "_sign", late)
         assert code_of(put(client, 1)) == "broker.refused"
+        client._threads[0].join(WAIT_S)
+        assert client._unanswered() == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_error_in_signing(cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are being signed are told like all others."""
+
+    def broken(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    with opened(cluster, world) as client:
+        monkeypatch.setattr(client, "_sign", broken)
+        waiting = [put(client, number) for number in range(3)]
+        assert {code_of(future) for future in waiting} == {"client.failed"}
+        assert client._unanswered() == 0
+
+
+def test_closing_while_requests_are_signed(
+    cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in flight like all others: they are sent, and their receipts awaited."""
+    with ledger(cluster, world), opened(cluster, world) as client:
+        sign, unanswered = client._sign, client._unanswered
+        signing, looked = threading.Event(), threading.Event()
+
+        def slow(batch: Any) -> None:
+            signing.set()
+            looked.wait(WAIT_S)
+            sign(batch)
+
+        def count() -> int:
+            counted = unanswered()
+            looked.set()
+            return counted
+
+        monkeypatch.setattr(client, "_sign", slow)
+        future = put(client, 1)
+        assert signing.wait(WAIT_S)
+        monkeypatch.setattr(client, "_unanswered", count)
+        client.close()
+        assert future.result(0).ok
+
+
+def test_what_is_refused_at_the_call_harms_nobody(cluster: MockCluster, world: World) -> None:
+    """Whatever is wrong with its form; those before and after it are served."""
+    limits = Limits()
+    wrong: dict[str, tuple[str, Any, dict[str, Any]]] = {
+        "argument.not_canonical": ("object.get", {"key": 1.5}, {}),
+        "request.too_large": ("object.get", {"key": "x" * limits.argument_bytes}, {}),
+        "request.malformed": ("object.get", {"key": "a"}, {"keys": [("object", "\ud800")]}),
+        "request.too_far_ahead": ("object.get", {"key": "a"}, {"expiry_ms": limits.expiry_ahead_ms + 1}),
+    }
+    with ledger(cluster, world), opened(cluster, world) as client:
+        before = put(client, 1)
+        for code, (contract, argument, options) in wrong.items():
+            with pytest.raises(CountersignError) as refused:
+                client.submit(contract, argument, **options)
+            assert refused.value.code == code
+        with pytest.raises(CountersignError, match=r"request\.malformed"):
+            client.execute("no/name", None)
+        assert before.result(WAIT_S).ok
+        assert put(client, 2).result(WAIT_S).ok
+
+
+def test_a_key_that_is_no_text(cluster: MockCluster, world: World) -> None:
+    """It is no hint; the contract fails, as both parties sign."""
+    with ledger(cluster, world), opened(cluster, world) as client:
+        assert client.execute("object.put", {"key": 5, "value": 1}, timeout_s=WAIT_S).code == "contract.value"
+
+
+def test_the_same_for_asyncio(cluster: MockCluster, world: World) -> None:
+    """`execute` raises at once, and beside it others are served."""
+
+    async def ask() -> None:
+        with opened(cluster, world) as client:
+            wrapped = AsyncClient(client)
+            good, refused = await asyncio.gather(
+                wrapped.execute("object.put", {"key": "a", "value": 1}),
+                wrapped.execute("object.put", {"key": "a", "value": "x" * Limits().argument_bytes}),
+                return_exceptions=True,
+            )
+            assert isinstance(good, ClientReceipt)
+            assert good.ok
+            assert isinstance(refused, CountersignError)
+            assert refused.code == "request.too_large"
+
+    with ledger(cluster, world):
+        asyncio.run(asyncio.wait_for(ask(), WAIT_S))
+
+
+def test_a_ledger_with_narrower_limits(cluster: MockCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more are signed together than it allows, and they expire when it says."""
+    narrow = World(limits=replace(Limits(), signed_together=2, expiry_default_ms=7_000))
+    with ledger(cluster, narrow), opened(cluster, narrow, linger_ms=50) as client:
+        sign, signed = client._sign, list[list[PendingRequest]]()
+
+        def note(batch: list[PendingRequest]) -> None:
+            signed.append(batch)
+            sign(batch)
+
+        monkeypatch.setattr(client, "_sign", note)
+        before_ms = int(time.time() * 1000)
+        futures = [put(client, number) for number in range(7)]
+        after_ms = int(time.time() * 1000)
+        assert all(future.result(WAIT_S).ok for future in futures)
+    assert max(len(batch) for batch in signed) == 2
+    expiries = [pending.body.expiry_ms for batch in signed for pending in batch]
+    assert before_ms + 7_000 <= min(expiries) <= max(expiries) <= after_ms + 7_000
+
+
+@pytest.mark.parametrize("option", ["signed_together", "in_flight", "expiry_ms"])
+def test_options_with_which_nothing_would_be_sent(option: str) -> None:
+    """They are refused before anybody waits for it."""
+    with pytest.raises(CountersignError) as refused:
+        ClientOptions(**{option: 0})
+    assert refused.value.code == "config.invalid"
 
 
 def test_receipts_that_were_deleted(cluster: MockCluster, world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,16 +10,22 @@ from streams.client_requests import LOOK_EACH_S, RESEND_FIRST_S, RESEND_LONGEST_
 from tests.worlds import World
 
 ANSWER = CountersignError("request.expired")
-BODY = RequestBody.from_bytes(World().body("object.get", {"key": "a"}))
+BODY_BYTES = World().body("object.get", {"key": "a"})
+BODY = RequestBody.from_bytes(BODY_BYTES)
+
+
+def request(name: bytes) -> PendingRequest:
+    """A request with this id."""
+    return PendingRequest(body=BODY, body_bytes=BODY_BYTES, request_id=name, envelope_hash=b"envelope " + name)
 
 
 def pending(*names: bytes, now: float = 0.0) -> tuple[PendingRequests, list[PendingRequest]]:
     """Requests with these ids, just sent."""
     requests = PendingRequests()
-    made = [PendingRequest(body=BODY, request_id=name, envelope_hash=b"envelope " + name) for name in names]
-    for request in made:
-        request.put_off(now)
-        requests.add(request)
+    made = [request(name) for name in names]
+    for each in made:
+        each.put_off(now)
+        requests.add(each)
     return requests, made
 
 
@@ -42,7 +48,7 @@ def test_who_is_sent_again_waits_apart_from_those_that_are_new() -> None:
     requests, [old] = pending(b"old")
     assert requests.due(6) == [old]
     old.put_off(6)
-    new = PendingRequest(body=BODY, request_id=b"new")
+    new = request(b"new")
     new.put_off(7)
     requests.add(new)
     assert requests.due(13) == [new]
