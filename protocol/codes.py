@@ -86,7 +86,7 @@ OUTCOMES: tuple[Row, ...] = (
      "Register the next version."),
     ("key.refused", "sender", "final", "The public key is not accepted.",
      "Unknown algorithm, not a point, not in its one form, or of small order.",
-     "Make a new key with `countersign`."),
+     "Make a new key with `countersign entity register NAME` or `countersign entity rotate NAME`."),
     ("key.unproven", "sender", "final", "The new key lacks a proof.",
      "Its proof of possession, or the previous key's signature, is missing or wrong.",
      "Sign the key with both."),

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from deploy.home import Home
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.instructions import DEFAULT_HOME
+from deploy.output import HomeOption, JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, open_client
 from protocol.contracts.engine import ContractError
 from protocol.contracts.host import Host
@@ -46,7 +47,7 @@ def register(
         output.say(f"{name}/{version} is registered at sequence {receipt.sequence}")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def check_source(text: str, limits: Limits, file: Path) -> None:
@@ -83,4 +84,4 @@ def namespace(
         output.say(f"{name} belongs to {entity} from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)

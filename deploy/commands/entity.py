@@ -10,8 +10,9 @@ import typer
 from rich.markup import escape
 
 from deploy.home import Home
+from deploy.instructions import DEFAULT_HOME
 from deploy.keys import make_key
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.output import HomeOption, JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, EntityOption, newest_key_version, open_client
 from protocol.contracts.key_proof import key_proof_input
 from protocol.contracts.registry import RIGHTS
@@ -67,7 +68,7 @@ def register(
         output.say(f"{name} is registered at sequence {receipt.sequence}; its key: {escape(str(file))}")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @app.command()
@@ -93,7 +94,7 @@ def rotate(
         output.say(f"{name} has key {version} from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @app.command()
@@ -116,7 +117,7 @@ def revoke(
         output.say(f"key {key_version} of {name} is revoked from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @contextmanager
