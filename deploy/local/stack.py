@@ -138,8 +138,8 @@ class LocalStack:
             progress: told in a few words what is being done.
 
         Raises:
-            CountersignError: `stack.running`, `port.taken`, `disk.full`, `registry.unreachable`,
-                `registry.wrong_file`, `local.not_installed` or `service.failed`.
+            CountersignError: `stack.running`, `port.taken`, `disk.full`, `file.unusable`,
+                `registry.unreachable`, `registry.wrong_file`, `local.not_installed` or `service.failed`.
         """
         with explained(f"starting in {self.directory}"), self.alone():
             self._require_down()
