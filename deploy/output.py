@@ -82,13 +82,17 @@ class Output:
     def explain(self, code: str, detail: str) -> dict[str, str]:
         """What a code means, for people; the same, for a result."""
         explained = ERRORS[code]
-        remedy = with_instructions(explained.remedy, self._home)
+        remedy = self.told(explained.remedy)
         self.say(f"[red]{code}[/red]: {escape(explained.message)}")
         if detail:
             self.say(escape(detail))
         self.say(f"[dim]{escape(explained.cause)}[/dim]")
         self.say(escape(remedy))
         return {"message": explained.message, "cause": explained.cause, "remedy": remedy}
+
+    def told(self, text: str) -> str:
+        """A text in which every command is as the user types it."""
+        return with_instructions(text, self._home)
 
     def fail(self, error: CountersignError) -> None:
         """An error, as the result."""

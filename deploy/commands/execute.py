@@ -12,7 +12,7 @@ from rich.markup import escape
 from deploy.home import Home
 from deploy.instructions import DEFAULT_HOME
 from deploy.output import EXIT_REFUSED, HomeOption, JsonOption, Output, file_code, run
-from deploy.session import DEFAULT_ENTITY, EntityOption, open_client, receipt_file
+from deploy.session import DEFAULT_ENTITY, EntityOption, call, open_client, receipt_file
 from protocol.contracts.names import is_contract
 from protocol.errors import CountersignError
 from protocol.limits import Limits
@@ -85,7 +85,7 @@ def _call(output: Output, home: Home, entity: str, contract: str, argument: Any,
     if keep is not None:
         _check_place(keep)
     with open_client(home, entity) as client:
-        received = client.submit(name, argument, version=int(version or 1)).result()
+        received = call(output, client, name, argument, version=int(version or 1))
     _show(output, received, _kept(output, received.to_bytes(), keep, receipt_file(home, received.request_id)))
     return 0 if received.ok else EXIT_REFUSED
 

@@ -53,7 +53,7 @@ BrokerOption = Annotated[
         "--broker",
         metavar="HOST:PORT",
         callback=_addresses,
-        help="Use a Kafka that is there already; several addresses with commas.",
+        help="Use a Kafka that is there already, now and at later starts; several addresses with commas.",
     ),
 ]
 
