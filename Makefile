@@ -61,5 +61,6 @@ lock: setup ## write requirements.txt and the list of Kafka's jars anew, after a
 		--no-header --python-version 3.11 pyproject.toml -o requirements.txt
 	@$(PY) -m deploy.local.jars
 
-clean: ## remove .venv and everything that was built
+clean: ## remove .venv, all that was built, and the demo's ledger; Kafka's jars and your own ledgers stay
+	-@if [ -x $(PY) ]; then $(PY) -m deploy.cli demo --forget; fi
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,6 +23,7 @@ from deploy.initialize import (
 from deploy.local.disk import explained
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from deploy.local.supervisor import Service
+from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
 from deploy.stores import create_auditor_store, create_ledger_store
 from protocol.configuration import Epochs
@@ -52,7 +53,7 @@ class Deployment:
 
     Args:
         home: its directories; made by `up` where there is no ledger yet.
-        broker: addresses of a Kafka that is there already; by default one is started.
+        broker: addresses of a Kafka that is there already; by default that of the last start, or one is started.
         store: what the parties' stores are made of; by default what they are already, or Redis.
         store_of: the same by namespace, for those that lie in another database.
     """
@@ -92,11 +93,15 @@ class Deployment:
             CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a
                 remedy.
         """
+        if broker := self.stack.external_broker:
+            progress(f"looking for Kafka at {broker}")
+            require_listening(broker)  # before anything is made
         if not self.home.exists:
             progress(f"making a new ledger in {self.home.directory}")
             initialize(self.home, new or NewLedger())
         wanted = [role for role in self.roles() if role not in without]
-        with explained(f"starting in {self.home.directory}"), self.stack.alone():
+        place = f"starting in {self.home.directory}"
+        with explained(place), self.stack.alone(), self.stack.remembering_what_works():
             missing = self._missing(wanted)
             if missing:
                 progress(f"it runs in part; starting what is missing: {', '.join(missing)}")

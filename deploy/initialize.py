@@ -5,13 +5,17 @@ genesis and configuration 0 are put together from the public halves and signed b
 """
 
 import secrets
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deploy.home import Home
 from deploy.keys import make_key, make_secret
 from deploy.local.disk import explained
 from deploy.local.settings import STACK_FILE, StackSettings
+from deploy.local.stack import LocalStack
 from protocol.canonical_json import dumps
 from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
@@ -95,14 +99,33 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.invalid`, there is a ledger already, or the place cannot be written; `disk.full`;
-            `epoch.malformed`, `epoch.checksum`, the numbers do not fit: nothing was written then.
+        CountersignError: `config.exists`; `stack.running`, another process makes it; `disk.full`; `file.unusable`, the
+            place cannot be written; `epoch.malformed`, `epoch.checksum`, the numbers do not fit. What was written by
+            then is taken away.
     """
     new.check()
-    with explained(f"making a ledger in {home.directory}"):
+    with explained(f"making a ledger in {home.directory}"), LocalStack(home.stack).alone():
         if home.exists:
-            raise CountersignError("config.invalid", f"there is a ledger in {home.directory} already")
-        return _make(home, new)
+            raise CountersignError("config.exists", str(home.directory))
+        with _all_or_nothing(home):
+            return _make(home, new)
+
+
+@contextmanager
+def _all_or_nothing(home: Home) -> Iterator[None]:
+    """Take away what was made if the rest cannot be made: the next try would find it in its way."""
+    before = _parts(home)
+    try:
+        yield
+    except BaseException:
+        for each in _parts(home) - before:
+            shutil.rmtree(each) if each.is_dir() else each.unlink()
+        raise
+
+
+def _parts(home: Home) -> set[Path]:
+    """What lies in a home, and in its stack's directory, which is there before the ledger is."""
+    return {*home.directory.iterdir(), *home.stack.iterdir()}
 
 
 def _make(home: Home, new: NewLedger) -> Epochs:

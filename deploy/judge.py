@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from deploy.home import Home
+from deploy.initialize import CLIENT
+from deploy.presence import require_running
 from learners.blame import BlockEncoder
 from protocol.evidence.ports import Dispersal
 from protocol.evidence.verdicts import Verdict
@@ -54,9 +56,10 @@ def collect_evidence(home: Home) -> list[JudgedEvidence]:
     """Fetch all evidence, keep each piece in a file, and judge it.
 
     Raises:
-        CountersignError: `config.missing`, `broker.unreachable`.
+        CountersignError: `config.missing`, `stack.down`, `broker.unreachable`.
     """
-    configuration = home.load("client")
+    configuration = home.load(CLIENT)
+    require_running(home)
     trusted = bytes.fromhex(configuration.ledger_id)
     encoder = BlockEncoder(configuration.epochs())
     directory = home.client / "evidence"

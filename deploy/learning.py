@@ -6,6 +6,7 @@ from typing import Any
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
+from deploy.presence import require_running
 from learners.accounting import BlockCost, LearningReport, ReplicaCost, checksum_bytes
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
@@ -36,9 +37,11 @@ def learn_home(home: Home, on_progress: Callable[[int, int], None], *, check_cli
     """Learn a home's whole journal with a throw-away learner, as its learner's file says where pieces are.
 
     Raises:
-        CountersignError: `config.missing`, `config.invalid`, `broker.unreachable`, `broker.refused`.
+        CountersignError: `config.missing`, `config.invalid`, `stack.down`, `broker.unreachable`, `broker.refused`.
     """
     configuration = home.load(LEARNER)
+    if not configuration.replicas:  # else their pieces are there without the rest
+        require_running(home, LEARNER)
     epochs = configuration.epochs()
     reader = open_reader(configuration, epochs)
     try:
@@ -256,8 +259,10 @@ def running_learner(home: Home) -> RunningLearner:
     """What the home's learner said of itself last.
 
     Raises:
-        CountersignError: `config.missing`, `broker.unreachable`, or `sql.unreachable` where no learner runs.
+        CountersignError: `config.missing`, `stack.down`, `broker.unreachable`, or `sql.unreachable` where no learner
+            runs.
     """
+    require_running(home, LEARNER)
     reader = KafkaLogReader(home.load(LEARNER).connection())
     try:
         tail = reader.read_tail(METRICS, _METRICS_LOOKED_THROUGH)

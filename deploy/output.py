@@ -11,7 +11,6 @@ Rules:
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from rich.text import Text
 
 from deploy.ending import ended_in_order
 from deploy.home import Home
+from deploy.instructions import DEFAULT_HOME, with_instructions
 from deploy.local.disk import is_full
 from protocol.errors import ERRORS, CountersignError
 from schemas.errors import MalformedMessageError
@@ -50,10 +50,6 @@ stay on one line."""
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
 
-def _default_home() -> Path:
-    return Path(os.environ.get("COUNTERSIGN_HOME", "~/.countersign")).expanduser()
-
-
 HomeOption = Annotated[
     Path,
     typer.Option(
@@ -64,14 +60,18 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")
 ]
 
-DEFAULT_HOME = _default_home()
-
 
 class Output:
-    """Where a command prints."""
+    """Where a command prints.
 
-    def __init__(self, as_json: bool) -> None:
+    Args:
+        as_json: the result goes to programs.
+        home: which the command works on, and the commands that it tells the user to type.
+    """
+
+    def __init__(self, as_json: bool, home: Path = DEFAULT_HOME) -> None:
         self.as_json = as_json
+        self._home = home
         stream = sys.stderr if as_json else sys.stdout
         self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else _FILE_COLUMNS)
 
@@ -82,12 +82,17 @@ class Output:
     def explain(self, code: str, detail: str) -> dict[str, str]:
         """What a code means, for people; the same, for a result."""
         explained = ERRORS[code]
-        self.say(f"[red]{code}[/red]: {explained.message}")
+        remedy = self.told(explained.remedy)
+        self.say(f"[red]{code}[/red]: {escape(explained.message)}")
         if detail:
             self.say(escape(detail))
-        self.say(f"[dim]{explained.cause}[/dim]")
-        self.say(explained.remedy)
-        return {"message": explained.message, "cause": explained.cause, "remedy": explained.remedy}
+        self.say(f"[dim]{escape(explained.cause)}[/dim]")
+        self.say(escape(remedy))
+        return {"message": explained.message, "cause": explained.cause, "remedy": remedy}
+
+    def told(self, text: str) -> str:
+        """A text in which every command is as the user types it."""
+        return with_instructions(text, self._home)
 
     def fail(self, error: CountersignError) -> None:
         """An error, as the result."""
@@ -145,13 +150,18 @@ def _cell(cell: object) -> Text:
     return Text(f"{cell:,}" if isinstance(cell, int) else str(cell))
 
 
-def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
+def run(as_json: bool, command: Callable[[Output], int | None], home: Path = DEFAULT_HOME) -> None:
     """Run a command's work; errors become words, a JSON object and an exit code.
+
+    Args:
+        as_json: the result goes to programs.
+        command: the work; it gives an exit code, or None for 0.
+        home: which it works on.
 
     Raises:
         typer.Exit: always, with the exit code.
     """
-    output = Output(as_json)
+    output = Output(as_json, home)
     try:
         with ended_in_order():
             raise typer.Exit(command(output) or 0)
@@ -164,8 +174,7 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         output.fail(CountersignError(file_code(error), str(error)))
         raise typer.Exit(EXIT_WORLD) from error
     except MalformedMessageError as error:
-        output.say(f"[red]not readable[/red]: {escape(str(error))}")
-        output.result({"error": "malformed", "message": str(error), "detail": ""})
+        output.fail(CountersignError("message.malformed", str(error)))
         raise typer.Exit(EXIT_CHECK) from error
 
 

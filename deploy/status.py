@@ -7,12 +7,14 @@ names. How far the stages are, and both of these, the dashboard's process knows:
 import http.client
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from deploy.deployment import Deployment
 from deploy.initialize import CLIENT, DASHBOARD
+from deploy.instructions import with_instructions
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import ServiceStatus
 from schemas.topics import EVIDENCE, topic_table
@@ -86,6 +88,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         CountersignError: `config.missing`, there is no ledger.
     """
     deployment.epochs()
+    directory = deployment.home.directory
     said = {role: deployment.status_of(role) for role in deployment.roles()}
     services = deployment.stack.status()
     processes = [
@@ -97,11 +100,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         }
         for service in services
     ]
-    halted = [
-        {"role": role, "code": values.get("code"), "text": values.get("text"), "remedy": values.get("remedy", "")}
-        for role, values in said.items()
-        if values.get("state") == _HALTED
-    ]
+    halted = [_halt(role, values, directory) for role, values in said.items() if values.get("state") == _HALTED]
     findings = [
         StatusFinding(
             kind=_HALTED, who=str(each["role"]), text="{role}: {code}: {text} {remedy}".format_map(each)
@@ -118,11 +117,18 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
             findings.append(_no_answer(deployment))
     seen = _snapshot(deployment, services)
     findings += _found(topics, seen)
+    findings = [replace(each, text=with_instructions(each.text, directory)) for each in findings]
     stages = [
         {name: stage.get(name) for name in ("name", "state", "sequence", "lag")}
         for stage in seen.get("stages", {}).values()
     ]
     return LedgerStatus(processes=processes, topics=topics, stages=stages, halted=halted, findings=findings)
+
+
+def _halt(role: str, said: Mapping[str, object], directory: Path) -> dict[str, object]:
+    """What a role said as it halted."""
+    remedy = with_instructions(str(said.get("remedy", "")), directory)
+    return {"role": role, "code": said.get("code"), "text": said.get("text"), "remedy": remedy}
 
 
 def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> list[StatusFinding]:
@@ -134,7 +140,7 @@ def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> l
         StatusFinding(
             kind="not running",
             who=name,
-            text=f"{name}: start it with countersign up; its log is {deployment.stack.log_file(name)}",
+            text=f"{name}: start it with `countersign up`; its log is {deployment.stack.log_file(name)}",
         )
         for name in names
     ]
@@ -149,7 +155,7 @@ def _no_answer(deployment: Deployment) -> StatusFinding:
 def _found(topics: Mapping[str, int], seen: Mapping[str, Any]) -> Iterator[StatusFinding]:
     """What the log holds, and what the dashboard makes of it."""
     if topics.get(EVIDENCE):
-        yield StatusFinding(kind="evidence", who="", text="was raised: countersign evidence list")
+        yield StatusFinding(kind="evidence", who="", text="was raised: look at it with `countersign evidence list`")
     for each in seen.get("evidence", {}).get("exposed", ()):
         text = "{culprit}: {kind}: {explanation}".format_map(each)
         yield StatusFinding(kind="exposed", who=each["culprit"], text=text)

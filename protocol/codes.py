@@ -86,7 +86,7 @@ OUTCOMES: tuple[Row, ...] = (
      "Register the next version."),
     ("key.refused", "sender", "final", "The public key is not accepted.",
      "Unknown algorithm, not a point, not in its one form, or of small order.",
-     "Make a new key with `countersign`."),
+     "Make a new key with `countersign entity register NAME` or `countersign entity rotate NAME`."),
     ("key.unproven", "sender", "final", "The new key lacks a proof.",
      "Its proof of possession, or the previous key's signature, is missing or wrong.",
      "Sign the key with both."),
@@ -143,7 +143,7 @@ REFUSALS: tuple[Row, ...] = (
 CHECKS: tuple[Row, ...] = (
     ("message.malformed", "sender", "final", "The message cannot be read.",
      "Its bytes are not the one valid form of a message.",
-     "Nothing: it is skipped and counted."),
+     "A file: get it again. On a topic it is skipped and counted."),
     ("signature.bad", "sender", "final", "The signature does not verify.",
      "Another key, other bytes, or not the one form of a signature.",
      "Get the message again from its signer."),

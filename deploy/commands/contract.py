@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from deploy.home import Home
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
-from deploy.session import DEFAULT_ENTITY, EntityOption, open_client
+from deploy.instructions import DEFAULT_HOME
+from deploy.output import HomeOption, JsonOption, Output, run
+from deploy.session import DEFAULT_ENTITY, EntityOption, call, open_client
 from protocol.contracts.engine import ContractError
 from protocol.contracts.host import Host
 from protocol.contracts.source_scan import scan_source
@@ -41,12 +42,12 @@ def register(
         with open_client(Home(home), entity) as client:
             check_source(text, client.epochs.limits, source)
             argument = {"contract": name, "version": version, "source": text}
-            receipt = client.execute("sys.contract.register", argument)
+            receipt = call(output, client, "sys.contract.register", argument)
             value = receipt.output
         output.say(f"{name}/{version} is registered at sequence {receipt.sequence}")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def check_source(text: str, limits: Limits, file: Path) -> None:
@@ -78,9 +79,9 @@ def namespace(
 
     def work(output: Output) -> None:
         with open_client(Home(home), entity) as client:
-            receipt = client.execute("sys.namespace.create", {"namespace": name})
+            receipt = call(output, client, "sys.namespace.create", {"namespace": name})
             value = receipt.output
         output.say(f"{name} belongs to {entity} from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)

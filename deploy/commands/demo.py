@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from deploy.commands.ledger import BrokerOption, StoreOfOption, StoreOption, stores_by_namespace
 from deploy.commands.sql import query_client
@@ -17,6 +18,7 @@ from deploy.demonstration.tampering import Tampering, tamper
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD
+from deploy.instructions import instruction
 from deploy.local.cache import cache_directory
 from deploy.output import JsonOption, Output, run
 from deploy.session import receipt_file
@@ -41,6 +43,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running.")
     ] = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Only stop and remove what the last demonstration left in the cache.")
+    ] = False,
     broker: BrokerOption = "",
     store: StoreOption = None,
     store_of: StoreOfOption = None,
@@ -50,23 +55,29 @@ def demo(
 
     Example: [bold]countersign demo --keep[/bold]
     """
+    if forget and (home is not None or keep):
+        raise typer.BadParameter("--forget is for the place in the cache, and goes with neither --home nor --keep")
+    place = cache_directory() / "demo" if home is None else home.expanduser()
 
     def work(output: Output) -> None:
-        deployment = Deployment(Home(_place(home)), broker=broker, store=store, store_of=stores_by_namespace(store_of))
+        if home is None:
+            _forget(output, place)
+        if forget:
+            output.result({"home": str(place)})
+            return
+        deployment = Deployment(Home(place), broker=broker, store=store, store_of=stores_by_namespace(store_of))
         output.result(_run(output, deployment, keep, external=bool(broker)))
 
-    run(as_json, work)
+    run(as_json, work, place)
 
 
-def _place(home: Path | None) -> Path:
-    """Where the demonstration runs: as asked, or one place of the user's that each run makes anew."""
-    if home is not None:
-        return home.expanduser()
-    place = cache_directory() / "demo"
-    if place.exists():
-        Deployment(Home(place)).down(lambda _: None)  # an earlier one was kept running
-        shutil.rmtree(place)
-    return place
+def _forget(output: Output, place: Path) -> None:
+    """Stop and remove what an earlier demonstration left."""
+    if not place.exists():
+        return
+    Deployment(Home(place)).down(output.say)  # it was kept running
+    shutil.rmtree(place)
+    output.say(f"the ledger of the last demonstration is removed from {escape(str(place))}")
 
 
 def _run(output: Output, deployment: Deployment, keep: bool, *, external: bool) -> dict[str, Any]:
@@ -81,8 +92,9 @@ def _run(output: Output, deployment: Deployment, keep: bool, *, external: bool) 
         )
         result = _show(output, deployment)
         if keep:
-            output.say(f"everything is left running in {deployment.home.directory}; stop it with")
-            output.say(f"  make run ARGS='down --home {deployment.home.directory}'")
+            directory = deployment.home.directory
+            output.say(f"everything is left running in {escape(str(directory))}")
+            output.say(f"stop it with {escape(instruction('down', directory))}")
     finally:
         if not keep:
             deployment.down(output.say)

@@ -10,9 +10,10 @@ import typer
 from rich.markup import escape
 
 from deploy.home import Home
+from deploy.instructions import DEFAULT_HOME
 from deploy.keys import make_key
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
-from deploy.session import DEFAULT_ENTITY, EntityOption, newest_key_version, open_client
+from deploy.output import HomeOption, JsonOption, Output, run
+from deploy.session import DEFAULT_ENTITY, EntityOption, call, newest_key_version, open_client
 from protocol.contracts.key_proof import key_proof_input
 from protocol.contracts.registry import RIGHTS
 from protocol.errors import CountersignError
@@ -62,12 +63,12 @@ def register(
                 "rights": sorted({*(right or ())}),
                 **_key_fields(client.epochs.ledger_id, name, 1, key),
             }
-            receipt = client.execute("sys.entity.register", argument)
+            receipt = call(output, client, "sys.entity.register", argument)
             value = receipt.output
         output.say(f"{name} is registered at sequence {receipt.sequence}; its key: {escape(str(file))}")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @app.command()
@@ -86,14 +87,13 @@ def rotate(
         version = newest_key_version(Home(home), name) + 1
         file = Home(home).key_file(name, version)
         with open_client(Home(home), name) as client, _new_key(file, algorithm) as key:
-            receipt = client.execute(
-                "sys.key.rotate", _key_fields(client.epochs.ledger_id, name, version, key)
-            )
+            argument = _key_fields(client.epochs.ledger_id, name, version, key)
+            receipt = call(output, client, "sys.key.rotate", argument)
             value = receipt.output
         output.say(f"{name} has key {version} from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @app.command()
@@ -111,12 +111,12 @@ def revoke(
 
     def work(output: Output) -> None:
         with open_client(Home(home), entity) as client:
-            receipt = client.execute("sys.key.revoke", {"entity": name, "key_version": key_version})
+            receipt = call(output, client, "sys.key.revoke", {"entity": name, "key_version": key_version})
             value = receipt.output
         output.say(f"key {key_version} of {name} is revoked from sequence {receipt.sequence} on")
         output.result({**value, "sequence": receipt.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @contextmanager

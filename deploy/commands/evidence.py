@@ -8,8 +8,9 @@ from rich.markup import escape
 
 from deploy.commands.receipt import LedgerIdOption, read_file, trusted_ledger
 from deploy.home import Home
+from deploy.instructions import DEFAULT_HOME
 from deploy.judge import collect_evidence, judge
-from deploy.output import DEFAULT_HOME, EXIT_CHECK, HomeOption, JsonOption, Output, run
+from deploy.output import EXIT_CHECK, HomeOption, JsonOption, Output, run
 
 app = typer.Typer(help="Evidence: checkable proof that some party misbehaved.", no_args_is_help=True)
 
@@ -30,7 +31,7 @@ def list_evidence(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) 
         output.table("evidence", ("kind", "finding", "culprit", "file"), rows)
         output.result({"evidence": [each.to_json() for each in found]})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 @app.command()
@@ -57,4 +58,4 @@ def verify(
         )
         return 0 if verdict.convicts else EXIT_CHECK
 
-    run(as_json, work)
+    run(as_json, work, home)

@@ -10,8 +10,9 @@ import typer
 from rich.markup import escape
 
 from deploy.home import Home
-from deploy.output import DEFAULT_HOME, EXIT_REFUSED, HomeOption, JsonOption, Output, file_code, run
-from deploy.session import DEFAULT_ENTITY, EntityOption, open_client, receipt_file
+from deploy.instructions import DEFAULT_HOME
+from deploy.output import EXIT_REFUSED, HomeOption, JsonOption, Output, file_code, run
+from deploy.session import DEFAULT_ENTITY, EntityOption, call, open_client, receipt_file
 from protocol.contracts.names import is_contract
 from protocol.errors import CountersignError
 from protocol.limits import Limits
@@ -38,7 +39,7 @@ def execute(
     def work(output: Output) -> int:
         return _call(output, Home(home), entity, contract, _parse(argument), receipt)
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def get(
@@ -51,7 +52,7 @@ def get(
 
     Example: [bold]countersign get color[/bold].
     """
-    run(as_json, lambda output: _call(output, Home(home), entity, "object.get", {"key": key}, None))
+    run(as_json, lambda output: _call(output, Home(home), entity, "object.get", {"key": key}, None), home)
 
 
 def history(
@@ -66,7 +67,7 @@ def history(
     Example: [bold]countersign history color --limit 3[/bold].
     """
     argument = {"key": key, "limit": limit}
-    run(as_json, lambda output: _call(output, Home(home), entity, "object.history", argument, None))
+    run(as_json, lambda output: _call(output, Home(home), entity, "object.history", argument, None), home)
 
 
 def _parse(argument: str) -> Any:
@@ -84,7 +85,7 @@ def _call(output: Output, home: Home, entity: str, contract: str, argument: Any,
     if keep is not None:
         _check_place(keep)
     with open_client(home, entity) as client:
-        received = client.submit(name, argument, version=int(version or 1)).result()
+        received = call(output, client, name, argument, version=int(version or 1))
     _show(output, received, _kept(output, received.to_bytes(), keep, receipt_file(home, received.request_id)))
     return 0 if received.ok else EXIT_REFUSED
 

@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
+from deploy.instructions import DEFAULT_HOME
 from deploy.judge import judge
 from deploy.learning import (
     BLOCK_COLUMNS,
@@ -23,7 +24,7 @@ from deploy.learning import (
     storage_values,
     total_rows,
 )
-from deploy.output import DEFAULT_HOME, EXIT_CHECK, HomeOption, JsonOption, Output, run
+from deploy.output import EXIT_CHECK, HomeOption, JsonOption, Output, run
 from learners.blame import BlockEncoder
 from schemas.evidence import Evidence
 from streams.learn_once import LearnedJournal
@@ -62,7 +63,7 @@ def learn(
         output.result({**journal_values(found), "block_costs": block_values(shown)})
         return 0 if found.halt is None and found.report.is_within_bounds() else EXIT_CHECK
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def _learn(output: Output, home: Home, check_clients: bool) -> LearnedJournal:
@@ -136,7 +137,7 @@ def storage(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> Non
         output.result(values)
         return 0 if found.halt is None else EXIT_CHECK
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,8 +1,6 @@
 """`init`, `up`, `down`, `status`: a whole ledger on this machine."""
 
-import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +9,8 @@ from rich.markup import escape
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
-from deploy.output import DEFAULT_HOME, EXIT_CHECK, HomeOption, JsonOption, Output, run
+from deploy.instructions import DEFAULT_HOME, instruction
+from deploy.output import EXIT_CHECK, HomeOption, JsonOption, Output, run
 from deploy.status import SUSPECTED, ledger_status
 from protocol.configuration import REPLICAS_MAX, TREE, ConfigurationError
 from protocol.contracts.names import is_name
@@ -54,7 +53,7 @@ BrokerOption = Annotated[
         "--broker",
         metavar="HOST:PORT",
         callback=_addresses,
-        help="Use a Kafka that is there already; several addresses with commas.",
+        help="Use a Kafka that is there already, now and at later starts; several addresses with commas.",
     ),
 ]
 
@@ -120,10 +119,11 @@ def init(
 
     def work(output: Output) -> None:
         epochs = initialize(Home(home), replace(new, store_of=stores_by_namespace(store_of)))
-        output.say(f"A new ledger in {home}: {epochs.ledger_id.hex()}\nStart it: {_command('up', home)}")
+        output.say(f"a new ledger in {escape(str(home))}: {epochs.ledger_id.hex()}")
+        output.say(f"start it with {escape(instruction('up', home))}")
         output.result({"ledger_id": epochs.ledger_id.hex(), "home": str(home)})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def _check(new: NewLedger) -> None:
@@ -137,12 +137,6 @@ def _check(new: NewLedger) -> None:
     except ConfigurationError as error:
         options = "--checksum" if error.code == "epoch.checksum" else "--replicas, --liars, --silent"
         raise typer.BadParameter(f"{options}: {error.detail}") from error
-
-
-def _command(name: str, home: Path) -> str:
-    """How one runs a command on a home."""
-    place = "" if home == DEFAULT_HOME else f" --home {shlex.quote(str(home))}"
-    return f"countersign {name}{place}"
 
 
 def up(
@@ -164,7 +158,7 @@ def up(
         output.say("\n".join(f"[bold]{name}[/bold] {address}" for name, address in addresses.items()))
         output.result(addresses)
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def down(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
@@ -181,7 +175,7 @@ def down(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
         output.say("everything is stopped")
         output.result({"stopped": True})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None:
@@ -200,7 +194,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
             output.table("topics", ("topic", "messages"), found.topic_rows())
             output.table("stages", ("stage", "state", "sequence", "lag"), found.stage_rows())
         else:
-            output.say(f"nothing runs; start it with {escape(_command('up', home))}")
+            output.say(f"nothing runs; start it with {escape(instruction('up', home))}")
         for finding in found.findings:
             colour = "yellow" if finding.kind == SUSPECTED else "red"
             output.say(f"[{colour}]{finding.kind}[/{colour}] {escape(finding.text)}")
@@ -209,7 +203,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         output.result(found.to_json())
         return EXIT_CHECK if found.is_alarming else 0
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def register(app: typer.Typer) -> None:

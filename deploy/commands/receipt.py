@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from deploy.home import Home
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.instructions import DEFAULT_HOME
+from deploy.output import HomeOption, JsonOption, Output, run
 from protocol.errors import CountersignError
 from protocol.limits import Limits
 from protocol.receipts import verify_receipt
@@ -50,7 +51,7 @@ def verify(
             }
         )
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def read_file(file: Path) -> bytes:

@@ -6,7 +6,8 @@ import typer
 
 from deploy.home import Home
 from deploy.initialize import LEARNER
-from deploy.output import DEFAULT_HOME, HomeOption, JsonOption, Output, run
+from deploy.instructions import DEFAULT_HOME
+from deploy.output import HomeOption, JsonOption, Output, run
 from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
 from streams.query_client import QueryClient
@@ -48,7 +49,7 @@ def sql(
         output.say(f"[dim]{count:,} {'row' if count == 1 else 'rows'}, as of sequence {answer.sequence}[/dim]")
         output.result({"columns": answer.columns, "rows": answer.rows, "sequence": answer.sequence})
 
-    run(as_json, work)
+    run(as_json, work, home)
 
 
 def register(app: typer.Typer) -> None:

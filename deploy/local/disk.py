@@ -26,7 +26,7 @@ def explained(what: str) -> Iterator[None]:
         what: what is being done, for the error's detail.
 
     Raises:
-        CountersignError: `disk.full`, or `config.invalid` where this user may not write, or a file is in the way.
+        CountersignError: `disk.full`, or `file.unusable` where this user may not write, or a file is in the way.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def explained(what: str) -> Iterator[None]:
         if is_full(error):
             raise CountersignError("disk.full", f"{what}: {error}") from error
         if error.errno in _FORBIDDEN | _NO_DIRECTORY:
-            raise CountersignError("config.invalid", f"{what}: {error}") from error
+            raise CountersignError("file.unusable", f"{what}: {error}") from error
         raise
 
 

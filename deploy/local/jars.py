@@ -50,7 +50,8 @@ def fetch_jars(progress: Progress) -> tuple[Path, ...]:
     """Give the paths of all pinned jars, after downloading those that the cache does not have.
 
     Raises:
-        CountersignError: `registry.unreachable`, `registry.wrong_file`, `disk.full` or `local.not_installed`.
+        CountersignError: `registry.unreachable`, `registry.wrong_file`, `disk.full`, `file.unusable` or
+            `local.not_installed`.
     """
     cache = cache_directory()
     jars = pinned_jars()

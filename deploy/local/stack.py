@@ -8,7 +8,7 @@ services may be added through `supervisor`; they are stopped before those they n
 import fcntl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.local.disk import explained, require_space
@@ -73,7 +73,8 @@ class LocalStack:
 
         Args:
             directory: everything the stack writes is in it.
-            broker: addresses of a Kafka that is there already; then none is started.
+            broker: addresses of a Kafka that is there already; then none is started. By default that of the last
+                start, or one that is started.
             stores: the names of the stores.
             kafka_port: a port for Kafka, where any free one will not do.
             store: what the stores are made of; by default what they are already, or Redis.
@@ -98,6 +99,24 @@ class LocalStack:
         """
         settings = self._settings()
         return settings.broker or f"{LOOPBACK}:{settings.ports[KAFKA]}"
+
+    @property
+    def external_broker(self) -> str:
+        """Addresses of the Kafka that is there already, "" where the stack has its own."""
+        before = StackSettings.load(self._settings_file)
+        return self._broker or (before.broker if before else "")
+
+    @contextmanager
+    def remembering_what_works(self) -> Iterator[None]:
+        """Let a start fail without a trace: the next one is to use the Kafka that was used before."""
+        before = StackSettings.load(self._settings_file)
+        try:
+            yield
+        except BaseException:
+            tried = StackSettings.load(self._settings_file)
+            if tried is not None:  # ports and passwords stay: data may have been made with them
+                replace(tried, broker=before.broker if before else "").save(self._settings_file)
+            raise
 
     def store_url(self, name: str) -> str:
         """Where a store is, its password included: for its own party only.
@@ -138,8 +157,9 @@ class LocalStack:
             progress: told in a few words what is being done.
 
         Raises:
-            CountersignError: `stack.running`, `port.taken`, `disk.full`, `registry.unreachable`,
-                `registry.wrong_file`, `local.not_installed` or `service.failed`.
+            CountersignError: `stack.running`, `port.taken`, `disk.full`, `file.unusable`, `registry.unreachable`,
+                `registry.wrong_file`, `local.not_installed`, `service.failed`, or `config.invalid` where data lies in
+                another kind of store, or in another Kafka.
         """
         with explained(f"starting in {self.directory}"), self.alone():
             self._require_down()
@@ -199,21 +219,24 @@ class LocalStack:
         )
 
     def _start(self, progress: Progress) -> None:
+        broker = self.external_broker
+        if broker and (self.directory / KAFKA).exists():
+            raise CountersignError("config.invalid", f"the topics here are in the stack's own Kafka, not at {broker}")
         settings = StackSettings.choose(
-            broker=self._broker,
+            broker=broker,
             store=self._store_kind,
             store_of=self._store_of,
             stores=self._stores,
-            listeners=() if self._broker else (KAFKA, _CONTROLLER),
+            listeners=() if broker else (KAFKA, _CONTROLLER),
             fixed_ports=self._fixed_ports,
             before=StackSettings.load(self._settings_file),
         )
         settings.save(self._settings_file)
         services_of = [service for name in self._stores for service in settings.services_of(name).values()]
         nodes: list[Store | KafkaNode] = [self._store(name, settings) for name in services_of]
-        if not self._broker:
+        if not broker:
             nodes.append(self._kafka(settings, progress))
-        progress("starting " + ", ".join((*services_of, *(() if self._broker else (KAFKA,)))))
+        progress("starting " + ", ".join((*services_of, *(() if broker else (KAFKA,)))))
         services: list[Service] = []
         for node in nodes:
             node.prepare()
@@ -250,7 +273,8 @@ class LocalStack:
 
     def _settings(self) -> StackSettings:
         settings = StackSettings.load(self._settings_file)
-        if settings is None or not settings.ports:  # `init` may have chosen the kind of store
+        # `init` may have chosen the kind of store; a start that failed, ports.
+        if settings is None or not (settings.broker or KAFKA in settings.ports):
             raise CountersignError("stack.down", str(self.directory))
         return settings
 

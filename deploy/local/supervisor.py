@@ -80,7 +80,7 @@ class Supervisor:
         """Start a service without waiting for it.
 
         Raises:
-            CountersignError: `stack.running` if it runs already, `service.failed`, `disk.full`.
+            CountersignError: `stack.running` if it runs already, `service.failed`, `disk.full`, `file.unusable`.
         """
         if self.is_running(service.name):
             raise CountersignError("stack.running", service.name)

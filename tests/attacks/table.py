@@ -346,6 +346,11 @@ CONTRACT: tuple[Attack, ...] = (
         + of(_TRAPS, "what_would_kill_a_process", "what_would_never_end", "what_both_judge_alike"),
     ),
     Attack(
+        "Exhausts only the Ledger, whose machine is smaller than the Auditor's",
+        "nobody: the Ledger halts, and goes on when it has more",
+        of(_CONTRACTS, "a_ledger_that_an_order_exhausts_halts_accuses_nobody_and_goes_on_with_more"),
+    ),
+    Attack(
         "Runs in other surroundings: stack limit, digits, hash seed, locale, memory",
         "no difference",
         of(_SURROUNDINGS, "surroundings_make_no_difference"),

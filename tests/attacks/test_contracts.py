@@ -6,7 +6,9 @@ processes are bounded: `tests/unit/streams/test_executor_traps.py`.
 import pytest
 
 from protocol.canonical_json import loads
+from protocol.limits import Limits
 from protocol.requests import OpenedRequest
+from streams.executor import InProcessExecutor
 from tests.attacks.line import Line
 
 WRITER = """
@@ -116,4 +118,19 @@ def test_a_contract_without_end_is_rejected_and_the_next_request_served(line: Li
     line.run()
     line.check_honest()
     assert line.code_of(request) == "contract.resources"
+    assert line.receipts()[asked.request_id].ok
+
+
+def test_a_ledger_that_an_order_exhausts_halts_accuses_nobody_and_goes_on_with_more() -> None:
+    """Though its bounds are wider: then its machine is worse than the Auditor's, which proves nothing."""
+    line = started()
+    enough, line.ledger.executor = line.ledger.executor, InProcessExecutor(Limits(contract_steps=1))
+    asked = line.get("victim")
+    line.run()
+    assert line.halts() == {"commit": "resources.exceeded"}
+    line.check_nobody_accused()
+    line.ledger.executor = enough
+    line.stages["commit"].crash()
+    line.run()
+    line.check_honest()
     assert line.receipts()[asked.request_id].ok

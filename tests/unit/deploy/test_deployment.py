@@ -1,5 +1,7 @@
 """`up` as far as it comes without a server."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import AUDITOR, NewLedger, initialize
+from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.errors import CountersignError
@@ -26,23 +29,79 @@ def _say_nothing(_: str) -> None:
     return
 
 
-def test_a_broker_that_does_not_answer_is_written_nowhere(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The roles' files keep the address of the one that did."""
+@pytest.fixture
+def nobody() -> str:
+    """An address at which nobody listens."""
+    return f"{LOOPBACK}:{free_port(frozenset())}"
+
+
+@pytest.fixture
+def somebody() -> Iterator[str]:
+    """An address at which somebody listens who is no Kafka."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield f"{LOOPBACK}:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def stores_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that starts as if it did, and a Kafka that never answers."""
 
     def start(stack: LocalStack, _: object) -> None:
         ports = {"auditor-store": 10_001, "ledger-store": 10_002}
-        settings = StackSettings(broker="localhost:1", ports=ports, passwords=dict.fromkeys(ports, "secret"))
+        passwords = dict.fromkeys(ports, "secret")
+        settings = StackSettings(broker=stack.external_broker, ports=ports, passwords=passwords)
         settings.save(stack.directory / STACK_FILE)
 
     def describe(_: KafkaAdmin) -> None:
-        raise LogUnavailableError("nobody is there")
+        raise LogUnavailableError("no answer")
 
     monkeypatch.setattr(LocalStack, "start", start)
     monkeypatch.setattr(KafkaAdmin, "describe", describe)
+
+
+def test_where_nobody_listens_nothing_is_made(tmp_path: Path, nobody: str) -> None:
+    """A mistyped address leaves no ledger behind."""
+    home = Home(tmp_path / "new")
+    with pytest.raises(LogUnavailableError, match=nobody):
+        Deployment(home, broker=nobody).up(_say_nothing)
+    assert not home.directory.exists()
+
+
+@pytest.mark.usefixtures("stores_only")
+def test_a_broker_that_does_not_answer_is_written_nowhere(home: Home, somebody: str) -> None:
+    """The roles' files keep the address of the one that did, and the next `up` does not go by it."""
     before = home.load(AUDITOR)
     with pytest.raises(LogUnavailableError):
-        Deployment(home, broker="localhost:1").up(_say_nothing)
+        Deployment(home, broker=somebody).up(_say_nothing)
     assert home.load(AUDITOR) == before
+    settings = StackSettings.load(home.stack / STACK_FILE)
+    assert settings is not None
+    assert (settings.broker, settings.passwords["auditor-store"]) == ("", "secret")
+    assert LocalStack(home.stack).external_broker == ""
+    with pytest.raises(CountersignError) as caught:
+        _ = LocalStack(home.stack).bootstrap_servers
+    assert caught.value.code == "stack.down"
+
+
+@pytest.mark.usefixtures("stores_only")
+def test_a_broker_that_came_up_is_used_again(home: Home, somebody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger's topics are there: without it a later `up` would start an empty Kafka."""
+    monkeypatch.setattr(Deployment, "_start_roles", lambda *_: None)
+    Deployment(home, broker=somebody).up(_say_nothing)
+    assert Deployment(home).stack.external_broker == somebody
+    monkeypatch.undo()
+    with pytest.raises(LogUnavailableError):
+        Deployment(home, broker="127.0.0.1:1").up(_say_nothing)
+    assert Deployment(home).stack.external_broker == somebody
+
+
+def test_a_ledger_does_not_leave_its_own_kafka(home: Home, somebody: str) -> None:
+    """Its topics would not come with it."""
+    (home.stack / "kafka").mkdir()
+    with pytest.raises(CountersignError, match=somebody) as caught:
+        Deployment(home, broker=somebody).up(_say_nothing)
+    assert caught.value.code == "config.invalid"
+    assert LocalStack(home.stack).external_broker == ""
 
 
 def test_only_one_starts_or_stops_a_ledger_at_a_time(home: Home) -> None:

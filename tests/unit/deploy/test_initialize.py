@@ -1,12 +1,17 @@
-"""A new ledger's numbers: refused before anything is written, or in its first configuration as they were asked for."""
+"""A new ledger is made whole or not at all, with the numbers that were asked for."""
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
+from deploy.local.settings import STACK_FILE, StackSettings
+from deploy.local.stack import LocalStack
 from protocol.configuration import ConfigurationError
+from protocol.errors import CountersignError
+from storage.record_stores import StoreKind
 
 REFUSED = {
     "no checksum, and liars": (NewLedger(checksum="none"), "epoch.checksum"),
@@ -48,3 +53,47 @@ def test_the_first_configuration_is_what_was_asked_for(
     assert (made.n, made.b, made.c, made.k) == (new.replicas, new.liars, new.silent, k)
     assert (made.checksum, made.block_updates) == (new.checksum, block_updates)
     assert len(made.replica_keys) == new.replicas
+
+
+def test_a_ledger_is_never_made_over_another(tmp_path: Path) -> None:
+    """Its keys are what makes it that ledger."""
+    home = Home(tmp_path / "home")
+    made = initialize(home, NewLedger())
+    with pytest.raises(CountersignError) as caught:
+        initialize(home, NewLedger())
+    assert (caught.value.code, caught.value.detail) == ("config.exists", str(home.directory))
+    assert home.load("client").epochs().ledger_id == made.ledger_id
+
+
+def test_what_cannot_be_made_whole_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a full disk the next try is like the first one; what was there before stays."""
+    home = Home(tmp_path / "home")
+    (home.directory / "notes").mkdir(parents=True)
+
+    def full(_: StackSettings, __: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StackSettings, "save", full)
+        with pytest.raises(CountersignError) as caught:
+            initialize(home, NewLedger(store=StoreKind.SQLITE))
+    assert caught.value.code == "disk.full"
+    assert {each.name for each in home.directory.iterdir()} == {"notes", "stack"}
+    initialize(home, NewLedger())
+    assert StackSettings.load(home.stack / STACK_FILE) is None
+
+
+def test_one_makes_a_ledger_at_a_time(tmp_path: Path) -> None:
+    """Else whose try fails would take away what the other one made."""
+    home = Home(tmp_path / "home")
+    with LocalStack(home.stack).alone(), pytest.raises(CountersignError) as caught:
+        initialize(home, NewLedger())
+    assert caught.value.code == "stack.running"
+
+
+def test_a_place_that_cannot_be_written_is_no_matter_of_settings(tmp_path: Path) -> None:
+    """A file stands where the directory was to be."""
+    (tmp_path / "home").touch()
+    with pytest.raises(CountersignError) as caught:
+        initialize(Home(tmp_path / "home"), NewLedger())
+    assert caught.value.code == "file.unusable"

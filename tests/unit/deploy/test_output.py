@@ -3,12 +3,14 @@
 import errno
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 import typer
 
+from deploy.instructions import with_instructions
 from deploy.output import Output, run
-from protocol.errors import CountersignError
+from protocol.errors import ERRORS, CountersignError
 from protocol.requests import RequestError
 from schemas.errors import MalformedMessageError
 from streams.client import RejectedError
@@ -48,6 +50,17 @@ def test_lines_keep_paths_whole(capsys: pytest.CaptureFixture[str]) -> None:
     Output(as_json=False).say(f"see {path}")
     Output(as_json=False).table("", ("file", "kind"), [(path, "evidence")])
     assert capsys.readouterr().out.count(path) == 2
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_what_is_known_of_a_code_is_shown_whole(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bracket in it is no markup; a command in it is told with the home that the user named."""
+    home = Path("/a/home")
+    Output(as_json=False, home=home).explain(code, "")
+    row, shown = ERRORS[code], capsys.readouterr().out
+    for text in (row.message, row.cause, with_instructions(row.remedy, home)):
+        assert text in shown
+    assert shown.count("--home /a/home") == row.remedy.count("`countersign ")
 
 
 def test_programs_are_told_the_remedy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,7 +70,7 @@ def test_a_ledger_that_does_not_run_says_how_to_start_it(deployment: Deployment)
     """And finds nothing: it was stopped, as far as anybody knows."""
     code, said, result = _invoke(deployment)
     assert (code, result["findings"], result["processes"]) == (0, [], [])
-    assert "nothing runs; start it with countersign up --home" in said.replace("\n", " ")
+    assert f"countersign up --home {deployment.home.directory}" in said
 
 
 def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, topics: dict[str, int]) -> None:
@@ -93,6 +93,7 @@ def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypat
     (finding,) = ledger_status(deployment).findings
     assert (finding.kind, finding.who) == ("not running", "kafka")
     assert str(deployment.stack.log_file("kafka")) in finding.text
+    assert f"countersign up --home {deployment.home.directory}`" in finding.text
 
 
 def test_a_missing_role_and_evidence_are_found(deployment: Deployment, topics: dict[str, int]) -> None:

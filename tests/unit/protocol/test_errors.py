@@ -80,3 +80,12 @@ def test_the_packages_use_no_other_codes() -> None:
     assert len(used) > 20, "the search finds nothing"
     unknown = [f"{path}:{line}: {code}" for path, line, code in used if code not in ERRORS]
     assert not unknown, "\n".join(unknown)
+
+
+def test_every_code_is_reported_by_somebody() -> None:
+    """Nobody looks for what no role, verifier or command can say."""
+    tables = {*(ROOT / "protocol").glob("*codes.py")}
+    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path not in tables]
+    nodes = (node for path in paths for node in ast.walk(ast.parse(path.read_text())))
+    said = {node.value for node in nodes if isinstance(node, ast.Constant)}
+    assert ERRORS.keys() <= said, ERRORS.keys() - said

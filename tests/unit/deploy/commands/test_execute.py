@@ -19,6 +19,7 @@ class FakeLedger:
 
     def __init__(self) -> None:
         self.decided = 0
+        self.is_slow = False
         self.answer: dict[str, Any] = {"ok": True, "status": "ok", "code": "", "fail_text": "", "output": None}
         self.spoils: Path | None = None
 
@@ -30,7 +31,9 @@ class FakeLedger:
         self.decided += 1
         return self
 
-    def result(self) -> Any:
+    def result(self, timeout_s: float | None = None) -> Any:
+        if timeout_s is not None and self.is_slow:
+            raise TimeoutError
         if self.spoils is not None:
             self.spoils.mkdir()  # no file can be written there any more
         places = {"request_id": b"\1" * 16, "sequence": 7, "index": 0, "to_bytes": lambda: b"receipt"}
@@ -102,3 +105,13 @@ def test_a_failed_outcome_is_explained(tmp_path: Path, ledger: FakeLedger) -> No
 def test_no_value_is_said_in_words(tmp_path: Path, ledger: FakeLedger) -> None:
     """A bare null says nothing."""
     assert _execute(tmp_path, "object.put", "{}").output.startswith("done; the contract gave no value\n")
+
+
+def test_who_waits_for_long_is_told_what_to_look_at(tmp_path: Path, ledger: FakeLedger) -> None:
+    """And still gets the receipt, however late it comes."""
+    assert "still waiting" not in _execute(tmp_path, "object.put", "{}").output
+    ledger.is_slow = True
+    done = _execute(tmp_path, "object.put", "{}")
+    assert done.exit_code == 0
+    assert f"countersign status --home {tmp_path}`" in done.output
+    assert "sequence 7" in done.output

@@ -16,8 +16,8 @@ FULL = Path("/dev/full")
     [
         (errno.ENOSPC, "disk.full"),
         (errno.EDQUOT, "disk.full"),
-        (errno.EROFS, "config.invalid"),
-        (errno.ENOTDIR, "config.invalid"),
+        (errno.EROFS, "file.unusable"),
+        (errno.ENOTDIR, "file.unusable"),
     ],
 )
 def test_a_disk_that_refuses_is_explained(number: int, code: str) -> None:

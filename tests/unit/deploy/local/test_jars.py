@@ -96,7 +96,7 @@ def test_a_wrong_jar_is_refused_and_not_kept(cache: Path, monkeypatch: pytest.Mo
         (requests.Timeout("too slow"), "registry.unreachable"),
         (RuntimeError("not found in remote repositories"), "registry.unreachable"),
         (OSError(errno.ENOSPC, "No space left on device"), "disk.full"),
-        (OSError(errno.EACCES, "Permission denied"), "config.invalid"),
+        (OSError(errno.EACCES, "Permission denied"), "file.unusable"),
     ],
 )
 def test_what_stands_in_the_way_is_said(

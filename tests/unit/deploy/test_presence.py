@@ -1,0 +1,133 @@
+"""A ledger that is not there is known at once; one that may be there, however slow, is not given up."""
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.home import Home
+from deploy.initialize import AUDITOR, CLIENT, NewLedger, initialize
+from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.processes import identify
+from deploy.local.settings import STACK_FILE, StackSettings
+from deploy.presence import require_listening, require_running
+from deploy.roles.entry import RoleStatus
+from protocol.errors import CountersignError
+
+SOON_S = 1.0
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A ledger that was made and never started."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    return home
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Somebody who takes connections and never says a word."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield server
+
+
+def _address(listener: socket.socket) -> str:
+    return f"{LOOPBACK}:{listener.getsockname()[1]}"
+
+
+def _started(home: Home, *, kafka_port: int | None = None, broker: str = "") -> None:
+    """Let a home look like after an `up`."""
+    ports = {"auditor-store": 1, "ledger-store": 2, **({} if kafka_port is None else {"kafka": kafka_port})}
+    StackSettings(broker=broker, ports=ports, passwords={}).save(home.stack / STACK_FILE)
+    address = broker or f"{LOOPBACK}:{kafka_port}"
+    replace(home.load(CLIENT), bootstrap_servers=address).save()
+
+
+def _runs_here(home: Home, name: str) -> None:
+    """Let this process pass for a service."""
+    identity = identify(os.getpid())
+    assert identity is not None
+    (home.stack / "run").mkdir()
+    (home.stack / "run" / f"{name}.pid").write_text(identity.to_text())
+
+
+def _code(work: Callable[[], None]) -> str:
+    """The code of the error that comes soon, "" where none comes."""
+    began = time.monotonic()
+    try:
+        work()
+    except CountersignError as error:
+        return error.code
+    finally:
+        assert time.monotonic() - began < SOON_S
+    return ""
+
+
+def test_a_ledger_that_was_never_started_is_down(home: Home) -> None:
+    """Nobody knows where its Kafka is."""
+    assert _code(lambda: require_running(home)) == "stack.down"
+
+
+def test_a_stopped_ledger_is_down_whoever_has_its_port_now(home: Home, listener: socket.socket) -> None:
+    """Its pid files say so."""
+    _started(home, kafka_port=listener.getsockname()[1])
+    assert _code(lambda: require_running(home)) == "stack.down"
+    _runs_here(home, "kafka")
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_a_stopped_ledger_on_a_kafka_elsewhere_is_down(home: Home, listener: socket.socket) -> None:
+    """Though that Kafka is there."""
+    _started(home, broker=_address(listener))
+    assert _code(lambda: require_running(home)) == "stack.down"
+    _runs_here(home, "auditor-store")
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_parties_under_another_supervisor_are_not_taken_for_stopped(home: Home, listener: socket.socket) -> None:
+    """Whatever this home's own pid files say."""
+    _started(home, broker=_address(listener))
+    RoleStatus(home.role(AUDITOR)).write("active")
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_parties_elsewhere_are_not_taken_for_stopped(home: Home, listener: socket.socket) -> None:
+    """A client whose home was started once, and that was told another address since."""
+    _started(home, kafka_port=1)
+    replace(home.load(CLIENT), bootstrap_servers=_address(listener)).save()
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_a_kafka_that_listens_is_there_however_slow(listener: socket.socket) -> None:
+    """One of its addresses is enough."""
+    nobody = f"{LOOPBACK}:{free_port(frozenset())}"
+    assert _code(lambda: require_listening(f"{nobody}, PLAINTEXT://{_address(listener)}")) == ""
+
+
+@pytest.mark.parametrize("addresses", ["127.0.0.1:{port}", "127.0.0.1:{port},[::1]:{port}", "127.0.0.1:99999", ""])
+def test_where_nobody_listens_is_said_with_the_address(addresses: str) -> None:
+    """As the broker that does not answer."""
+    said = addresses.format(port=free_port(frozenset()))
+    with pytest.raises(CountersignError) as caught:
+        require_listening(said)
+    assert caught.value.code == "broker.unreachable"
+    assert all(address in caught.value.detail for address in said.split(","))
+
+
+def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bounded time for all addresses together."""
+    waits: list[float] = []
+
+    def swallow(_: object, timeout_s: float) -> socket.socket:
+        waits.append(timeout_s)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", swallow)
+    with pytest.raises(CountersignError, match="timed out"):
+        require_listening("10.255.255.1:9092")
+    assert 3 < waits[0] <= 4
