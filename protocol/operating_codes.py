@@ -29,7 +29,7 @@ HALTS: tuple[Row, ...] = (
      "Give the Ledger more and start it again; nobody is accused."),
     ("log.start_lost", "world", "final", "The log no longer holds what is to be read next.",
      "Retention passed the reader's position.",
-     "Start it again; if it halts again, follow the recovery page: the topic is made anew."),
+     "Start it again: what it lacks it looks for elsewhere. If it halts again, restore the topic."),
     ("guard.contradiction", "ours", "final", "The signing guard forbids this signature.",
      "Another hash was signed for this place, or it does not follow the last one: a store was rolled back.",
      "Follow the recovery page; never delete the guard to go on."),

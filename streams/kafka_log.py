@@ -71,13 +71,12 @@ class KafkaLogReader:
             first = self._consumer.poll(max(0.0, deadline - time.monotonic()))
             if first is not None:
                 messages = self._sort((first,), wanted)
-                alarms = self._heal()
+                alarms = [] if messages else self._heal()  # which may raise: only with nothing in hand
             elif time.monotonic() >= deadline:
                 break
         if messages and len(messages) < max_messages:
             more = self._consumer.consume(max_messages - len(messages), self._linger_s)
             messages += self._sort(more, wanted)
-            alarms += self._heal()
         return tuple(messages), tuple(alarms)
 
     def _sort(self, arrived: Iterable[KafkaMessage], wanted: frozenset[str]) -> list[Message]:

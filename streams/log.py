@@ -48,6 +48,10 @@ class LogStartLostError(CountersignError):
         self.position = position
         self.first_offset = first_offset
 
+    def alarm(self) -> Alarm:
+        """What a reader says that goes on all the same."""
+        return Alarm(self.topic, self.partition, self.position, self.first_offset)
+
 
 class DeliveryFailure(NamedTuple):
     """A message that was sent without waiting, and that the broker did not take.
@@ -75,7 +79,7 @@ class LogReader(Protocol):
         of other topics is held back, within bounds of memory. A value above the log's limit comes as None.
 
         Raises:
-            LogStartLostError: a position was passed by the log's start.
+            LogStartLostError: a position was passed by the log's start; nothing was taken of any topic.
             LogRefusedError: the broker will not let us read.
         """
         ...

@@ -247,6 +247,8 @@ class MemoryLogReader:
             return messages, alarms
         faults = self._log._faults
         places = [place for place in self._next if place[0] in topics]
+        for place in places:
+            self._require_start(place)
         if faults:
             faults.rng.shuffle(places)
             if faults.rng.random() < faults.short_batch:
@@ -263,12 +265,16 @@ class MemoryLogReader:
                 messages += given
         return messages, alarms
 
+    def _require_start(self, place: tuple[str, int]) -> None:
+        """Require what is to be read next, before anything is taken."""
+        position, first = self._next[place][0], self._log._partition(*place).first
+        if position < first:
+            raise LogStartLostError(*place, position, first)
+
     def _check(self, place: tuple[str, int]) -> Alarm | None:
         """Move to where the log now ends, if it no longer holds what we read."""
         log = self._log._partition(*place)
         position, epoch = self._next[place]
-        if position < log.first:
-            raise LogStartLostError(*place, position, log.first)
         known_good = log.end if epoch < 0 else min(log.end, log.end_of_epoch(epoch))
         if position <= known_good:
             return None

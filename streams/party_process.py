@@ -16,6 +16,7 @@ from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
+from schemas.topics import ORDERS, REQUESTS, RESULTS
 from storage.effects import Event
 from storage.errors import StoreUnavailableError
 from storage.machine import Machine
@@ -29,9 +30,13 @@ from streams.metrics import MetricsPublisher, ProcessMetrics
 from streams.performer import Party, Ports
 from streams.role_directory import RoleConfiguration
 from streams.signature_pool import SignaturePool
+from streams.skipping_reader import SkippingReader
 from streams.stage import Stage, StopSignal
 
 PartyName = Literal["auditor", "ledger"]
+
+_SENT_AGAIN = (REQUESTS, ORDERS, RESULTS)
+"""What is missing of these is sent again until it is answered, and is otherwise of no use any more (ADR 0034)."""
 
 _STORE_PAUSE_FIRST_S = 0.1
 _STORE_PAUSE_S_MAX = 5.0
@@ -65,10 +70,9 @@ class PartyProcess:
             more: performers of effects that only this stage has.
         """
         connection = self.configuration.connection()
+        linger_ms = self.epochs.limits.batch_linger_ms if name == "order" else 0
         ports = Ports(
-            reader=KafkaLogReader(
-                connection, linger_ms=self.epochs.limits.batch_linger_ms if name == "order" else 0
-            ),
+            reader=SkippingReader(KafkaLogReader(connection, linger_ms=linger_ms), _SENT_AGAIN),
             writer=KafkaLogWriter(connection),
             pool=self.pool,
             now_ms=now_ms,

@@ -17,6 +17,7 @@ from functools import partial
 from protocol.errors import CountersignError
 from storage.effects import Alarm, Message, Outgoing, Position
 from streams.log import LogReader, LogStartLostError, LogWriter
+from streams.skipping_reader import SkippingReader
 
 _SLICE_MS = 20
 """How long one cluster is waited for while others may have something."""
@@ -50,8 +51,7 @@ class PieceLogReader:
         pieces: Sequence[str],
         elsewhere: Mapping[str, Callable[[], LogReader]],
     ) -> None:
-        self._home = home
-        self._pieces = frozenset(pieces)
+        self._home = SkippingReader(home, pieces)
         self._elsewhere = {topic: _Elsewhere(topic, make) for topic, make in elsewhere.items()}
         self._turn = 0
 
@@ -60,10 +60,10 @@ class PieceLogReader:
         others = [self._elsewhere[topic] for topic in topics if topic in self._elsewhere]
         at_home = tuple(topic for topic in topics if topic not in self._elsewhere)
         if not others:
-            return self._receive_home(at_home, max_messages, wait_ms)
+            return self._home.receive(at_home, max_messages, wait_ms)
         asked: list[_Ask] = [other.receive for other in others]
         if at_home:
-            asked.append(partial(self._receive_home, at_home))
+            asked.append(partial(self._home.receive, at_home))
         deadline = time.monotonic() + wait_ms / 1000
         while True:
             messages, alarms = self._poll(asked, max_messages)
@@ -87,14 +87,6 @@ class PieceLogReader:
             messages += given
             alarms += alarmed
         return messages, alarms
-
-    def _receive_home(self, topics: Sequence[str], max_messages: int, wait_ms: int) -> Received:
-        try:
-            return self._home.receive(topics, max_messages, wait_ms)
-        except LogStartLostError as error:
-            if error.topic not in self._pieces:
-                raise
-            return (), (_go_on(self._home, error),)
 
     def seek(self, positions: Sequence[Position]) -> None:
         """See `LogReader.seek`; other clusters than the ledger's are asked later."""
@@ -168,7 +160,7 @@ class _Elsewhere:
         except LogStartLostError as error:
             self._position = Position(error.topic, error.partition, error.first_offset)
             self._is_placed = False
-            return (), (_alarm(error),)
+            return (), (error.alarm(),)
         except CountersignError as error:
             self._failed(error)
             return NOTHING
@@ -202,16 +194,6 @@ class _Elsewhere:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _alarm(error: LogStartLostError) -> Alarm:
-    return Alarm(error.topic, error.partition, error.position, error.first_offset)
-
-
-def _go_on(reader: LogReader, error: LogStartLostError) -> Alarm:
-    """Let a reader go on at the start that is left."""
-    reader.seek((Position(error.topic, error.partition, error.first_offset),))
-    return _alarm(error)
 
 
 class PieceLogWriter:

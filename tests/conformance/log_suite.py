@@ -161,6 +161,24 @@ class LogSuite:
         assert raised.value.code == "log.start_lost"
         assert "begins at 6" in raised.value.detail
 
+    def test_a_lost_start_costs_no_message_of_another_topic(self, log: Log) -> None:
+        """Who goes on behind it has everything else."""
+        write(log, outgoing("orders", *numbered(10)) + outgoing("results", *numbered(20)))
+        log.expire("orders", 0, 6)
+        reader = log.reader()
+        reader.seek([Position("results", 0, 0), Position("orders", 0, 3)])
+        found: list[Message] = []
+        starts: list[int] = []
+        while len(found) < 24:
+            try:
+                found += read(reader, 1, "orders", "results")
+            except LogStartLostError as error:
+                starts.append(error.first_offset)
+                reader.seek([Position("orders", 0, error.first_offset)])
+        assert starts == [6]
+        assert values([message for message in found if message.topic == "results"]) == numbered(20)
+        assert values([message for message in found if message.topic == "orders"]) == numbered(4, 6)
+
     def test_the_first_offset_is_what_retention_left(self, log: Log) -> None:
         """`FIRST_OFFSET` starts at the oldest message there is."""
         write(log, outgoing("orders", *numbered(10)))
