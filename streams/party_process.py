@@ -36,7 +36,7 @@ from streams.stage import Stage, StopSignal
 PartyName = Literal["auditor", "ledger"]
 
 _SENT_AGAIN = (REQUESTS, ORDERS, RESULTS)
-"""What is missing of these is sent again until it is answered, and is otherwise of no use any more (ADR 0034)."""
+"""What is missing of these is sent again until it is answered, and is otherwise of no use any more (ADR 0035)."""
 
 _STORE_PAUSE_FIRST_S = 0.1
 _STORE_PAUSE_S_MAX = 5.0
