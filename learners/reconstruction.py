@@ -132,7 +132,7 @@ class Reconstruction:
         self._place = self._ranges.of_block(block)
         self._searches: dict[_Voice, Search[OpenedPiece]] = {}
         self._seen: set[Countersigned] = set()
-        self._signed: dict[bytes, Countersigned] = {}
+        self._vouched: dict[bytes, Countersigned] = {}
         self._before: tuple[OpenedPiece, ...] = ()
         self._known = KnownBlocks(window_bytes // 4)
         self.window = PieceWindow(replicas, window_bytes)
@@ -210,12 +210,12 @@ class Reconstruction:
 
     def vouch(self, last: Countersigned, statement_hash: bytes) -> None:
         """Say that both parties signed this as the statement that ends the next block."""
-        self._signed[statement_hash] = last
+        self._vouched[statement_hash] = last
 
     @property
     def signed(self) -> list[Countersigned]:
         """Statements vouched for; two of them are two histories, which both parties signed."""
-        return list(self._signed.values())
+        return list(self._vouched.values())
 
     # --- Blocks ---
 
@@ -227,7 +227,7 @@ class Reconstruction:
         Raises:
             MoreLiarsError: more replicas lied than the configuration allows.
         """
-        if len(self._signed) != 1:
+        if len(self._vouched) != 1:
             return None
         place = self.place
         configuration = self._epochs.at(place.epoch)
@@ -236,7 +236,7 @@ class Reconstruction:
             return None  # as after most messages
         voices: dict[_Voice, list[OpenedPiece]] = {}
         for piece in votes:
-            last = self._signed.get(piece.header.last_statement_hash)
+            last = self._vouched.get(piece.header.last_statement_hash)
             if last is not None:
                 whole = piece if piece.last == last else replace(piece, last=last)  # the broker altered its copy
                 voices.setdefault(_voice(piece.header), []).append(whole)
@@ -254,7 +254,7 @@ class Reconstruction:
                 text = f"block {self._block} does not follow the one before it"
                 before = tuple(replace(piece, data=b"") for piece in self._before)
                 raise MoreLiarsError(text, "chain", found.pieces, before)
-            last = self._signed[last_hash]
+            last = self._vouched[last_hash]
             return Rebuilt(place=place, dispersal=found.dispersal, pieces=found.pieces, last=last)
         return None
 
@@ -295,7 +295,7 @@ class Reconstruction:
         self._previous_root = rebuilt.root
         self._searches.clear()
         self._seen.clear()
-        self._signed.clear()
+        self._vouched.clear()
         self._clear_replaced(rebuilt.place.epoch)
         return lies
 

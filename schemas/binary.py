@@ -174,6 +174,8 @@ def read_bytes_array(data: bytes, at: int) -> tuple[tuple[bytes, ...], int]:
                 at += 1
             else:
                 size, at = read_long(data, at - 1)
+                if size > len(data):
+                    raise MalformedMessageError("a length that goes beyond the end")
                 size <<= 1
         if size & 1 or size < 0:
             raise MalformedMessageError("a length that is negative")

@@ -244,10 +244,12 @@ def _skip_text(body: bytes, at: int) -> int:
 
 
 def _length(body: bytes, at: int) -> tuple[int, int]:
-    """A length or a count of items, and where it ends. A negative one would go back, perhaps for ever."""
+    """A length or a count of items, and where it ends. A negative one would go back, perhaps for ever; one that is
+    greater than all there is may be too great for a place in bytes.
+    """
     length, at = _integer(body, at)
-    if length < 0:
-        raise MalformedMessageError("a length is negative")
+    if not 0 <= length <= len(body):
+        raise MalformedMessageError("a length is negative, or goes beyond the end")
     return length, at
 
 
