@@ -5,33 +5,22 @@ Both are made and read once per request by everybody, so they have an encoder an
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Self
 
-from schemas.binary import (
-    encode_bytes,
-    encode_long,
-    encode_text,
-    end_array,
-    read_bytes,
-    read_count,
-    read_long,
-    read_text,
-)
+from schemas.binary import encode_bytes, encode_long, encode_text
 from schemas.codec import Message, Rows
-from schemas.errors import MalformedMessageError
+from schemas.request_values import (
+    HASH_SIZE,
+    NONCE_SIZE,
+    SIGNATURE_SIZE,
+    RecordName,
+    read_body,
+    read_envelope,
+)
 
-NONCE_SIZE = 16
-"""Bytes of a request's nonce."""
+__all__ = ["NONCE_SIZE", "Envelope", "RecordName", "RequestBody"]
 
-_HASH, _SIGNATURE = 32, 64
 _END = b"\0"
-
-
-class RecordName(NamedTuple):
-    """A record's place: its namespace and its key."""
-
-    namespace: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +48,7 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
 
     def to_bytes(self) -> bytes:
         """The canonical Avro body: what is hashed."""
-        assert (len(self.ledger_id), len(self.nonce)) == (_HASH, NONCE_SIZE)
+        assert (len(self.ledger_id), len(self.nonce)) == (HASH_SIZE, NONCE_SIZE)
         names = [encode_text(namespace) + encode_text(key) for namespace, key in self.keys]
         return b"".join(
             (
@@ -87,48 +76,7 @@ class RequestBody(Message, schema="request_body", nested={"keys": Rows(RecordNam
         Raises:
             MalformedMessageError: the bytes are anything else.
         """
-        try:
-            made, end = cls._read(body)
-        except (IndexError, UnicodeDecodeError) as error:
-            raise MalformedMessageError(f"request_body: {error}") from error
-        if end != len(body):
-            raise MalformedMessageError("request_body: bytes behind the end")
-        return made
-
-    @classmethod
-    def _read(cls, body: bytes) -> tuple[Self, int]:
-        form, at = read_long(body, 0)
-        ledger_id, at = body[at : at + _HASH], at + _HASH
-        entity, at = read_text(body, at)
-        key_version, at = read_long(body, at)
-        nonce, at = body[at : at + NONCE_SIZE], at + NONCE_SIZE
-        contract, at = read_text(body, at)
-        contract_version, at = read_long(body, at)
-        argument, at = read_bytes(body, at)
-        not_before_ms, at = read_long(body, at)
-        expiry_ms, at = read_long(body, at)
-        after, at = read_long(body, at)
-        count, at = read_count(body, at)
-        names: list[RecordName] = []
-        for _ in range(count):
-            namespace, at = read_text(body, at)
-            key, at = read_text(body, at)
-            names.append(RecordName(namespace, key))
-        made = cls.of_values(
-            form,
-            ledger_id,
-            entity,
-            key_version,
-            nonce,
-            contract,
-            contract_version,
-            argument,
-            not_before_ms,
-            expiry_ms,
-            after,
-            tuple(names),
-        )
-        return made, end_array(body, at, count)
+        return cls.of_values(*read_body(body))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +100,8 @@ class Envelope(Message, schema="envelope"):
     def to_bytes(self) -> bytes:
         """The canonical Avro body."""
         path = self.path
-        assert len(self.signature) == _SIGNATURE
-        assert all(len(node) == _HASH for node in path)
+        assert len(self.signature) == SIGNATURE_SIZE
+        assert all(len(node) == HASH_SIZE for node in path)
         nodes = (encode_long(len(path)), *path, _END) if path else (_END,)
         numbers = encode_long(self.index), encode_long(self.count)
         return b"".join((encode_bytes(self.body), *numbers, *nodes, self.signature))
@@ -165,16 +113,4 @@ class Envelope(Message, schema="envelope"):
         Raises:
             MalformedMessageError: the bytes are anything else.
         """
-        try:
-            request, at = read_bytes(body, 0)
-            index, at = read_long(body, at)
-            count, at = read_long(body, at)
-            nodes, at = read_count(body, at)
-            behind = at + nodes * _HASH
-            path = tuple([body[place : place + _HASH] for place in range(at, behind, _HASH)])
-            at = end_array(body, behind, nodes)
-        except IndexError as error:
-            raise MalformedMessageError(f"envelope: {error}") from error
-        if at + _SIGNATURE != len(body):
-            raise MalformedMessageError("envelope: another length than its parts have")
-        return cls.of_values(request, index, count, path, body[at:])
+        return cls.of_values(*read_envelope(body))
