@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy import status
-from deploy.cli import app
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, NewLedger, initialize
@@ -21,6 +20,7 @@ from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.roles.entry import RoleStatus
 from deploy.status import ledger_status
 from streams.log import LogUnavailableError
+from tests.command_line import app
 
 SERVERS = ("auditor-store", "ledger-store", "kafka")
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands import execute as module
+from tests.command_line import app
 
 
 class FakeLedger:
