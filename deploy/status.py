@@ -65,8 +65,8 @@ class LedgerStatus:
         return any(finding.kind != SUSPECTED for finding in self.findings)
 
     def process_rows(self) -> list[tuple[object, ...]]:
-        """For a table."""
-        return [(p["name"], p["pid"] or "-", p["state"], p["address"]) for p in self.processes]
+        """For a table; a process id is no number that one counts with."""
+        return [(p["name"], str(p["pid"] or "-"), p["state"], p["address"]) for p in self.processes]
 
     def topic_rows(self) -> list[tuple[object, ...]]:
         """For a table."""

@@ -79,8 +79,9 @@ def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, 
     log = deployment.stack.log_file("kafka")
     log.parent.mkdir()
     log.touch()
-    code, _, result = _invoke(deployment)
+    code, said, result = _invoke(deployment)
     assert code == 5
+    assert f" {os.getpid()} " in said
     assert {"kafka", "auditor", "replica-3"} <= {process["name"] for process in result["processes"]}
     assert [(each["kind"], each["who"]) for each in result["findings"]] == [("no answer", "kafka")]
     assert str(log) in result["findings"][0]["text"]
