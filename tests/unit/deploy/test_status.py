@@ -113,7 +113,16 @@ def test_who_halted_is_found_with_what_to_do(deployment: Deployment, topics: dic
     RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "[/red] gone", remedy="look")
     code, said, result = _invoke(deployment)
     assert (code, [each["kind"] for each in result["findings"]]) == (5, ["halted"])
-    assert "auditor: store.wiped: [/red] gone look" in said
+    assert "auditor: store.wiped: [/red] gone. look" in said
+
+
+def test_who_halted_is_not_told_to_be_started_again(deployment: Deployment, topics: dict[str, int]) -> None:
+    """He would halt again; who ended without a word is."""
+    topics["requests"] = 1
+    _start(deployment, "auditor", "ledger")
+    RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "gone.", remedy="look")
+    found = [(each.kind, each.who) for each in ledger_status(deployment).findings]
+    assert found == [("halted", "auditor"), ("not running", "ledger")]
 
 
 SNAPSHOT = {
