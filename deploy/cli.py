@@ -33,14 +33,12 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-with _interruptible():
-    from deploy.application import app
-
-__all__ = ["app", "main"]
-
-
 def main() -> None:
     """Run the command line."""
+    with _interruptible():
+        from deploy.application import application
+
+        app = application(sys.argv[1:])
     try:
         app(prog_name="countersign")
     except SystemExit as end:

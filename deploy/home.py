@@ -22,7 +22,7 @@ class Home:
     """The directories of a deployment."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.absolute()
+        self.directory = directory.expanduser().absolute()  # of --home=~/ledger a shell makes nothing
 
     @property
     def public(self) -> Path:

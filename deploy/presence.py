@@ -35,7 +35,8 @@ def require_running(home: Home, role: str = CLIENT) -> None:
     if not addresses:
         raise CountersignError("stack.down", f"{home.directory} was never started")
     if _is_stopped(home, addresses):
-        raise CountersignError("stack.down", str(home.directory))
+        missing = LocalStack(home.stack).missing() or ("the parties",)  # a store may be a file
+        raise CountersignError("stack.down", f"{home.directory}: not running: {', '.join(missing)}")
     require_listening(addresses)
 
 

@@ -65,8 +65,8 @@ class LedgerStatus:
         return any(finding.kind != SUSPECTED for finding in self.findings)
 
     def process_rows(self) -> list[tuple[object, ...]]:
-        """For a table."""
-        return [(p["name"], p["pid"] or "-", p["state"], p["address"]) for p in self.processes]
+        """For a table; a process id is no number that one counts with."""
+        return [(p["name"], str(p["pid"] or "-"), p["state"], p["address"]) for p in self.processes]
 
     def topic_rows(self) -> list[tuple[object, ...]]:
         """For a table."""
@@ -101,16 +101,12 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         for service in services
     ]
     halted = [_halt(role, values, directory) for role, values in said.items() if values.get("state") == _HALTED]
-    findings = [
-        StatusFinding(
-            kind=_HALTED, who=str(each["role"]), text="{role}: {code}: {text} {remedy}".format_map(each)
-        )
-        for each in halted
-    ]
+    findings = [_finding(each, deployment.stack.log_file(str(each["role"]))) for each in halted]
     topics: dict[str, int] = {}
     if services:
         missing = _not_running(deployment, services)
-        findings += missing
+        stopped_itself = {each["role"] for each in halted}  # starting it again is not what helps
+        findings += (each for each in missing if each.who not in stopped_itself)
         try:
             topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
         except LogUnavailableError:
@@ -129,6 +125,11 @@ def _halt(role: str, said: Mapping[str, object], directory: Path) -> dict[str, o
     """What a role said as it halted."""
     remedy = with_instructions(str(said.get("remedy", "")), directory)
     return {"role": role, "code": said.get("code"), "text": said.get("text"), "remedy": remedy}
+
+
+def _finding(halt: Mapping[str, object], log: Path) -> StatusFinding:
+    said = "{role}: {code}: {text}".format_map(halt).rstrip(".")
+    return StatusFinding(kind=_HALTED, who=str(halt["role"]), text=f"{said}. {halt['remedy']} Its log is {log}")
 
 
 def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> list[StatusFinding]:

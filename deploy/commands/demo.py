@@ -1,5 +1,6 @@
 """`demo`: real data through everything, and an alteration caught."""
 
+import shlex
 import shutil
 import time
 from pathlib import Path
@@ -57,7 +58,7 @@ def demo(
     """
     if forget and (home is not None or keep):
         raise typer.BadParameter("--forget is for the place in the cache, and goes with neither --home nor --keep")
-    place = cache_directory() / "demo" if home is None else home.expanduser()
+    place = _usual_place() if home is None else home.expanduser()
 
     def work(output: Output) -> None:
         if home is None:
@@ -98,11 +99,23 @@ def _run(output: Output, deployment: Deployment, keep: bool, *, external: bool) 
     finally:
         if not keep:
             deployment.down(output.say)
+            output.say(_left(deployment.home.directory))
     broker = {
         "broker": "external" if external else "kafka",
         "seconds": round(time.perf_counter() - started, 1),
     }
     return {**result, **broker}
+
+
+def _left(place: Path) -> str:
+    """Where the files are, and how one gets rid of them."""
+    removes = f"; {instruction('demo --forget')} removes them" if place == _usual_place() else ""
+    return escape(f"everything is stopped; its files are in {place}{removes}")
+
+
+def _usual_place() -> Path:
+    """What each run makes anew that is told no other place."""
+    return cache_directory() / "demo"
 
 
 def _show(output: Output, deployment: Deployment) -> dict[str, Any]:
@@ -177,7 +190,9 @@ def _tamper(output: Output, deployment: Deployment, items: list[Item]) -> Tamper
     output.say(
         f"[bold white on red] {verdict.finding}: {verdict.culprit} [/bold white on red] {verdict.explanation}"
     )
-    output.say(f"the evidence, which anybody can check: {tampering.evidence.file}")
+    output.say(f"the evidence: {escape(str(tampering.evidence.file))}; anybody can check it, without a server:")
+    verify = f"evidence verify {shlex.quote(str(tampering.evidence.file))}"
+    output.say(f"  {escape(instruction(verify, deployment.home.directory))}")
     output.say("ordering has stopped: nothing above the disputed sequence ever gets a receipt")
     return tampering
 

@@ -130,7 +130,7 @@ def _new_key(file: Path, algorithm: KeyAlgorithm) -> Iterator[SigningKey]:
         CountersignError: `file.exists`, there is such a key.
     """
     if file.exists():
-        raise CountersignError("file.exists", str(file))
+        raise CountersignError("file.exists", f"{file.parent.name} has this key already: {file}")
     waiting = file.with_suffix(".new")
     is_again = waiting.exists()
     key = load_key(waiting) if is_again else make_key(waiting, algorithm.value)

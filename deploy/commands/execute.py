@@ -52,7 +52,12 @@ def get(
 
     Example: [bold]countersign get color[/bold].
     """
-    run(as_json, lambda output: _call(output, Home(home), entity, "object.get", {"key": key}, None), home)
+    nothing = f"no value is stored under {key}"
+
+    def work(output: Output) -> int:
+        return _call(output, Home(home), entity, "object.get", {"key": key}, without_value=nothing)
+
+    run(as_json, work, home)
 
 
 def history(
@@ -67,7 +72,7 @@ def history(
     Example: [bold]countersign history color --limit 3[/bold].
     """
     argument = {"key": key, "limit": limit}
-    run(as_json, lambda output: _call(output, Home(home), entity, "object.history", argument, None), home)
+    run(as_json, lambda output: _call(output, Home(home), entity, "object.history", argument), home)
 
 
 def _parse(argument: str) -> Any:
@@ -78,7 +83,16 @@ def _parse(argument: str) -> Any:
         raise CountersignError("argument.not_json", f"{error}") from error
 
 
-def _call(output: Output, home: Home, entity: str, contract: str, argument: Any, keep: Path | None) -> int:
+def _call(
+    output: Output,
+    home: Home,
+    entity: str,
+    contract: str,
+    argument: Any,
+    keep: Path | None = None,
+    *,
+    without_value: str = "done; the contract gave no value",
+) -> int:
     name, slash, version = contract.partition("/")
     if slash and not is_contract(contract, Limits()):
         raise typer.BadParameter(f"{contract} is no NAME/N with a version from 1 on")
@@ -86,7 +100,8 @@ def _call(output: Output, home: Home, entity: str, contract: str, argument: Any,
         _check_place(keep)
     with open_client(home, entity) as client:
         received = call(output, client, name, argument, version=int(version or 1))
-    _show(output, received, _kept(output, received.to_bytes(), keep, receipt_file(home, received.request_id)))
+    file = _kept(output, received.to_bytes(), keep, receipt_file(home, received.request_id))
+    _show(output, received, file, without_value)
     return 0 if received.ok else EXIT_REFUSED
 
 
@@ -115,13 +130,13 @@ def _kept(output: Output, receipt: bytes, wanted: Path | None, usual: Path) -> P
     return None
 
 
-def _show(output: Output, received: ClientReceipt, file: Path | None) -> None:
+def _show(output: Output, received: ClientReceipt, file: Path | None, without_value: str) -> None:
     value = received.output if received.ok else None
     explained: dict[str, str] = {}
     if not received.ok:
         explained = output.explain(received.code, received.fail_text)
     elif value is None:
-        output.say("done; the contract gave no value")
+        output.say(escape(without_value))
     else:
         output.console.print(orjson.dumps(value, option=_PRETTY).decode(), markup=False, soft_wrap=True)
     place = "nowhere" if file is None else escape(str(file))

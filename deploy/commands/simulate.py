@@ -35,8 +35,9 @@ def simulate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run clients, parties, replicas and learners in memory under crashes, losses and duplicates; or, with
-    --transactions, clients of the transaction manager, whose histories are checked for their isolation levels.
+    """Run a whole ledger in memory under crashes, losses and duplicates; or clients of the transaction manager.
+
+    The latter with --transactions: their histories are checked for their isolation levels.
 
     Exit code 5 where an invariant broke; the failure says how to see it again.
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from tests.command_line import app
 from tests.pipeline import DEFAULT_STORE, DEFAULT_STORE_OF
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,9 +212,8 @@ def test_a_stopped_ledger_is_said_and_what_is_told_to_type_starts_it(command: Co
 
 def test_every_command_has_an_example() -> None:
     """`--help` of each command shows one."""
-    command = CommandLine(Path("/nonexistent"))
     names = ["init", "up", "down", "status", "execute", "get", "history", "sql", "demo", "bench", "simulate"]
     groups = [["entity", "register"], ["entity", "rotate"], ["entity", "revoke"], ["contract", "register"]]
     groups += [["contract", "namespace"], ["receipt", "verify"], ["evidence", "list"], ["evidence", "verify"]]
     for words in [[name] for name in names] + groups:
-        assert "Example:" in command.run(*words, "--help").stdout, words
+        assert "Example:" in CliRunner().invoke(app, [*words, "--help"]).output, words

@@ -10,12 +10,12 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from storage.loading.importing import import_foreign, open_foreign
 from storage.loading.stores_file import one_store, opened_stores
 from storage.model.errors import InvalidOperationError
 from storage.model.operations import Key
 from storage.model.schema import TableName
+from tests.command_line import app
 from tests.postgresql import Postgresql
 
 STOCK = TableName("shop", "stock")

@@ -167,3 +167,17 @@ def test_a_taken_port_is_named_and_nothing_is_left(stack: LocalStack, tmp_path: 
     assert caught.value.code == "port.taken"
     assert str(taken) in caught.value.detail
     assert refused.status() == ()
+
+
+def test_a_kafka_elsewhere_is_used_again_without_being_told(stack: LocalStack, tmp_path: Path) -> None:
+    """The topics are there; a stack that has its own is not led away from it."""
+    LocalStack(tmp_path / "stores", broker=stack.bootstrap_servers).start()
+    LocalStack(tmp_path / "stores").stop()
+    again = LocalStack(tmp_path / "stores")
+    again.start()
+    try:
+        assert again.bootstrap_servers == stack.bootstrap_servers
+        assert _alive(again).keys() == {AUDITOR_STORE, LEDGER_STORE}
+        assert again.missing() == ()
+    finally:
+        again.stop()

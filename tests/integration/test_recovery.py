@@ -148,9 +148,9 @@ def test_a_ledger_that_stood_still_for_longer_than_topics_are_kept_goes_on(pipel
     for party in (AUDITOR, LEDGER):
         pipeline.start(party)
     pipeline.serve()
-    for party, topics in ((AUDITOR, (REQUESTS, RESULTS)), (LEDGER, (ORDERS,))):
-        for topic in topics:
-            assert re.search(rf"log.start_lost.*{topic}/0 begins at", pipeline.log(party))
+    for party, lost in ((AUDITOR, (REQUESTS, RESULTS)), (LEDGER, (ORDERS,))):
+        for name in lost:
+            assert re.search(rf"log.start_lost.*{name}/0 begins at", pipeline.log(party))
     assert not pipeline.evidence()
 
 

@@ -10,9 +10,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from deploy import instructions
-from deploy.application import app
 from deploy.instructions import instruction, with_instructions
 from protocol.errors import ERRORS
+from tests.command_line import app
 
 TOLD = [
     (code, words)

@@ -52,7 +52,7 @@ def _runs_here(home: Home, name: str) -> None:
     """Let this process pass for a service."""
     identity = identify(os.getpid())
     assert identity is not None
-    (home.stack / "run").mkdir()
+    (home.stack / "run").mkdir(exist_ok=True)
     (home.stack / "run" / f"{name}.pid").write_text(identity.to_text())
 
 
@@ -77,6 +77,9 @@ def test_a_stopped_ledger_is_down_whoever_has_its_port_now(home: Home, listener:
     """Its pid files say so."""
     _started(home, kafka_port=listener.getsockname()[1])
     assert _code(lambda: require_running(home)) == "stack.down"
+    _runs_here(home, "ledger-store")
+    with pytest.raises(CountersignError, match="not running: auditor-store, kafka"):
+        require_running(home)
     _runs_here(home, "kafka")
     assert _code(lambda: require_running(home)) == ""
 

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy import status
-from deploy.cli import app
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, NewLedger, initialize
@@ -21,6 +20,7 @@ from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.roles.entry import RoleStatus
 from deploy.status import ledger_status
 from streams.log import LogUnavailableError
+from tests.command_line import app
 
 SERVERS = ("auditor-store", "ledger-store", "kafka")
 
@@ -79,8 +79,9 @@ def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, 
     log = deployment.stack.log_file("kafka")
     log.parent.mkdir()
     log.touch()
-    code, _, result = _invoke(deployment)
+    code, said, result = _invoke(deployment)
     assert code == 5
+    assert f" {os.getpid()} " in said
     assert {"kafka", "auditor", "replica-3"} <= {process["name"] for process in result["processes"]}
     assert [(each["kind"], each["who"]) for each in result["findings"]] == [("no answer", "kafka")]
     assert str(log) in result["findings"][0]["text"]
@@ -112,7 +113,16 @@ def test_who_halted_is_found_with_what_to_do(deployment: Deployment, topics: dic
     RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "[/red] gone", remedy="look")
     code, said, result = _invoke(deployment)
     assert (code, [each["kind"] for each in result["findings"]]) == (5, ["halted"])
-    assert "auditor: store.wiped: [/red] gone look" in said
+    assert "auditor: store.wiped: [/red] gone. look" in said
+
+
+def test_who_halted_is_not_told_to_be_started_again(deployment: Deployment, topics: dict[str, int]) -> None:
+    """He would halt again; who ended without a word is."""
+    topics["requests"] = 1
+    _start(deployment, "auditor", "ledger")
+    RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "gone.", remedy="look")
+    found = [(each.kind, each.who) for each in ledger_status(deployment).findings]
+    assert found == [("halted", "auditor"), ("not running", "ledger")]
 
 
 SNAPSHOT = {

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands import bench
 from deploy.commands.bench import Plan
+from tests.command_line import app
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands import bench_transactions
 from deploy.measuring.transactions.places import MeasuredStore
 from deploy.measuring.transactions.plan import Driver, Plan, usual_driver, usual_processes
+from tests.command_line import app
 
 QUICK = ("--threads", "2", "--seconds", "0.3", "--warmup-seconds", "0", "--accounts", "200", "--json")
 

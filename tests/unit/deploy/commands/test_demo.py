@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
+from tests.command_line import app
 
 
 @pytest.fixture

@@ -8,13 +8,13 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands.entity import KeyAlgorithm, _new_key
 from deploy.home import Home
 from deploy.session import newest_key_version
 from protocol.errors import CountersignError
 from streams.client import NoReceiptError, RejectedError
 from streams.client_receipts import ClientReceipt, ContractFailedError
+from tests.command_line import app
 
 
 def _failed(code: str) -> ContractFailedError:

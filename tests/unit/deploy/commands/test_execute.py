@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands import execute as module
+from tests.command_line import app
 
 
 class FakeLedger:
@@ -105,6 +105,8 @@ def test_a_failed_outcome_is_explained(tmp_path: Path, ledger: FakeLedger) -> No
 def test_no_value_is_said_in_words(tmp_path: Path, ledger: FakeLedger) -> None:
     """A bare null says nothing."""
     assert _execute(tmp_path, "object.put", "{}").output.startswith("done; the contract gave no value\n")
+    got = CliRunner().invoke(app, ["get", "[color]", "--home", str(tmp_path)])
+    assert got.output.startswith("no value is stored under [color]\n")
 
 
 def test_who_waits_for_long_is_told_what_to_look_at(tmp_path: Path, ledger: FakeLedger) -> None:

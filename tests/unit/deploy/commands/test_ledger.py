@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands.ledger import stores_by_namespace
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
+from tests.command_line import app
 
 
 def test_each_namespace_has_its_kind() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from tests.command_line import app
 
 SCHEMA = """
 [tables."bank.accounts"]

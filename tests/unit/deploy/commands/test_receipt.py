@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from tests.command_line import app
 
 
 @pytest.mark.parametrize("command", ["receipt", "evidence"])

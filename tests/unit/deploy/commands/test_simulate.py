@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
+from tests.command_line import app
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
 from deploy.commands import sql as module
+from tests.command_line import app
 
 
 def test_values_are_shown_as_sql_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
