@@ -164,8 +164,7 @@ def run(as_json: bool, command: Callable[[Output], int | None]) -> None:
         output.fail(CountersignError(file_code(error), str(error)))
         raise typer.Exit(EXIT_WORLD) from error
     except MalformedMessageError as error:
-        output.say(f"[red]not readable[/red]: {escape(str(error))}")
-        output.result({"error": "malformed", "message": str(error), "detail": ""})
+        output.fail(CountersignError("message.malformed", str(error)))
         raise typer.Exit(EXIT_CHECK) from error
 
 

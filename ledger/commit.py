@@ -299,7 +299,7 @@ class CommitMachine(Machine):
         for index, result in enumerate(executed.results):
             if isinstance(result, Rejected) and result.code == "contract.resources":
                 text = f"request {index} of order {header.sequence} exhausts this Ledger"
-                yield Halt(code="contract.resources", text=text)
+                yield Halt(code="resources.exceeded", text=text)
         return executed
 
     def _assemble(self, opened: OpenedOrder, executed: Executed) -> AssembledBatch | Contradiction:

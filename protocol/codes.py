@@ -143,7 +143,7 @@ REFUSALS: tuple[Row, ...] = (
 CHECKS: tuple[Row, ...] = (
     ("message.malformed", "sender", "final", "The message cannot be read.",
      "Its bytes are not the one valid form of a message.",
-     "Nothing: it is skipped and counted."),
+     "On a topic nothing: it is skipped and counted. Fetch a file again."),
     ("signature.bad", "sender", "final", "The signature does not verify.",
      "Another key, other bytes, or not the one form of a signature.",
      "Get the message again from its signer."),

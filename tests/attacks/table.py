@@ -346,6 +346,11 @@ CONTRACT: tuple[Attack, ...] = (
         + of(_TRAPS, "what_would_kill_a_process", "what_would_never_end", "what_both_judge_alike"),
     ),
     Attack(
+        "Exhausts the Ledger alone, whose bounds are wider",
+        "nobody: the Ledger halts before it signs, and goes on with more",
+        of(_CONTRACTS, "a_ledger_that_has_less_than_the_auditor_halts_and_accuses_nobody"),
+    ),
+    Attack(
         "Runs in other surroundings: stack limit, digits, hash seed, locale, memory",
         "no difference",
         of(_SURROUNDINGS, "surroundings_make_no_difference"),

@@ -3,10 +3,14 @@ request is served, and nobody is accused. What would take a process down is trie
 processes are bounded: `tests/unit/streams/test_executor_traps.py`.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from protocol.canonical_json import loads
+from protocol.limits import Limits
 from protocol.requests import OpenedRequest
+from streams.executor import InProcessExecutor
 from tests.attacks.line import Line
 
 WRITER = """
@@ -26,6 +30,11 @@ GREEDY = """
 def execute(argument):
     for i in range(1000000):
         put("object", str(i), i)
+"""
+LONG = """
+def execute(argument):
+    for i in range(50000):
+        pass
 """
 RECURSIVE = """
 def execute(argument):
@@ -117,3 +126,25 @@ def test_a_contract_without_end_is_rejected_and_the_next_request_served(line: Li
     line.check_honest()
     assert line.code_of(request) == "contract.resources"
     assert line.receipts()[asked.request_id].ok
+
+
+def test_a_ledger_that_has_less_than_the_auditor_halts_and_accuses_nobody() -> None:
+    """Its bounds are wider, so this is a machine that was set up wrongly: exhaustion is no outcome. With more it goes
+    on."""
+    line = Line()
+    line.ask(line.clients.request("sys.contract.register", {"contract": "long", "source": LONG, "version": 1}))
+    line.run()
+    line.check_honest()
+    usual = line.ledger.executor
+    line.ledger.executor = InProcessExecutor(replace(Limits(), contract_steps=10_000))
+    request = line.clients.request("long", {})
+    line.ask(request)
+    line.run()
+    assert line.halts() == {"commit": "resources.exceeded"}
+    line.check_nobody_accused()
+    assert request.request_id not in line.receipts()
+    line.ledger.executor = usual
+    line.stages["commit"].crash()
+    line.run()
+    line.check_honest()
+    assert line.receipts()[request.request_id].ok
