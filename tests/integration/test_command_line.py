@@ -186,13 +186,3 @@ def test_without_a_ledger_commands_say_how_to_make_one(tmp_path: Path) -> None:
     empty = CommandLine(tmp_path / "empty")
     assert empty.json("status", code=4)["error"] == "config.missing"
     assert "countersign init" in empty.run("status").stdout
-
-
-def test_every_command_has_an_example() -> None:
-    """`--help` of each command shows one."""
-    command = CommandLine(Path("/nonexistent"))
-    names = ["init", "up", "down", "status", "execute", "get", "history", "sql", "demo", "bench", "simulate"]
-    groups = [["entity", "register"], ["entity", "rotate"], ["entity", "revoke"], ["contract", "register"]]
-    groups += [["contract", "namespace"], ["receipt", "verify"], ["evidence", "list"], ["evidence", "verify"]]
-    for words in [[name] for name in names] + groups:
-        assert "Example:" in command.run(*words, "--help").stdout, words

@@ -151,6 +151,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "no salt": (AUDITOR, missing("salt.secret"), "config.invalid"),
     "the Auditor's store": (LEDGER, with_store_of(AUDITOR), "store.damaged"),
     "the Ledger's store": (AUDITOR, with_store_of(LEDGER), "store.damaged"),
+    "settings of Kafka that lose messages": (AUDITOR, setting("kafka", '{acks = "0"}'), "config.invalid"),
     "settings of Kafka that are none": ("replica-3", setting("kafka", '{"no.such.setting" = "1"}'), "config.invalid"),
 }
 
