@@ -23,6 +23,7 @@ from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import LEDGER
 from deploy.judge import judge
+from deploy.output import EXIT_CHECK
 from protocol.errors import CountersignError
 from protocol.evidence.verdicts import Culprit, Finding
 from protocol.limits import Limits
@@ -106,6 +107,28 @@ def test_the_liar_is_named(shown: Shown) -> None:
     judged = CliRunner().invoke(app, ["evidence", "list", "--json", "--home", str(shown.home.directory)])
     culprits = {each["culprit"] for each in json.loads(judged.stdout.splitlines()[-1])["evidence"]}
     assert culprits == {"ledger", f"replica {demo_module.LIAR}"}
+
+
+def test_anybody_can_verify_the_evidence(shown: Shown, tmp_path: Path) -> None:
+    """With each file and the ledger_id alone, without the ledger's home; altered, it proves nothing."""
+    trusted = shown.home.load("client").ledger_id
+    found = {}
+    for file in (shown.home.client / "evidence").iterdir():
+        found[file] = verified(file, trusted, tmp_path)
+    said = {(code, verdict["culprit"]) for code, verdict in found.values()}
+    assert said == {(0, "ledger"), (0, f"replica {demo_module.LIAR}")}
+    for file in found:
+        altered = tmp_path / file.name
+        altered.write_bytes(file.read_bytes()[:-1] + b"\xff")
+        assert verified(altered, trusted, tmp_path)[0] == EXIT_CHECK
+        assert verified(file, "00" * 32, tmp_path)[0] == EXIT_CHECK
+
+
+def verified(file: Path, ledger_id: str, nowhere: Path) -> tuple[int, dict[str, Any]]:
+    """What `countersign evidence verify` says of a file, and its exit code."""
+    arguments = ["evidence", "verify", str(file), "--ledger-id", ledger_id, "--home", str(nowhere), "--json"]
+    done = CliRunner().invoke(app, arguments)
+    return done.exit_code, json.loads(done.stdout.splitlines()[-1])
 
 
 def test_people_are_told_where_to_look(shown: Shown) -> None:
