@@ -3,6 +3,7 @@
 Start with `Client.open(directory, entity)`, then `execute` or `submit`; `examples/quickstart.py` shows the first steps.
 """
 
+from learners.blame import BlockEncoder
 from protocol.errors import CountersignError
 from protocol.evidence.verdicts import Culprit, Finding, Verdict
 from protocol.evidence.verify import verify_evidence
@@ -16,6 +17,7 @@ from streams.query_client import QueryClient
 
 __all__ = [
     "AsyncClient",
+    "BlockEncoder",
     "Client",
     "ClientOptions",
     "ClientReceipt",

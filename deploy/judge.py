@@ -46,10 +46,11 @@ def judge(data: bytes, trusted_ledger_id: bytes, dispersal: Dispersal | None = N
     Args:
         data: the bytes of an `Evidence`.
         trusted_ledger_id: of the ledger that is meant.
-        dispersal: encodes blocks again, for evidence against replicas.
+        dispersal: encodes blocks again, for evidence against replicas; by default for the epochs in the evidence.
     """
+    encoder = dispersal or BlockEncoder.of_evidence(data, trusted_ledger_id)
     with EngineProcess() as engine:
-        return verify_evidence(data, trusted_ledger_id, engine, dispersal=dispersal)
+        return verify_evidence(data, trusted_ledger_id, engine, dispersal=encoder)
 
 
 def collect_evidence(home: Home) -> list[JudgedEvidence]:

@@ -6,6 +6,7 @@ from the piece and the block alone.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 from learners.blocks import BlockRanges
 from learners.checksums import NotACodewordError, PieceError, check_header, disperse, rebuild
@@ -15,7 +16,8 @@ from learners.known_blocks import Lie
 from learners.pieces import OpenedPiece
 from learners.reconstruction import MoreLiarsError
 from learners.updates import UpdateError, check_content, unsigned_parts
-from protocol.configuration import Epochs
+from protocol.configuration import Epochs, check_epochs
+from protocol.errors import CountersignError
 from protocol.evidence.ports import Made
 from protocol.evidence.verdicts import NothingProvenError
 from protocol.signatures import statement_hash
@@ -46,6 +48,18 @@ class BlockEncoder:
     def __init__(self, epochs: Epochs) -> None:
         self._epochs = epochs
         self._ranges = BlockRanges(epochs)
+
+    @classmethod
+    def of_evidence(cls, data: bytes, trusted_ledger_id: bytes) -> Self | None:
+        """For whoever has no more than a piece of evidence and the ledger_id that he trusts: the epochs in it, checked.
+
+        None where `verify_evidence` will say that the file is none, or of another ledger.
+        """
+        try:
+            evidence = Evidence.from_bytes(data)
+            return cls(check_epochs(trusted_ledger_id, evidence.genesis, evidence.configurations))
+        except (CountersignError, MalformedMessageError):
+            return None
 
     def expected(
         self, claimed: PieceHeader, block: bytes, last: Statement, configuration: Configuration

@@ -3,11 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from protocol.errors import CountersignError
 from schemas.topics import MESSAGE_BYTES_MAX, RECORD_OVERHEAD_BYTES, full_name
 
 MIB = 1024 * 1024
 
 Settings = dict[str, str | int | bool]
+
+_OURS = frozenset(
+    {
+        "acks",
+        "request.required.acks",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "transactional.id",
+    }
+)
+"""Settings on which it depends that nothing is lost or skipped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +32,8 @@ class KafkaConnection:
     Attributes:
         bootstrap: `host:port`, several with commas.
         prefix: of the ledger's topics.
-        options: further settings under librdkafka's own names (TLS, SASL); they win over ours.
+        options: further settings under librdkafka's own names (TLS, SASL); they win over ours, but for those on
+            which it depends that nothing is lost or skipped.
         names: full names of topics that are not named after the prefix, by their plain names.
         message_bytes_max: the longest value that is sent, or given to a machine.
         fetch_wait_ms: how long a broker holds a fetch that finds nothing, unless messages come.
@@ -35,6 +51,15 @@ class KafkaConnection:
     fetch_bytes_max: int = 16 * MIB
     unsent_bytes_max: int = 64 * MIB
     delivery_timeout_ms: int = 30_000
+
+    def __post_init__(self) -> None:
+        """Refuse what would lose or skip messages.
+
+        Raises:
+            CountersignError: `config.invalid`.
+        """
+        for name in sorted(_OURS & self.options.keys()):
+            raise CountersignError("config.invalid", f"kafka: {name} is not to be changed")
 
     def full_name(self, topic: str) -> str:
         """A topic's name on the cluster."""

@@ -39,7 +39,7 @@ class SimulationFailure(AssertionError):  # noqa: N818  # the outcome a simulati
     def __init__(self, seed: int, steps: int, planted: str | None, what: str, trace: Iterable[str]) -> None:
         command = f"countersign simulate --seed {seed}"
         command += f" --steps {steps}" if steps != STEPS else ""
-        command += f" --planted {planted}" if planted else ""
+        command += f' --planted "{planted}"' if planted else ""
         super().__init__("\n".join((what, "the last steps:", *trace, f"to see it again: {command}")))
         self.seed = seed
         self.what = what

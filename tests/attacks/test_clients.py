@@ -55,13 +55,14 @@ def test_the_victims_body_under_a_rubbish_signature_first_does_not_harm_the_vict
     assert [(entry.code, entry.request_id) for entry in line.rejections()] == [("request.bad_signature", ZERO_HASH)]
 
 
-def test_a_flood_of_forgeries_makes_one_rejection_batch_a_second_and_service_goes_on() -> None:
+@pytest.mark.parametrize("at_once", [100, pytest.param(2_500, marks=pytest.mark.slow)], ids=["4,000", "100,000"])
+def test_a_flood_of_forgeries_makes_one_rejection_batch_a_second_and_service_goes_on(at_once: int) -> None:
     """However many: a hundred entries a second at most, in one batch, and nothing of it in the replay guard."""
     line = Line()
     victim = line.clients.put("a", 1)
     seconds, number = 4, 0
     for turn in range(10 * seconds):
-        for _ in range(100):
+        for _ in range(at_once):
             number += 1
             line.send("requests", forge(victim, number.to_bytes(32, "big") + bytes(31) + b"\1"))
         asked = line.clients.put("b", turn)

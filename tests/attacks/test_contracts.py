@@ -3,6 +3,7 @@ request is served, and nobody is accused. What would take a process down is trie
 processes are bounded: `tests/unit/streams/test_executor_traps.py`.
 """
 
+
 import pytest
 
 from protocol.canonical_json import loads
@@ -28,6 +29,11 @@ GREEDY = """
 def execute(argument):
     for i in range(1000000):
         put("object", str(i), i)
+"""
+LONG = """
+def execute(argument):
+    for i in range(50000):
+        pass
 """
 RECURSIVE = """
 def execute(argument):

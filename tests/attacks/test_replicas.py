@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 
+from learners.blame import BlockEncoder
 from learners.dispersal import slice_hash
 from protocol.evidence.verdicts import Culprit
+from protocol.evidence.verify import verify_evidence
 from protocol.hashing import ZERO_HASH
 from protocol.signatures import piece_input
+from schemas.evidence import Evidence
 from schemas.piece import Piece, PieceHeader
 from storage.effects import Outgoing
 from tests.attacks.lies import take_back
 from tests.attacks.line import Line
-from tests.gallery.hanging import A, alter_outcome
+from tests.gallery.hanging import A, alter_outcome, engine
 from tests.parties import key_of
 
 LIAR = 2
@@ -76,6 +79,12 @@ def test_a_lying_replica_costs_nothing_and_is_named(lie: Lie, named: bool) -> No
     assert line.halts() == {}
     assert len(line.views.requests) == 8
     assert line.named() == ({Culprit("replica", LIAR)} if named else set())
+    for value in line.values("evidence"):
+        evidence = Evidence.body_of(value)
+        offline = BlockEncoder.of_evidence(evidence, line.epochs.ledger_id)
+        verdict = verify_evidence(evidence, line.epochs.ledger_id, engine(), dispersal=offline)
+        assert verdict.culprit == Culprit("replica", LIAR), "the file alone is enough"
+        assert BlockEncoder.of_evidence(evidence, bytes(32)) is None
     lag = line.stages["learner"].measures[f"gauge_lag_{LIAR}"]
     assert lag > 0 or named
 

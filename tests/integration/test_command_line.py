@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from tests.command_line import app
 from tests.pipeline import DEFAULT_STORE, DEFAULT_STORE_OF
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,12 +206,3 @@ def test_a_stopped_ledger_is_said_and_what_is_told_to_type_starts_it(command: Co
     environment = {**os.environ, "COUNTERSIGN_HOME": str(command.home)}
     assert subprocess.run(told, shell=True, cwd=ROOT, env=environment, check=False).returncode == 0
     assert command.json("get", "color")["status"] == "ok"
-
-
-def test_every_command_has_an_example() -> None:
-    """`--help` of each command shows one."""
-    names = ["init", "up", "down", "status", "execute", "get", "history", "sql", "demo", "bench", "simulate"]
-    groups = [["entity", "register"], ["entity", "rotate"], ["entity", "revoke"], ["contract", "register"]]
-    groups += [["contract", "namespace"], ["receipt", "verify"], ["evidence", "list"], ["evidence", "verify"]]
-    for words in [[name] for name in names] + groups:
-        assert "Example:" in CliRunner().invoke(app, [*words, "--help"]).output, words

@@ -21,8 +21,11 @@ from deploy.local.ports import LOOPBACK
 from deploy.local.stack import LocalStack
 from deploy.roles.entry import EXIT_FAILED, EXIT_HALTED
 from protocol.errors import ERRORS, CountersignError
+from schemas.epoch import Configuration, SignedConfiguration
 from streams.client import Client
+from streams.role_directory import load_key
 from tests.agreement import await_rest, check_nobody_halted, check_nobody_is_accused, check_same_records
+from tests.parties import sign_configuration
 from tests.pipeline import Pipeline, await_that
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -148,6 +151,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "no salt": (AUDITOR, missing("salt.secret"), "config.invalid"),
     "the Auditor's store": (LEDGER, with_store_of(AUDITOR), "store.damaged"),
     "the Ledger's store": (AUDITOR, with_store_of(LEDGER), "store.damaged"),
+    "settings of Kafka that lose messages": (AUDITOR, setting("kafka", '{acks = "0"}'), "config.invalid"),
     "settings of Kafka that are none": ("replica-3", setting("kafka", '{"no.such.setting" = "1"}'), "config.invalid"),
 }
 
@@ -170,6 +174,21 @@ def test_damaged_public_files(copy: Home) -> None:
     assert ending(copy.role(LEDGER))[1]["code"] == "epoch.malformed"
     (copy.public / "genesis.avro").write_bytes(b"damaged")
     assert ending(copy.role(LEDGER))[1]["code"] == "genesis.malformed"
+
+
+ENGINES = {"version": {"engine_version": "starlark-pyo3 1.0"}, "answers": {"engine_answers": bytes(32)}}
+
+
+@pytest.mark.parametrize("role", [AUDITOR, LEDGER])
+@pytest.mark.parametrize("engine", ENGINES.values(), ids=ENGINES.keys())
+def test_another_contract_engine(copy: Home, role: str, engine: dict[str, Any]) -> None:
+    """Both parties have signed an epoch with an engine that is not the one here: neither starts."""
+    keys = {party: load_key(copy.role(party) / "key.pem") for party in (AUDITOR, LEDGER)}
+    file = copy.public / "configuration-0.avro"
+    agreed = Configuration.from_bytes(SignedConfiguration.from_bytes(file.read_bytes()).configuration)
+    file.write_bytes(sign_configuration(replace(agreed, **engine), {"auditor": keys[AUDITOR], "ledger": keys[LEDGER]}))
+    exit_code, said, log = ending(copy.role(role))
+    assert (exit_code, said["state"], said["code"]) == (EXIT_FAILED, "halted", "engine.differs"), log
 
 
 @pytest.mark.parametrize("role", [LEARNER, "views", "dashboard"])

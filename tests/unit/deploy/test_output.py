@@ -89,6 +89,18 @@ def test_what_the_system_refuses_has_a_code(error: OSError, code: str, capsys: p
     assert json.loads(capsys.readouterr().out)["error"] == code
 
 
+def test_what_cannot_be_read_has_a_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """As everything else that a program may be told."""
+    with pytest.raises(typer.Exit) as ended:
+        run(True, partial(_raise, MalformedMessageError("order: bytes behind the end")))
+    said = json.loads(capsys.readouterr().out)
+    assert (ended.value.exit_code, said["error"], said["detail"]) == (
+        5,
+        "message.malformed",
+        "order: bytes behind the end",
+    )
+
+
 @pytest.mark.parametrize("refused", [RequestError("request.too_large"), RejectedError("request.too_large")])
 def test_who_turned_a_request_away_makes_no_difference(refused: CountersignError) -> None:
     """The client at once, or the Auditor."""
