@@ -3,16 +3,16 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH
 from protocol.journal import Head
 
-_POSITION = struct.Struct(">Iqi")
-_ORDER = struct.Struct(">Q32s")
-_REJECTION = struct.Struct(">q32s")
+_POSITION: Final = struct.Struct(">Iqi")
+_ORDER: Final = struct.Struct(">Q32s")
+_REJECTION: Final = struct.Struct(">q32s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ Source: seed paper, sections 3.3 and 3.4.
 
 from collections.abc import Mapping
 from struct import Struct
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from learners.codec import CodecError, erasure_code
 from learners.dispersal import BlockDescription, Dispersal, Encoder, Slice, block_root, slice_hash
@@ -27,11 +27,11 @@ from protocol.configuration import NONE, SIMPLE, TREE
 from protocol.hashing import Tag, tagged
 from schemas.piece import PieceHeader
 
-NULL_LEAF = b"null"
+NULL_LEAF: Final = b"null"
 """Leaf of a slice that does not exist: no real leaf has this length."""
 
-_NOTHING = b""
-_INDEX = Struct(">I")
+_NOTHING: Final = b""
+_INDEX: Final = Struct(">I")
 
 
 class PieceError(ValueError):
@@ -148,7 +148,9 @@ class TreeChecksum:
             raise PieceError(f"the path of piece {header.piece_index} does not lead to its root")
 
 
-_CHECKSUMS: Mapping[str, Checksum] = {made.name: made for made in (NoChecksum(), SimpleChecksum(), TreeChecksum())}
+_CHECKSUMS: Final[Mapping[str, Checksum]] = {
+    made.name: made for made in (NoChecksum(), SimpleChecksum(), TreeChecksum())
+}
 
 
 def checksum_of(name: str) -> Checksum:

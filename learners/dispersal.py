@@ -13,17 +13,17 @@ Rules:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple, Protocol, Self
+from typing import Final, NamedTuple, Protocol, Self
 
 from learners.blocks import BlockRange
 from protocol.hashing import Tag, tagged
 from schemas.epoch import Configuration
 from schemas.piece import PieceHeader
 
-FORMAT = 1
+FORMAT: Final = 1
 
-_LENGTH = Struct(">I")
-_NUMBERS = Struct(">8q")
+_LENGTH: Final = Struct(">I")
+_NUMBERS: Final = Struct(">8q")
 
 
 class BlockError(ValueError):

@@ -10,6 +10,7 @@ fixed only by the hashes that stand in the outcomes. So:
 
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from protocol import merkle
 from protocol.configuration import Epochs
@@ -22,8 +23,8 @@ from schemas.order import OrderHeader
 from schemas.slices import OutcomeSlices, slice_outcomes
 from schemas.statement import Countersigned, Decision, DecisionHead, Statement, Update
 
-_EMPTY_ARRAY = b"\0"
-_NO_SIGNATURE = bytes(64)
+_EMPTY_ARRAY: Final = b"\0"
+_NO_SIGNATURE: Final = bytes(64)
 
 
 class UpdateError(ValueError):

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
@@ -12,10 +12,10 @@ from protocol.journal import Head
 from storage.effects import FIRST_OFFSET, Position
 from storage.errors import StoreAbsentError
 
-_POSITION = struct.Struct(">qi")
-_ORDER = struct.Struct(">Q32s")
+_POSITION: Final = struct.Struct(">qi")
+_ORDER: Final = struct.Struct(">Q32s")
 
-NOWHERE = (FIRST_OFFSET, -1)
+NOWHERE: Final = (FIRST_OFFSET, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ depth needs as many brackets: only where the bytes show that, perhaps inside a s
 """
 
 import re
-from typing import TypeAlias, Union
+from typing import Final, TypeAlias, Union
 
 import orjson
 
@@ -27,14 +27,14 @@ from protocol.errors import CountersignError
 Value: TypeAlias = Union[bool, int, str, list["Value"], dict[str, "Value"], None]  # noqa: UP007  # is recursive
 """A value that canonical JSON can hold."""
 
-INTEGER_MAX = 2**53 - 1
+INTEGER_MAX: Final = 2**53 - 1
 """The greatest integer; the least is its negative."""
 
-DEPTH_MAX = 32
+DEPTH_MAX: Final = 32
 """How many arrays and objects may stand inside one another."""
 
-_ONE_FORM = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
-_may_be_float = re.compile(rb"[0-9][.eE]").search
+_ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_may_be_float: Final = re.compile(rb"[0-9][.eE]").search
 
 
 class NotCanonicalError(CountersignError):

@@ -13,11 +13,12 @@ Rules:
 import struct
 from enum import StrEnum, unique
 from hashlib import sha256
+from typing import Final
 
-HASH_SIZE = 32
+HASH_SIZE: Final = 32
 """Bytes of a hash."""
 
-ZERO_HASH = bytes(HASH_SIZE)
+ZERO_HASH: Final = bytes(HASH_SIZE)
 """What stands where there is no hash yet: before the first order, statement, record version or epoch."""
 
 
@@ -59,10 +60,10 @@ class Tag(StrEnum):
     KEY = "key"  # what a new key signs to prove possession
 
 
-_count = struct.Struct(">I").pack
-_length = struct.Struct(">Q").pack
-_HEADS = {str(tag): b"CSv1" + bytes((len(tag),)) + tag.encode() for tag in Tag}
-_HEADS_OF_ONE = {tag: head + _count(1) for tag, head in _HEADS.items()}
+_count: Final = struct.Struct(">I").pack
+_length: Final = struct.Struct(">Q").pack
+_HEADS: Final = {str(tag): b"CSv1" + bytes((len(tag),)) + tag.encode() for tag in Tag}
+_HEADS_OF_ONE: Final = {tag: head + _count(1) for tag, head in _HEADS.items()}
 
 
 def tagged(tag: str, *parts: bytes) -> bytes:

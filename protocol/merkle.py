@@ -13,17 +13,17 @@ Rules:
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Self
+from typing import Final, Self
 
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
 
-EMPTY_ROOT = sha256().digest()
+EMPTY_ROOT: Final = sha256().digest()
 """The root over no leaves."""
 
-_HASH_SIZES = {HASH_SIZE}
+_HASH_SIZES: Final = {HASH_SIZE}
 
-COUNT_MAX = 2**63 - 1
+COUNT_MAX: Final = 2**63 - 1
 """The greatest number of leaves: Avro's integers are signed."""
 
 

@@ -12,27 +12,27 @@ Rules:
 
 import struct
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag
 
-HEAD_BYTES = 8 + HASH_SIZE
+HEAD_BYTES: Final = 8 + HASH_SIZE
 """Length of a packed record's head."""
 
-VERSION_MAX = 2**63 - 1
+VERSION_MAX: Final = 2**63 - 1
 """The greatest version: Avro's integers are signed."""
 
 # version, record_hash, deleted, writer_sequence, writer_index, request_id, previous_hash, length of the value
-_LAYOUT = struct.Struct(">Q32sBqi32s32sI")
-_HEAD = struct.Struct(">Q32s")
+_LAYOUT: Final = struct.Struct(">Q32sBqi32s32sI")
+_HEAD: Final = struct.Struct(">Q32s")
 
 # Of what is hashed: tag and count with the length of the ledger_id; version, deleted and the length of the
 # value, each after its own length; two hashes, each after its length.
-_FRAMED_HEAD = b"CSv1" + bytes((len(Tag.RECORD),)) + Tag.RECORD.encode() + struct.pack(">IQ", 8, HASH_SIZE)
-_framed_version = struct.Struct(">QQQ?Q").pack
-_framed_hashes = struct.Struct(">Q32sQ32s").pack
-_length = struct.Struct(">Q").pack
+_FRAMED_HEAD: Final = b"CSv1" + bytes((len(Tag.RECORD),)) + Tag.RECORD.encode() + struct.pack(">IQ", 8, HASH_SIZE)
+_framed_version: Final = struct.Struct(">QQQ?Q").pack
+_framed_hashes: Final = struct.Struct(">Q32sQ32s").pack
+_length: Final = struct.Struct(">Q").pack
 
 
 class DamagedRecordError(CountersignError):
@@ -78,7 +78,7 @@ class Record(NamedTuple):
         return self.version > 0 and not self.deleted
 
 
-ABSENT = Record(
+ABSENT: Final = Record(
     version=0,
     deleted=True,
     value=b"",

@@ -6,7 +6,7 @@ count, key).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocol import merkle
 from protocol.canonical_json import NotCanonicalError, loads
@@ -21,9 +21,9 @@ from schemas.epoch import PublicKey
 from schemas.errors import MalformedMessageError
 from schemas.request import Envelope, RecordName, RequestBody
 
-FORMAT = 1
+FORMAT: Final = 1
 
-_ENVELOPE_OVERHEAD_BYTES = 1024
+_ENVELOPE_OVERHEAD_BYTES: Final = 1024
 """What an envelope may add to its body: a path of at most 12 hashes, a signature, a few numbers."""
 
 

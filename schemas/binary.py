@@ -11,14 +11,15 @@ The one form: no varint is longer than needed or exceeds 64 bits, and an array w
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import Final
 
 from schemas.errors import MalformedMessageError
 
-_SMALL = 1 << 14
-_CONTINUED = 0x80
-_GROUP = 0x7F
-_LONG_BITS = 64
-_END = b"\0"
+_SMALL: Final = 1 << 14
+_CONTINUED: Final = 0x80
+_GROUP: Final = 0x7F
+_LONG_BITS: Final = 64
+_END: Final = b"\0"
 
 
 def _varint(number: int) -> bytes:
@@ -33,7 +34,7 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_LONGS = tuple(_varint(number) for number in range(_SMALL))
+_LONGS: Final = tuple(_varint(number) for number in range(_SMALL))
 
 
 def encode_long(number: int) -> bytes:

@@ -6,15 +6,16 @@ serve both, and all requests of a batch.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from schemas.binary import encode_long, encode_text, read_bytes, read_long, read_text
 from schemas.errors import MalformedMessageError
 from schemas.outcome import Status
 
-_BOOLEANS = (b"\0", b"\1")
-_STATUSES = {"ok": encode_long(0), "failed": encode_long(1)}
-_STATUS_AT: tuple[Status, Status] = ("ok", "failed")
-_HASH = 32
+_BOOLEANS: Final = (b"\0", b"\1")
+_STATUSES: Final = {"ok": encode_long(0), "failed": encode_long(1)}
+_STATUS_AT: Final[tuple[Status, Status]] = ("ok", "failed")
+_HASH: Final = 32
 
 
 def _array(items: Sequence[bytes]) -> bytes:

@@ -4,12 +4,12 @@ Apart from the messages themselves, because nothing is read as often: these are 
 may compile. A property test holds them and fastavro together.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.binary import end_array, read_bytes, read_count, read_long, read_text
 from schemas.errors import MalformedMessageError
 
-NONCE_SIZE = 16
+NONCE_SIZE: Final = 16
 """Bytes of a request's nonce."""
 
 HASH_SIZE, SIGNATURE_SIZE = 32, 64

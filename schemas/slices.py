@@ -13,16 +13,16 @@ Source: Apache Avro 1.12 specification, "Binary encoding".
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from schemas.errors import MalformedMessageError
 from schemas.feed import Learned
 
-_HASH = 32
-_NONCE = 16
-_BYTES = tuple(bytes((value,)) for value in range(0x80))
-_REGISTRY = b"\x06sys"
-_STATUS: tuple[Literal["ok", "failed"], ...] = ("ok", "failed")
+_HASH: Final = 32
+_NONCE: Final = 16
+_BYTES: Final = tuple(bytes((value,)) for value in range(0x80))
+_REGISTRY: Final = b"\x06sys"
+_STATUS: Final[tuple[Literal["ok", "failed"], ...]] = ("ok", "failed")
 
 
 WriteSlices = tuple[bytes, bytes, int, bool, bytes, bytes, bytes]

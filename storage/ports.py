@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from protocol.records import Record, RecordKey
 
 GuardKind = Literal["order", "statement", "rejections", "proposal", "configuration"]
 RefusalReason = Literal["cell", "replay", "read", "scan"]
 
-BUCKET_MS = 60_000
+BUCKET_MS: Final = 60_000
 """Length of a bucket of the replay guard: a minute."""
 
 

@@ -21,14 +21,15 @@ version at one key and to move it aside with RENAME took half as much CPU again,
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from protocol.records import HEAD_BYTES, RecordKey, pack
 from storage.ports import BUCKET_MS, ReplayEntry, RequestExpiry, ScanCheck, StoreCall
 from storage.record_changes import record_changes
 
-CELLS = "cells"
-REPLAY_ENTRIES = "replay_entries"
-ABSENT_HEAD = bytes(HEAD_BYTES)
+CELLS: Final = "cells"
+REPLAY_ENTRIES: Final = "replay_entries"
+ABSENT_HEAD: Final = bytes(HEAD_BYTES)
 
 Argument = bytes | str | int
 

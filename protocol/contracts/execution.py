@@ -13,6 +13,7 @@
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import orjson
 
@@ -25,7 +26,7 @@ from protocol.contracts.transaction import CallFailed, Transaction, canonical
 from protocol.limits import Limits
 from protocol.records import RecordKey
 
-_VERSION_BYTES = 200  # of a record version in an entry, an outcome and a decision, beside its names
+_VERSION_BYTES: Final = 200  # of a record version in an entry, an outcome and a decision, beside its names
 
 
 def execute(batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:

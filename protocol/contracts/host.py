@@ -27,7 +27,7 @@ Rules:
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
@@ -39,10 +39,10 @@ from protocol.contracts.transaction import CallFailed, Transaction, canonical
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey
 
-CALL_STEPS = 100
-INVOKE_STEPS = 1_000
-CONTRACTS_KEPT = 256
-SOURCES_KEPT = 4 * 1024 * 1024
+CALL_STEPS: Final = 100
+INVOKE_STEPS: Final = 1_000
+CONTRACTS_KEPT: Final = 256
+SOURCES_KEPT: Final = 4 * 1024 * 1024
 """How many compiled contracts are kept, and how many characters their sources may have together."""
 
 

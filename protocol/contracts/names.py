@@ -11,19 +11,20 @@ Rules:
 """
 
 import re
+from typing import Final
 
 from protocol.limits import Limits
 from protocol.records import RecordKey
 
-SYS = "sys"
+SYS: Final = "sys"
 """Namespace of the registry, and the owner of the contracts that are built in."""
 
-VERSION_MAX = 2**53 - 1
+VERSION_MAX: Final = 2**53 - 1
 """The greatest version of a key or a contract: an integer of canonical JSON."""
 
-_is_name = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*").fullmatch
-_has_control = re.compile("[\x00-\x1f\x7f]").search
-_is_contract = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*/[1-9][0-9]{0,15}").fullmatch
+_is_name: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*").fullmatch
+_has_control: Final = re.compile("[\x00-\x1f\x7f]").search
+_is_contract: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*/[1-9][0-9]{0,15}").fullmatch
 
 
 def is_name(name: str, limits: Limits) -> bool:

@@ -10,6 +10,7 @@
 """
 
 import re
+from typing import Final
 
 import orjson
 
@@ -19,8 +20,8 @@ from protocol.contracts.overlay import Overlay, check_chain
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey, successor
 
-_ONE_FORM = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
-_may_be_float = re.compile(rb"[0-9][.eE]").search
+_ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+_may_be_float: Final = re.compile(rb"[0-9][.eE]").search
 
 
 class CallFailed(Exception):  # noqa: N818  # not an error of ours: an outcome
