@@ -67,6 +67,7 @@ class Deployment:
         store_of: Mapping[str, StoreKind] | None = None,
     ) -> None:
         self.home = home
+        self._broker = broker
         self.stack = LocalStack(home.stack, broker=broker, store=store, store_of=store_of)
 
     def epochs(self) -> Epochs:
@@ -90,9 +91,12 @@ class Deployment:
             without: roles that are not started.
 
         Raises:
-            CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a
-                remedy.
+            CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a remedy;
+                `config.invalid`, its topics are in another Kafka.
         """
+        if self._broker and self.stack.has_own_kafka and (self.home.role(AUDITOR) / _CREATED).exists():
+            text = f"the topics of this ledger are in the Kafka that it starts itself, not at {self._broker}"
+            raise CountersignError("config.invalid", text)
         if broker := self.stack.external_broker:
             progress(f"looking for Kafka at {broker}")
             require_listening(broker)  # before anything is made

@@ -106,6 +106,12 @@ class LocalStack:
         before = StackSettings.load(self._settings_file)
         return self._broker or (before.broker if before else "")
 
+    @property
+    def has_own_kafka(self) -> bool:
+        """Whether its last start was with a Kafka of its own."""
+        before = StackSettings.load(self._settings_file)
+        return before is not None and not before.broker and (self.directory / KAFKA).exists()
+
     @contextmanager
     def remembering_what_works(self) -> Iterator[None]:
         """Let a start fail without a trace: the next one is to use the Kafka that was used before."""
@@ -159,7 +165,7 @@ class LocalStack:
         Raises:
             CountersignError: `stack.running`, `port.taken`, `disk.full`, `file.unusable`, `registry.unreachable`,
                 `registry.wrong_file`, `local.not_installed`, `service.failed`, or `config.invalid` where data lies in
-                another kind of store, or in another Kafka.
+                another kind of store.
         """
         with explained(f"starting in {self.directory}"), self.alone():
             self._require_down()
@@ -220,8 +226,6 @@ class LocalStack:
 
     def _start(self, progress: Progress) -> None:
         broker = self.external_broker
-        if broker and (self.directory / KAFKA).exists():
-            raise CountersignError("config.invalid", f"the topics here are in the stack's own Kafka, not at {broker}")
         settings = StackSettings.choose(
             broker=broker,
             store=self._store_kind,
