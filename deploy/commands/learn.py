@@ -25,7 +25,6 @@ from deploy.learning import (
     total_rows,
 )
 from deploy.output import EXIT_CHECK, HomeOption, JsonOption, Output, run
-from learners.blame import BlockEncoder
 from schemas.evidence import Evidence
 from streams.learn_once import LearnedJournal
 
@@ -90,9 +89,9 @@ def _show(output: Output, home: Home, found: LearnedJournal) -> None:
         output.say(f"[yellow]cannot be read[/yellow] {topic}")
     if not found.evidence:
         return
-    epochs = home.load(LEARNER).epochs()
+    trusted = bytes.fromhex(home.load(LEARNER).ledger_id)
     for message in found.evidence:
-        verdict = judge(Evidence.body_of(message), epochs.ledger_id, BlockEncoder(epochs))
+        verdict = judge(Evidence.body_of(message), trusted)
         output.say(f"[red]evidence[/red] {escape(str(verdict))}")
 
 

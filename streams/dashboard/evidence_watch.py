@@ -1,11 +1,7 @@
 """Reads all evidence there is, and brings what the offline verifier says of it onto the board.
 
-Rules:
-
-1. Whoever may write to the topic may write rubbish, as much as he likes. So pieces are judged one by one, in
-   their order, each once, and judging takes a bounded share of the time; the log keeps what has to wait.
-2. Strangers' contracts are executed in a bounded child process, as long as there is one to execute.
-3. A refusal is judged by what it has attached; one that proves nothing may convict the Ledger that signed it.
+Whoever may write to the topic may write rubbish, as much as he likes. So pieces are judged one by one, in their order,
+each once, and judging takes a bounded share of the time; the log keeps what has to wait.
 """
 
 import hashlib
@@ -13,19 +9,11 @@ import logging
 import time
 from collections import OrderedDict
 
-from protocol.configuration import Epochs
-from protocol.evidence.build import false_accusation
-from protocol.evidence.ports import Dispersal
-from protocol.evidence.verdicts import Finding, Verdict
-from protocol.evidence.verify import verify_evidence
-from schemas.errors import MalformedMessageError
-from schemas.evidence import Evidence
-from schemas.rejection import Refused
 from schemas.topics import EVIDENCE
 from storage.effects import FIRST_OFFSET, Message, Position
 from streams.dashboard.board import Board
 from streams.dashboard.exposures import JudgedEvidence
-from streams.engine_process import EngineProcess
+from streams.evidence_judge import EvidenceJudge
 from streams.log import LogReader, LogStartLostError, LogUnavailableError
 from streams.stop_signal import StopSignal
 
@@ -38,48 +26,6 @@ _REST_S_MAX = 5.0
 _REMEMBERED = 10_000
 
 _log = logging.getLogger("countersign.dashboard")
-
-
-class EvidenceJudge:
-    """Judges what stands on `evidence`.
-
-    Args:
-        epochs: of the ledger that is watched.
-        dispersal: encodes blocks again, for evidence against replicas.
-    """
-
-    def __init__(self, epochs: Epochs, dispersal: Dispersal) -> None:
-        self._epochs = epochs
-        self._dispersal = dispersal
-
-    def judge(self, data: bytes) -> tuple[str, Verdict]:
-        """The kind of a message, as it says of itself, and what it proves."""
-        with EngineProcess() as engine:
-            try:
-                body = Evidence.body_of(data)
-                return Evidence.from_bytes(body).kind, self._verdict(body, engine)
-            except MalformedMessageError:
-                pass
-            try:
-                return self._judge_refusal(Refused.body_of(data), engine)
-            except MalformedMessageError as error:
-                return "unreadable", Verdict(finding=Finding.NOTHING, explanation=str(error))
-
-    def _judge_refusal(self, body: bytes, engine: EngineProcess) -> tuple[str, Verdict]:
-        """What a refusal's attachment proves against the Auditor, or else the refusal against the Ledger."""
-        refused = Refused.from_bytes(body)
-        if len(refused.attachments) == 1:
-            (attachment,) = refused.attachments
-            verdict = self._verdict(attachment, engine)
-            if verdict.convicts:
-                return Evidence.from_bytes(attachment).kind, verdict
-        false = false_accusation(self._epochs, refused)
-        return false.kind, self._verdict(false.to_bytes(), engine)
-
-    def _verdict(self, body: bytes, engine: EngineProcess) -> Verdict:
-        return verify_evidence(
-            body, self._epochs.ledger_id, engine, dispersal=self._dispersal, known=self._epochs.signed
-        )
 
 
 class EvidenceWatch:
@@ -141,13 +87,13 @@ class EvidenceWatch:
         if evidence_hash in self._judged:
             return
         began = time.monotonic()
-        kind, verdict = self._judge.judge(data)
+        judged = self._judge.judge(data)
         self._judged[evidence_hash] = None
         if len(self._judged) > _REMEMBERED:
             self._judged.popitem(last=False)
         self._board.take_evidence(
             JudgedEvidence(
-                kind=kind, verdict=verdict, evidence_hash=evidence_hash, at_ms=message.timestamp_ms
+                kind=judged.kind, verdict=judged.verdict, evidence_hash=evidence_hash, at_ms=message.timestamp_ms
             )
         )
         self._stop.wait(min(_REST_S_MAX, _REST * (time.monotonic() - began)))

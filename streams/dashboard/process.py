@@ -13,9 +13,10 @@ import orjson
 from learners.blame import BlockEncoder
 from streams.clock import now_ms
 from streams.dashboard.board import Board, LedgerFacts
-from streams.dashboard.evidence_watch import EvidenceJudge, EvidenceWatch
+from streams.dashboard.evidence_watch import EvidenceWatch
 from streams.dashboard.server import DashboardServer
 from streams.dashboard.watch import LogWatch
+from streams.evidence_judge import EvidenceJudge
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
 from streams.metrics import MetricsPublisher, ProcessMetrics
 from streams.role_directory import RoleConfiguration

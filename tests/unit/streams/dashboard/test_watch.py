@@ -14,8 +14,9 @@ from schemas.topics import DECISIONS, EVIDENCE, METRICS
 from storage.effects import Outgoing
 from streams.clock import now_ms
 from streams.dashboard.board import Board, LedgerFacts
-from streams.dashboard.evidence_watch import EvidenceJudge, EvidenceWatch
+from streams.dashboard.evidence_watch import EvidenceWatch
 from streams.dashboard.watch import LogWatch
+from streams.evidence_judge import EvidenceJudge
 from streams.log import LogStartLostError, LogUnavailableError
 from streams.memory_log import MemoryLog
 from streams.stop_signal import StopSignal
