@@ -6,9 +6,10 @@ What belongs on the list:
 2. It is pure computing on values: no sockets, clocks or libraries whose work is not ours, for there is nothing to gain.
 3. It does not recurse over what another party sends, unless the depth is bounded first: compiled code does not look at
    the interpreter's recursion limit. (`protocol.canonical_json` recurses at most `DEPTH_MAX` deep.)
-4. Its annotations are true, for compiled code requires them: a call with another type raises TypeError. No function
+4. It is no program: a compiled module cannot be run by its name, as the executor's child is.
+5. Its annotations are true, for compiled code requires them: a call with another type raises TypeError. No function
    of it is replaced from outside by name, and no class gets attributes that it does not declare.
-5. A class stands on the list with all its subclasses, or not at all: an interpreted class cannot inherit from a
+6. A class stands on the list with all its subclasses, or not at all: an interpreted class cannot inherit from a
    compiled one. So all machines are here beside `storage.machine`, also those that are not hot. (The decorator that
    would allow it is in a package that nothing else needs at run time, and such classes are called more slowly.)
 """
