@@ -3,7 +3,7 @@
 What belongs on the list:
 
 1. It is hot: requests pass through it, and compiling it was measured to save CPU time.
-2. It is pure computing on values: no sockets, clocks or libraries whose work is not ours, for there is nothing to gain.
+2. Its own code is what takes the time. Where a library, a socket or the contracts' engine does, nothing is gained.
 3. It does not recurse over what another party sends, unless the depth is bounded first: compiled code does not look at
    the interpreter's recursion limit. (`protocol.canonical_json` recurses at most `DEPTH_MAX` deep.)
 4. It is no program: a compiled module cannot be run by its name, as the executor's child is.

@@ -292,7 +292,7 @@ def _converse(child: _Child, batch: Batch, fetch: Fetch) -> tuple[Result, ...]:
             case ["done", rows]:
                 try:
                     return results.parse(rows)
-                except (ValueError, TypeError, LookupError, AttributeError) as error:
+                except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
                     raise ExecutorError("the child answers nonsense") from error
             case ["damaged", text]:
                 raise DamagedRecordError(text)

@@ -189,7 +189,7 @@ class Results:
         """The results of a message.
 
         Raises:
-            ValueError, TypeError, LookupError, AttributeError: the child talks nonsense.
+            ValueError, TypeError, LookupError, AttributeError, OverflowError: the child talks nonsense.
         """
         calls = self._batch.calls
         if not 0 < len(rows) <= len(calls):
