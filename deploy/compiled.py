@@ -29,13 +29,6 @@ _KEPT = 3
 """Copies that stay when another one is made: a role that still runs may start its children from an older one."""
 
 _LOG = "build.log"
-_BUILD = """
-import sys
-from mypyc.build import mypycify
-from setuptools import setup
-setup(name="countersign-compiled", packages=[], ext_modules=mypycify(sys.argv[1:], opt_level="2", multi_file=True),
-      script_args=["build_ext", "--inplace", "--quiet"])
-"""
 _TRY = "import importlib, sys; all(map(importlib.import_module, sys.argv[1:])) or sys.exit(1)"
 
 
@@ -111,7 +104,7 @@ def _copy() -> Path:
         compiler = version("mypy")
     except PackageNotFoundError:
         compiler = "none"
-    digest = sha256(f"{sys.version} {compiler} {_BUILD}".encode())
+    digest = sha256(f"{sys.version} {compiler}".encode())
     for path in _files():
         digest.update(f"\0{path.relative_to(_SOURCES)}\0".encode() + sha256(path.read_bytes()).digest())
     return _COPIES / digest.hexdigest()[:32]
@@ -138,8 +131,8 @@ def _compile(directory: Path) -> bool:
     shutil.copyfile(_SOURCES / "pyproject.toml", directory / "pyproject.toml")  # mypy's settings
     files = [f"{module.replace('.', '/')}.py" for module in COMPILED]
     with (directory / _LOG).open("w") as log:
-        for code, arguments in ((_BUILD, files), (_TRY, COMPILED)):
-            command = [sys.executable, "-P", "-c", code, *arguments]
+        for words in (("-m", "deploy.compiling", *files), ("-c", _TRY, *COMPILED)):
+            command = [sys.executable, "-P", *words]
             environment = {**os.environ, "PYTHONPATH": str(directory)}
             done = subprocess.run(
                 command, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False

