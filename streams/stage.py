@@ -12,12 +12,13 @@ Rules:
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from protocol.errors import CountersignError
 from storage.effects import Await, Effect, Event, Halt, Receive, Started
 from storage.errors import StoreUnavailableError
+from storage.events import Executed, Received
 from storage.machine import Stepped
 from streams.metrics import StageMeter
 from streams.performer import EffectPerformer, Ports, StoppedError
@@ -27,6 +28,10 @@ __all__ = ["Stage", "StopSignal", "run_stages"]
 
 _REBIRTH_FIRST_S = 0.05
 _REBIRTH_S_MAX = 5.0
+
+_STEPS: Mapping[type[Event], str] = {Received: "decode", Executed: "encode"}
+"""What a machine's step mostly does, by the event that it takes: it opens what came in, or makes leaves, roots and
+messages of what was executed."""
 
 Given = TypeVar("Given")
 Done = TypeVar("Done")
@@ -86,7 +91,7 @@ class Stage:
         machine = self._make_machine()
         event: Event = Started(now_ms=self._ports.now_ms())
         while True:
-            effect = self._timed("step", machine.step, event)
+            effect = self._timed(_STEPS.get(type(event), "step"), machine.step, event)
             if isinstance(effect, Halt):
                 return self._halted(effect)
             if self._is_to_stop(effect):

@@ -20,6 +20,8 @@ Party = Literal["auditor", "ledger", "learner", "views"]
 State = Literal["absent", "halted", "silent", "live"]
 
 WORK: Mapping[str, str] = {
+    "decode": "decide",
+    "encode": "decide",
     "step": "decide",
     "Verify": "verify",
     "Execute": "execute",

@@ -10,9 +10,9 @@ from tests.pipeline import Pipeline
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(300)]
 
 ROLES = {"auditor", "ledger", "learner", *(f"replica-{number}" for number in range(4))}
-WORKS = {"Verify", "Execute", "Fetch", "Apply", "Note", "Sign", "Publish", "step"}
+WORKS = {"Verify", "Execute", "Fetch", "Apply", "Note", "Sign", "Publish", "decode", "encode", "step"}
 """What a stage does, in the names of its effects: `Apply` is the store with its fsync, `Note` the signing guard with
-its own, `step` the machine, which decodes and encodes."""
+its own, the last three are the machine's."""
 
 
 @pytest.mark.parametrize("sign_each", [False, True])
