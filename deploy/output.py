@@ -71,7 +71,7 @@ class Output:
 
     def __init__(self, as_json: bool, home: Path = DEFAULT_HOME) -> None:
         self.as_json = as_json
-        self._home = home
+        self.home = home
         stream = sys.stderr if as_json else sys.stdout
         self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else _FILE_COLUMNS)
 
@@ -92,7 +92,7 @@ class Output:
 
     def told(self, text: str) -> str:
         """A text in which every command is as the user types it."""
-        return with_instructions(text, self._home)
+        return with_instructions(text, self.home)
 
     def fail(self, error: CountersignError) -> None:
         """An error, as the result."""

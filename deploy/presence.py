@@ -1,7 +1,8 @@
 """Whether a ledger is there at all: found out before anything waits for it.
 
 1. A ledger of this machine that was stopped is known by its pid files; nobody is asked.
-2. A Kafka is there if one of its addresses takes a connection. How long it takes to answer then says nothing: one
+2. A party that halted has said so in its directory.
+3. A Kafka is there if one of its addresses takes a connection. How long it takes to answer then says nothing: one
    that is slow is waited for, as long as ever.
 """
 
@@ -61,6 +62,18 @@ def require_listening(addresses: str) -> None:
         else:
             return
     raise LogUnavailableError("; ".join(said))
+
+
+def require_deciding(home: Home) -> None:
+    """Require that neither party, of those that work here, has halted: nothing is decided before that is mended.
+
+    Raises:
+        CountersignError: with the code that it halted with.
+    """
+    for party in (AUDITOR, LEDGER):
+        said = RoleStatus(home.role(party)).read()
+        if said.get("state") == "halted":
+            raise CountersignError(str(said["code"]), f"the {party} has halted: {said['text']}")
 
 
 def _is_stopped(home: Home, addresses: str) -> bool:

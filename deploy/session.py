@@ -8,7 +8,7 @@ import typer
 from deploy.home import Home
 from deploy.initialize import ADMINISTRATOR, CLIENT
 from deploy.output import Output
-from deploy.presence import require_running
+from deploy.presence import require_deciding, require_running
 from protocol.errors import CountersignError
 from streams.client import Client, ClientOptions
 from streams.client_receipts import ClientReceipt
@@ -50,14 +50,20 @@ def call(output: Output, client: Client, contract: str, argument: Any, *, versio
 
     Raises:
         RejectedError, NoReceiptError: it was not decided.
-        CountersignError: as `Client.submit`.
+        CountersignError: as `Client.submit`; what a party halted with meanwhile.
     """
     future = client.submit(contract, argument, version=version)
     try:
         return future.result(_USUAL_S)
     except TimeoutError:
         output.say(output.told(f"no receipt within {_USUAL_S:.0f} s, still waiting; see `countersign status`"))
-        return future.result()
+    while True:
+        require_deciding(Home(output.home))
+        try:
+            return future.result(_USUAL_S)
+        except TimeoutError:
+            continue
+
 
 
 def receipt_file(home: Home, request_id: bytes) -> Path:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from deploy.home import Home
-from deploy.initialize import AUDITOR, CLIENT, NewLedger, initialize
+from deploy.initialize import AUDITOR, CLIENT, LEDGER, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
-from deploy.presence import require_listening, require_running
+from deploy.presence import require_deciding, require_listening, require_running
 from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
 
@@ -134,3 +134,14 @@ def test_an_address_that_swallows_everything_is_given_up(monkeypatch: pytest.Mon
     with pytest.raises(CountersignError, match="timed out"):
         require_listening("10.255.255.1:9092")
     assert 3 < waits[0] <= 4
+
+
+def test_a_party_that_halted_is_no_reason_to_wait(home: Home) -> None:
+    """What it halted with is said as its own code; nobody waits until the request expires."""
+    require_deciding(home)
+    RoleStatus(home.role(LEDGER)).write("active")
+    require_deciding(home)
+    RoleStatus(home.role(LEDGER)).write("halted", "epoch.needed", "the store is another one")
+    with pytest.raises(CountersignError, match="the ledger has halted: the store is another one") as caught:
+        require_deciding(home)
+    assert caught.value.code == "epoch.needed"

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy.commands import execute as module
+from deploy.roles.entry import RoleStatus
 from tests.command_line import app
 
 
@@ -19,7 +20,7 @@ class FakeLedger:
 
     def __init__(self) -> None:
         self.decided = 0
-        self.is_slow = False
+        self.waits = 0
         self.answer: dict[str, Any] = {"ok": True, "status": "ok", "code": "", "fail_text": "", "output": None}
         self.spoils: Path | None = None
 
@@ -32,7 +33,8 @@ class FakeLedger:
         return self
 
     def result(self, timeout_s: float | None = None) -> Any:
-        if timeout_s is not None and self.is_slow:
+        if timeout_s is not None and self.waits:
+            self.waits -= 1
             raise TimeoutError
         if self.spoils is not None:
             self.spoils.mkdir()  # no file can be written there any more
@@ -112,8 +114,21 @@ def test_no_value_is_said_in_words(tmp_path: Path, ledger: FakeLedger) -> None:
 def test_who_waits_for_long_is_told_what_to_look_at(tmp_path: Path, ledger: FakeLedger) -> None:
     """And still gets the receipt, however late it comes."""
     assert "still waiting" not in _execute(tmp_path, "object.put", "{}").output
-    ledger.is_slow = True
+    ledger.waits = 3
     done = _execute(tmp_path, "object.put", "{}")
     assert done.exit_code == 0
+    assert done.output.count("still waiting") == 1
     assert f"countersign status --home {tmp_path}`" in done.output
     assert "sequence 7" in done.output
+
+
+def test_nobody_waits_for_a_party_that_has_halted(tmp_path: Path, ledger: FakeLedger) -> None:
+    """What it halted with comes as the command's error, as soon as the receipt is late."""
+    ledger.waits = 1_000_000
+    (tmp_path / "auditor").mkdir()
+    RoleStatus(tmp_path / "auditor").write("halted", "evidence.raised", "of kind outcome")
+    done = _execute(tmp_path, "object.put", "{}", "--json")
+    assert done.exit_code == 5
+    said = json.loads(done.stdout)
+    assert (said["error"], said["detail"]) == ("evidence.raised", "the auditor has halted: of kind outcome")
+    assert ledger.waits > 999_990
