@@ -54,6 +54,7 @@ def collected(
     role = SimpleNamespace(epochs=lambda: line.epochs, connection=lambda: None)
     monkeypatch.setattr(module, "KafkaLogReader", lambda _connection: reader)
     monkeypatch.setattr(Home, "load", lambda _home, _role: role)
+    monkeypatch.setattr(module, "require_running", lambda _home: None)
     return collect_evidence(Home(place))
 
 
