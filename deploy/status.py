@@ -100,7 +100,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         }
         for service in services
     ]
-    halted = [_halt(role, values, directory) for role, values in said.items() if values.get("state") == _HALTED]
+    halted = [_halt(role, values) for role, values in said.items() if values.get("state") == _HALTED]
     findings = [_finding(each, deployment.stack.log_file(str(each["role"]))) for each in halted]
     topics: dict[str, int] = {}
     if services:
@@ -114,6 +114,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
     seen = _snapshot(deployment, services)
     findings += _found(topics, seen)
     findings = [replace(each, text=with_instructions(each.text, directory)) for each in findings]
+    halted = [{**each, "remedy": with_instructions(each["remedy"], directory)} for each in halted]
     stages = [
         {name: stage.get(name) for name in ("name", "state", "sequence", "lag")}
         for stage in seen.get("stages", {}).values()
@@ -121,10 +122,9 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
     return LedgerStatus(processes=processes, topics=topics, stages=stages, halted=halted, findings=findings)
 
 
-def _halt(role: str, said: Mapping[str, object], directory: Path) -> dict[str, object]:
+def _halt(role: str, said: Mapping[str, Any]) -> dict[str, Any]:
     """What a role said as it halted."""
-    remedy = with_instructions(str(said.get("remedy", "")), directory)
-    return {"role": role, "code": said.get("code"), "text": said.get("text"), "remedy": remedy}
+    return {"role": role, "code": said.get("code"), "text": said.get("text"), "remedy": said.get("remedy", "")}
 
 
 def _finding(halt: Mapping[str, object], log: Path) -> StatusFinding:

@@ -116,6 +116,17 @@ def test_who_halted_is_found_with_what_to_do(deployment: Deployment, topics: dic
     assert "auditor: store.wiped: [/red] gone. look" in said
 
 
+def test_a_remedy_names_the_home_once(
+    deployment: Deployment, topics: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the finding and in the list of who halted."""
+    monkeypatch.setattr("deploy.instructions._program", lambda: "countersign")
+    RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "gone", remedy="try `countersign up`")
+    found = ledger_status(deployment)
+    told = [each.text for each in found.findings if each.kind == "halted"]
+    assert [text.count("--home") for text in (*told, found.halted[0]["remedy"])] == [1, 1]
+
+
 def test_who_halted_is_not_told_to_be_started_again(deployment: Deployment, topics: dict[str, int]) -> None:
     """He would halt again; who ended without a word is."""
     topics["requests"] = 1
