@@ -44,18 +44,17 @@ def is_compiled() -> bool:
 
 def is_outdated() -> bool:
     """Whether there are copies, but of other sources than these."""
-    return _is_wanted() and _COPIES.is_dir() and not _copy().is_dir()
+    return _is_wanted() and not _copy().is_dir() and bool(_copies())
 
 
 def build() -> str:
     """Make the copy of these sources, where it is not there; say in a few words why there is none, or nothing."""
-    if not _is_wanted():
-        return "COUNTERSIGN_COMPILED=no"
-    if _copy().is_dir():
+    if is_compiled():
         return ""
     lacking = _lacking()
     if lacking:
         return lacking
+    _say(f"compiling {len(COMPILED)} hot modules to machine code (about a minute, once)")
     _COPIES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=_COPIES) as made:
         directory = Path(made) / "packages"
@@ -78,11 +77,9 @@ def main() -> None:
     if sys.argv[1:] == ["--where"]:
         print(root_of_roles())
         return
-    if not is_compiled():
-        _say(f"compiling {len(COMPILED)} hot modules to machine code (about a minute, once)")
     reason = build()
     if reason:
-        _say(f"roles will run as plain Python, a fifth slower: {reason}")
+        _say(f"roles will run as plain Python, which takes more CPU time: {reason}")
 
 
 def _is_wanted() -> bool:
@@ -111,7 +108,9 @@ def _copy() -> Path:
 
 
 def _lacking() -> str:
-    """What a build needs and is not here."""
+    """Why nothing can, or is to, be compiled here."""
+    if not _is_wanted():
+        return "COUNTERSIGN_COMPILED=no"
     if sys.prefix == sys.base_prefix:
         return "this is no virtual environment"
     compiler = os.environ.get("CC", sysconfig.get_config_var("CC") or "cc").split()[0]
@@ -144,9 +143,13 @@ def _compile(directory: Path) -> bool:
     return True
 
 
+def _copies() -> list[Path]:
+    """Every copy that is there, of whatever sources; a build that failed leaves a log only."""
+    return [path for path in _COPIES.iterdir() if path.is_dir()] if _COPIES.is_dir() else []
+
+
 def _drop_older() -> None:
-    copies = sorted((path for path in _COPIES.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for copy in copies[:-_KEPT]:
+    for copy in sorted(_copies(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
         shutil.rmtree(copy)
 
 

@@ -90,6 +90,7 @@ def test_a_machine_without_a_compiler_is_no_failure(
     compiled.main()
     told = capsys.readouterr().err
     assert "no C compiler (no-such-compiler)" in told
+    assert "compiling" not in told
     assert "plain Python" in told
     assert compiled.root_of_roles() == sources
 
@@ -103,6 +104,7 @@ def test_a_build_that_fails_leaves_no_copy_but_its_log(sources: Path) -> None:
     log = Path(reason.rpartition(" ")[2])
     assert "Incompatible types" in log.read_text()
     assert [path.name for path in log.parent.iterdir()] == [log.name]
+    assert not compiled.is_outdated()
     assert compiled.root_of_roles() == sources
 
 
