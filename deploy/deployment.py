@@ -1,6 +1,5 @@
 """A whole ledger on this machine: broker, stores, and every role as a supervised process."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +21,7 @@ from deploy.initialize import (
 )
 from deploy.local.disk import explained
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
-from deploy.local.supervisor import Service
+from deploy.local.supervisor import Service, python_path
 from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
 from deploy.stores import create_auditor_store, create_ledger_store
@@ -164,13 +163,12 @@ class Deployment:
         """
         module = module or ("replica" if role.startswith("replica-") else role)
         name = name or role
-        packages = filter(None, (str(root_of_roles()), os.environ.get("PYTHONPATH")))
         self.stack.supervisor.start(
             Service(
                 name=name,
                 argv=(sys.executable, "-P", "-m", f"deploy.roles.{module}", str(directory or self.home.role(role))),
                 log_file=self.stack.log_file(name),
-                environment={"MALLOC_ARENA_MAX": _MALLOC_ARENAS, "PYTHONPATH": os.pathsep.join(packages)},
+                environment={"MALLOC_ARENA_MAX": _MALLOC_ARENAS, "PYTHONPATH": python_path(root_of_roles())},
             )
         )
 

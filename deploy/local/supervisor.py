@@ -25,6 +25,8 @@ from protocol.errors import CountersignError
 
 _MARK = "COUNTERSIGN_SERVICE"
 """Environment variable that a service and its children carry."""
+_CHECKOUT = Path(deploy.__file__).parents[1]
+"""Where the packages lie, for a Python that does not have them installed."""
 _POLL_S = 0.02
 _KILLED_DEADLINE_S = 10.0
 _LOG_TAIL_LINES = 12
@@ -94,7 +96,7 @@ class Supervisor:
         pid_file, log_file = str(self._path(service.name, "pid")), str(service.log_file)
         started = subprocess.run(
             [sys.executable, "-m", "deploy.local.launch", pid_file, log_file, *service.argv],
-            env={**os.environ, "PYTHONPATH": _checkout(), **service.environment, _MARK: mark},
+            env={**os.environ, "PYTHONPATH": python_path(_CHECKOUT), **service.environment, _MARK: mark},
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -193,9 +195,9 @@ def _end(identity: ProcessIdentity | None, number: signal.Signals, deadline_s: f
         time.sleep(_POLL_S)
 
 
-def _checkout() -> str:
-    """Where the packages lie, for a Python that does not have them installed."""
-    paths = [str(Path(deploy.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+def python_path(packages: Path) -> str:
+    """The PYTHONPATH with which a service finds our packages here, before whatever the user has on his."""
+    paths = [str(packages), os.environ.get("PYTHONPATH", "")]
     return os.pathsep.join(path for path in paths if path)
 
 
