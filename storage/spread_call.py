@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from protocol.records import HEAD_BYTES, Record, RecordKey, pack
 from storage.model.checking import CLUSTERING_KEY_BYTES_MAX, PARTITION_KEY_BYTES_MAX
+from storage.model.data_types import DataType
+from storage.model.key_encoding import encode_key
 from storage.model.operations import Bound, Key, Row, Scan
-from storage.model.schema import TableName
+from storage.model.schema import KeyColumn, TableName
 from storage.ports import BUCKET_MS, Refusal, ReplayEntry, RequestExpiry, ScanCheck, StoreCall, Stored
 from storage.record_changes import Head, RecordChanges, record_changes
 from storage.record_ranges import checked_range
@@ -39,6 +41,7 @@ _ABSENT = Head(0, bytes(32))
 
 _NAME_BYTES_MAX = min(PARTITION_KEY_BYTES_MAX, CLUSTERING_KEY_BYTES_MAX)
 """Of a namespace or a key as it is encoded."""
+_BLOB = (KeyColumn(DataType.BLOB),)
 
 
 class UncleanMinuteError(Exception):
@@ -100,7 +103,7 @@ class Spread(NamedTuple):
 def may_exist(key: RecordKey) -> bool:
     """Whether a record can have this name in tables: all that a contract may write can, clients ask for any."""
     names = (key.namespace.encode(), key.key.encode())
-    return all(len(name) + name.count(b"\0") + 2 <= _NAME_BYTES_MAX for name in names)
+    return all(len(encode_key(_BLOB, (name,))) <= _NAME_BYTES_MAX for name in names)
 
 
 def row_key(key: RecordKey) -> Key:
