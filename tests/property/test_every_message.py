@@ -1,5 +1,7 @@
 """Every message has exactly one form of bytes: what is read is written the same, anything else is the one error."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,15 +25,20 @@ def check_read(kind: type[Message], data: bytes) -> bool:
     return True
 
 
+def draw_message(data: st.DataObject, kind: type[Message]) -> tuple[dict[str, Any], bytes]:
+    """The fields of a message, and their bytes as the specification has them."""
+    schema = kind.avro.definition
+    types = named_types(schema)
+    fields = data.draw(values(schema, types))
+    return fields, encode(schema, fields, types)
+
+
 @each_kind
 @settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_written_is_read(kind: type[Message], data: st.DataObject) -> None:
     """Whatever the fields: the specification's bytes, framed or not, and the same message from them."""
-    schema = kind.avro.definition
-    types = named_types(schema)
-    fields = data.draw(values(schema, types))
-    body = encode(schema, fields, types)
+    fields, body = draw_message(data, kind)
     message = kind.of_fields(fields)
     assert message.to_bytes() == body
     assert kind.from_bytes(body) == message == kind.from_message(message.to_message())
@@ -42,9 +49,7 @@ def test_what_is_written_is_read(kind: type[Message], data: st.DataObject) -> No
 @given(data=st.data())
 def test_changed_bytes_are_another_message_or_none(kind: type[Message], data: st.DataObject) -> None:
     """A byte that is changed, cut off or put in; a number that is longer than it needs to be."""
-    schema = kind.avro.definition
-    types = named_types(schema)
-    raw = bytearray(encode(schema, data.draw(values(schema, types)), types))
+    raw = bytearray(draw_message(data, kind)[1])
     place = data.draw(st.integers(0, len(raw) - 1))
     match data.draw(st.sampled_from(["byte", "cut", "insert", "append", "longer"])):
         case "byte":
