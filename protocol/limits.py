@@ -86,7 +86,7 @@ class Limits:
     contract_memory_bytes: int = 256 * MIB
     contract_cpu_ms: int = 2 * SECOND_MS
     resources_factor: int = 4
-    batch_requests: int = 500
+    batch_requests: int = 1_000
     batch_bytes: int = 800 * KIB
     batch_output_bytes: int = 4 * MIB
     batch_linger_ms: int = 10
