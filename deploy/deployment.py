@@ -107,6 +107,7 @@ class Deployment:
         with explained(place), self.stack.alone(), self.stack.remembering_what_works():
             missing = self._missing(wanted)
             if missing:
+                self._require_same_broker()
                 progress(f"it runs in part; starting what is missing: {', '.join(missing)}")
                 for name in missing:
                     if name not in wanted:
@@ -119,6 +120,13 @@ class Deployment:
             except BaseException:
                 self.down(progress)
                 raise
+
+    def _require_same_broker(self) -> None:
+        """Refuse to start a part of a ledger on another Kafka than the one that its other part is on."""
+        used = self.stack.bootstrap_servers
+        if self._broker not in ("", used):
+            text = f"it runs in part, with the Kafka at {used}: stop it before it uses {self._broker}"
+            raise CountersignError("config.invalid", text)
 
     def _missing(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """Servers and roles that do not run although others do: nothing, where all do or none does."""

@@ -1,6 +1,7 @@
 """`up` as far as it comes without a server."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from deploy.initialize import AUDITOR, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
+from deploy.local.supervisor import Service
 from protocol.errors import CountersignError
+from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.log import LogUnavailableError
 
@@ -108,6 +111,24 @@ def test_a_ledger_does_not_leave_its_own_kafka(home: Home, somebody: str) -> Non
         Deployment(home, broker=somebody).up(_say_nothing)
     assert caught.value.code == "config.invalid"
     assert LocalStack(home.stack).external_broker == ""
+
+
+@pytest.mark.usefixtures("stores_only")
+def test_a_ledger_that_runs_in_part_stays_on_its_broker(home: Home, somebody: str) -> None:
+    """Its other part would write into topics of another Kafka; the same one, or none, may be named."""
+    StackSettings(broker=somebody, ports={}, passwords={}, store=StoreKind.SQLITE).save(home.stack / STACK_FILE)
+    waiting = (sys.executable, "-c", "import signal; signal.pause()")
+    supervisor = LocalStack(home.stack).supervisor
+    supervisor.start(Service(name="learner", argv=waiting, log_file=home.stack / "learner.log"))
+    try:
+        with socket.create_server((LOOPBACK, 0)) as server, pytest.raises(CountersignError, match=somebody) as caught:
+            Deployment(home, broker=f"{LOOPBACK}:{server.getsockname()[1]}").up(_say_nothing)
+        assert caught.value.code == "config.invalid"
+        for same in (somebody, ""):
+            with pytest.raises(LogUnavailableError):
+                Deployment(home, broker=same).up(_say_nothing)
+    finally:
+        supervisor.stop("learner")
 
 
 def test_only_one_starts_or_stops_a_ledger_at_a_time(home: Home) -> None:
