@@ -6,6 +6,7 @@ Each order begins with an ordinary request, where it can.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from protocol.hashing import tagged
 from protocol.records import RecordKey
@@ -47,7 +48,7 @@ def reading(committer: Committer, **read: int) -> Order:
     return committer.world.reorder(order, alter_read(order, 1, A, **read))
 
 
-def altered(committer: Committer, **header: object) -> Order:
+def altered(committer: Committer, **header: Any) -> Order:
     """An order with another header."""
     return committer.world.reorder(order_with(committer, committer.world.get("a")), **header)
 

@@ -110,7 +110,7 @@ def test_another_statement_under_the_auditors_signature_halts_it(
 ) -> None:
     """The store contradicts the log, and it may be the store's fault: nobody is accused."""
     committer.take(committer.decide())
-    effects = committer.learn(endorsed(committer, 0, **{change: value}))
+    effects = committer.learn(endorsed(committer, 0, "auditor", **{change: value}))
     assert kinds(effects) == [Verify, Halt]
     assert committer.halt is not None
     assert committer.halt.code == "store.contradicts_log"
