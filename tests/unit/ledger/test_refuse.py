@@ -29,14 +29,14 @@ from storage.effects import (
     Verify,
 )
 from storage.effects import Refused as StoreRefused
-from storage.ports import OutboxTrim, StoreCall, Version
+from storage.ports import OutboxEntry, OutboxTrim, StoreCall, Version
 from tests.gallery.hanging import engine
 from tests.parties import key_of
 from tests.unit.learners.cluster import verifies
 from tests.unit.ledger.committing import A, Committer, kinds, of_kind
 from tests.unit.ledger.refused_orders import BOBS_KEY, LIES, begun, instead, order_with, reading
 
-STOPPED = [Sign, Apply, Publish, Halt]
+STOPPED = [Apply, Sign, Publish, Halt]
 """How every refusal ends."""
 
 
@@ -56,6 +56,12 @@ def check_accused_nobody(committer: Committer, code: str = "store.contradicts_lo
 
 
 # --- With a proof ---
+
+
+def refusal_of(message: bytes) -> tuple[str, int]:
+    """Code and entry of a refusal."""
+    refusal = Refusal.from_bytes(Refused.from_message(message).refusal)
+    return refusal.code, refusal.entry_index
 
 
 @pytest.mark.parametrize("name", LIES)
@@ -87,9 +93,8 @@ def test_an_impossible_order_is_refused_with_a_proof(committer: Committer, name:
     sequence = OrderHeader.from_bytes(order.header).sequence
     assert apply.call.cells == {"stopped": lie.code.encode()}
     assert apply.call.expected_cells == before.expected()
-    assert [(kept.kind, kept.number, kept.message) for kept in apply.call.outbox_put] == [
-        ("refusal", sequence, publish.messages[0].value)
-    ]
+    unsigned = replace(refused, signature=bytes(64)).to_message()
+    assert apply.call.outbox_put == (OutboxEntry("refusal", sequence, unsigned),)
     assert committer.halt is not None
     assert committer.halt.code == "evidence.raised"
     assert committer.halt.text.startswith(f"{lie.code}: order {sequence}, entry ")
@@ -133,6 +138,30 @@ def test_an_earlier_order_that_is_not_decided_comes_from_the_ledgers_outbox(comm
     assert (read.kind, read.first, read.last) == ("order", 3, 3)
     assert committer.halt is not None
     assert committer.halt.code == "evidence.raised"
+
+
+@pytest.mark.parametrize("effect", [Sign, Publish])
+def test_a_refusal_that_was_not_sent_is_sent_by_whoever_begins_again(committer: Committer, effect: type) -> None:
+    """The Ledger stopped for good, and ended before anybody knew why: the proof is in its outbox, and must not stay
+    there.
+    """
+    order = reading(committer, version=1, writer_sequence=0, writer_index=0)
+
+    def crash(asked: object) -> None:
+        raise InterruptedError
+
+    committer.meanwhile[effect] = crash
+    with pytest.raises(InterruptedError):
+        committer.take(order)
+    assert committer.values("evidence") == []
+    assert kinds(committer.start()) == [Load, ReadOutbox, Sign, Publish, Halt]
+    assert committer.halt == Halt(code="evidence.raised", text="order.stale_read")
+    refused, evidence = committer.values("evidence")
+    assert refusal_of(refused) == ("order.stale_read", 1)
+    assert verify_evidence(Evidence.body_of(evidence), committer.world.ledger_id, engine()).culprit == AUDITOR
+    committer.start()
+    assert committer.values("evidence") == [refused, evidence] * 2, "the same bytes, however often"
+    assert committer.values("results") == committer.expected(0, 1, 2)
 
 
 # --- Not without one ---
@@ -222,7 +251,7 @@ def test_only_one_process_sends_the_refusal(committer: Committer) -> None:
     """The store's call decides who; whoever it refuses halts all the same."""
     committer.meanwhile[Apply] = lambda effect: StoreRefused(now_ms=committer.now_ms, reason="cell", cells={})
     effects = committer.take(reading(committer, version=1, writer_sequence=0, writer_index=0))
-    assert kinds(effects)[-3:] == [Sign, Apply, Halt]
+    assert kinds(effects)[-2:] == [Apply, Halt]
     assert committer.values("evidence") == []
     assert committer.halt is not None
     assert committer.halt.code == "evidence.raised"
