@@ -226,8 +226,8 @@ def test_times_are_judged_by_the_signed_time_alone(world: World) -> None:
 
     def judged(not_before_ms: int, expiry_ms: int) -> Any:
         world.now_ms = at_ms - 1
-        times = {"not_before_ms": not_before_ms, "expiry_ms": expiry_ms}
-        return opened(world, world.get("b"), world.request("object.get", {"key": "a"}, **times))
+        request = world.request("object.get", {"key": "a"}, not_before_ms=not_before_ms, expiry_ms=expiry_ms)
+        return opened(world, world.get("b"), request)
 
     for times in ((at_ms, at_ms), (at_ms - DAY_MS, at_ms + DAY_MS)):
         assert not isinstance(judged(*times), Contradiction)
