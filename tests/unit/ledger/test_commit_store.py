@@ -27,6 +27,7 @@ from storage.messages import Position
 from storage.performer import StorePerformer
 from storage.ports import OutboxTrim, StoreCall
 from tests.attacks.stages import MemoryGuard
+from tests.gallery.hanging import order_of
 from tests.unit.ledger.committing import COMMITTED, A, Committer, kinds, measured, of_kind
 
 BEGUN_AGAIN = [Report, Load, ReadOutbox, Seek, ReadOutbox, Note, Sign, Publish]
@@ -43,11 +44,6 @@ def twin_of(committer: Committer) -> Committer:
     twin.store, twin.guard = committer.store, committer.guard
     twin.start()
     return twin
-
-
-def break_cell(committer: Committer, **cells: bytes) -> None:
-    """Change cells of the store."""
-    committer.store.apply(StoreCall(expected_cells={}, cells=cells))
 
 
 # --- A call that is refused ---
@@ -87,7 +83,10 @@ def test_nothing_is_signed_when_the_store_refuses(committer: Committer) -> None:
 
 
 def test_a_store_that_another_one_was_put_in_place_of_takes_nothing(committer: Committer) -> None:
-    """A wiped store that was filled anew has another id: the call of whoever loaded the old one is refused."""
+    """A wiped store that was filled anew has another id: the call of whoever loaded the old one is refused, and what he
+    knew of it is forgotten.
+    """
+    committer.commit(1, verify=False)
     order = committer.decide()
 
     def replace_store(effect: Apply) -> None:
@@ -97,9 +96,9 @@ def test_a_store_that_another_one_was_put_in_place_of_takes_nothing(committer: C
     committer.meanwhile[Apply] = replace_store
     effects = committer.take(order)
     assert kinds(effects) == [Verify, *COMMITTED[:4], Report, Load, Seek]
-    assert (committer.state.sequence, committer.published) == (-1, [])
-    committer.take(order)
-    assert committer.values("results") == committer.expected(0)
+    assert committer.state.sequence == -1
+    committer.take(order_of(committer.world, 0), order)
+    assert committer.values("results") == committer.expected(0, 0, 1)
 
 
 def test_what_is_held_is_dropped_with_what_was_loaded(committer: Committer) -> None:
@@ -229,12 +228,14 @@ def test_results_that_another_process_trimmed_meanwhile_are_not_missed(committer
     assert committer.values("results")[2:] == committer.expected(2)
 
 
-def test_a_store_of_another_epoch_is_not_served(committer: Committer) -> None:
-    """The configuration that the store follows is missing, or is ahead of it."""
-    break_cell(committer, epoch=(1).to_bytes(8, "big"))
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_store_of_another_epoch_is_not_served(committer: Committer, epoch: int) -> None:
+    """The configuration that the store follows is missing, or the store is behind it."""
+    committer.world.begin_epoch()
+    cells = {"epoch": epoch.to_bytes(8, "big")}
+    committer.store.apply(StoreCall(expected_cells={}, cells=cells))
     assert kinds(committer.start()) == [Load, Halt]
-    assert committer.halt is not None
-    assert (committer.halt.code, committer.halt.text) == ("epoch.needed", "the store is in epoch 1")
+    assert committer.halt == Halt(code="epoch.needed", text=f"the store is in epoch {epoch}")
 
 
 def test_a_store_that_was_made_and_not_filled_is_wiped(committer: Committer) -> None:
