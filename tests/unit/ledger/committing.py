@@ -216,6 +216,11 @@ class Committer:
         """The results that the world's honest Ledger sends, message by message."""
         return [result_of(self.world.decisions[sequence]).to_message() for sequence in sequences]
 
+    def held(self) -> list[int]:
+        """The sequences of the orders, decisions and statements that the machine holds."""
+        machine = self._machine
+        return sorted([*machine._orders, *machine._decisions, *machine._statements])
+
     def outbox(self, kind: str) -> list[int]:
         """Which numbers of a kind wait in the outbox."""
         return [entry.number for entry in self.store.read_outbox(kind, -1, 1_000_000)]

@@ -198,6 +198,16 @@ def test_an_order_that_came_before_is_dropped(committer: Committer) -> None:
     assert committer.values("results") == committer.expected(0, 1)
 
 
+def test_of_two_orders_of_a_sequence_the_first_that_came_counts(committer: Committer) -> None:
+    """Both are signed, which convicts the Auditor without the Ledger's help; it signs one statement."""
+    orders = [committer.decide(), committer.decide()]
+    other = committer.world.reorder(orders[1], commitment=bytes(32))
+    committer.take(orders[1], other)
+    committer.take(other)
+    committer.take(orders[0])
+    assert committer.values("results") == committer.expected(0, 1)
+
+
 def test_an_order_that_the_auditor_did_not_sign_is_skipped_and_counted(committer: Committer) -> None:
     """Anybody can write to the log; the good order behind the bad ones is taken."""
     order = committer.decide()
@@ -262,13 +272,13 @@ def test_an_order_ahead_of_the_clock_is_held() -> None:
     assert committer.values("results") == committer.expected(0, 1)
 
 
-def test_the_machine_halts_at_an_order_that_ends_the_epoch(committer: Committer) -> None:
-    """What comes behind it takes a new configuration."""
+@pytest.mark.parametrize("kind", ["last", "audit"])
+def test_the_machine_halts_at_an_order_of_another_kind(committer: Committer, kind: str) -> None:
+    """What comes behind the end of an epoch takes a new configuration; nothing is made of what is not understood."""
     order, _ = committer.world.order(committer.world.get("a"))
-    effects = committer.take(committer.world.reorder(order, kind="last"))
+    effects = committer.take(committer.world.reorder(order, kind=kind))
     assert kinds(effects) == [Verify, Halt]
-    assert committer.halt is not None
-    assert committer.halt.code == "epoch.needed"
+    assert committer.halt == Halt(code="epoch.needed", text=f"order 0 is of kind {kind}")
 
 
 # --- What the executor says ---

@@ -89,6 +89,25 @@ def test_decisions_are_verified_by_sequence(committer: Committer) -> None:
     assert (committer.state.sequence, committer.state.verified) == (3, 2)
 
 
+def test_reading_goes_on_behind_the_first_message_of_a_decision(committer: Committer) -> None:
+    """What comes after it in the log, if it came again later, is not passed over."""
+    committer.take(*[committer.decide() for _ in range(2)])
+    decisions = committer.world.decisions
+    committer.learn(decisions[0], decisions[0], decisions[0])
+    committer.take(committer.decide())
+    assert committer.state.decisions == (1, 7)
+
+
+def test_nothing_is_held_of_what_is_verified(committer: Committer) -> None:
+    """A Ledger runs for years."""
+    committer.take(*[committer.decide() for _ in range(3)])
+    assert committer.held() == [0, 1, 2]
+    committer.learn(committer.world.decisions[0], committer.world.decisions[2])
+    assert committer.held() == [1, 2, 2]
+    committer.learn(committer.world.decisions[1])
+    assert committer.held() == []
+
+
 def test_a_decision_far_ahead_is_not_held(committer: Committer) -> None:
     """Up to 2W beyond the last verified one, and not one more."""
     for _ in range(7):
@@ -204,7 +223,10 @@ def test_where_all_is_verified_nothing_is_sent(committer: Committer) -> None:
     """However long it is silent; and the first batch thereafter gets its whole time."""
     committer.commit(2)
     for _ in range(3):
-        assert committer.wait() == []
+        assert committer.wait(FIRST_MS) == []
+        receive = committer.asked[-1]
+        assert isinstance(receive, Receive)
+        assert receive.wait_ms == FIRST_MS
     committer.now_ms += 60_000
     committer.take(committer.decide())
     assert committer.wait(FIRST_MS - 1) == []

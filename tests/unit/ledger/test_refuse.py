@@ -8,10 +8,12 @@ from protocol.evidence import build
 from protocol.evidence.verdicts import AUDITOR, Finding
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import tagged
+from protocol.records import RecordKey
 from protocol.signatures import SignatureCheck, refusal_input
 from schemas.evidence import Evidence
 from schemas.order import OrderHeader
 from schemas.rejection import Refusal, Refused
+from schemas.request import RecordName
 from storage.effects import (
     Apply,
     Event,
@@ -30,7 +32,7 @@ from storage.effects import (
 )
 from storage.effects import Refused as StoreRefused
 from storage.ports import OutboxEntry, OutboxTrim, StoreCall, Version
-from tests.gallery.hanging import engine
+from tests.gallery.hanging import alter_entry, alter_read, engine
 from tests.parties import key_of
 from tests.unit.learners.cluster import verifies
 from tests.unit.ledger.committing import A, Committer, kinds, of_kind
@@ -185,6 +187,27 @@ def test_a_damaged_record_accuses_nobody(committer: Committer) -> None:
     committer.store.overwrite(A, committer.record(A)._replace(value=b"7"))
     committer.take(reading(committer, version=1, writer_sequence=0, writer_index=0))
     check_accused_nobody(committer, "store.damaged")
+
+
+@pytest.mark.parametrize("code", ["order.stale_read", "order.versions", "order.client"])
+def test_damage_in_any_record_it_looked_at_accuses_nobody(committer: Committer, code: str) -> None:
+    """Even where the order is impossible, and the damaged one is only said to be touched: a store that is not what was
+    written judges nobody.
+    """
+    world, damaged = committer.world, RecordName("object", "b")
+    order, _ = world.order(world.request("object.get", {"key": "a"}, keys=(damaged,)), store=False)
+    match code:
+        case "order.stale_read":
+            entries = alter_read(order, 0, A, version=1, writer_sequence=0, writer_index=0)
+        case "order.versions":
+            entries = alter_entry(order, 0, envelope=world.request("nowhere", {}, keys=(damaged,)).envelope_bytes)
+        case _:
+            forged = world.request("object.get", {"key": "a"}, "bob", "eve", keys=(damaged,))
+            entries = alter_entry(order, 0, envelope=forged.envelope_bytes)
+    key = RecordKey(*damaged)
+    committer.store.overwrite(key, committer.record(key)._replace(value=b"7"))
+    committer.take(world.reorder(order, entries))
+    assert "version 1 does not have its hash" in check_accused_nobody(committer).text
 
 
 def test_a_record_that_was_taken_back_accuses_nobody(committer: Committer) -> None:
