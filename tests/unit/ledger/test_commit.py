@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from protocol.contracts.calls import Execution, Rejected
+from protocol.records import RecordKey
 from protocol.signatures import order_hash, statement_hash
 from schemas.order import Order, OrderHeader
+from schemas.request import RecordName
 from schemas.statement import Result
 from storage.effects import (
     Apply,
@@ -64,6 +66,36 @@ def test_the_result_is_that_of_an_honest_ledger(committer: Committer) -> None:
     assert committer.values("results") == committer.expected(0, 1, 2, 3)
     for key, versions in world.ledger.history.items():
         assert committer.record(key) == versions[-1]
+
+
+def test_a_contract_is_told_the_time_of_the_order(committer: Committer) -> None:
+    """Not the Ledger's own, which is another."""
+    source = 'def execute(argument):\n    put("object", "time", ordered_at())\n'
+    world = committer.world
+    register = world.request("sys.contract.register", {"contract": "clock", "source": source, "version": 1})
+    committer.take(committer.decide(register))
+    committer.take(committer.decide(world.request("clock", {})))
+    assert committer.values("results") == committer.expected(0, 1)
+    assert committer.record(RecordKey("object", "time")).value == str(world.now_ms).encode()
+
+
+def test_what_was_fetched_goes_along_to_the_executor(committer: Committer) -> None:
+    """So a child asks for nothing that its client said the request will touch."""
+    world = committer.world
+    committer.commit(1)
+    request = world.request("object.get", {"key": "a"}, keys=(RecordName("object", "a"),))
+    (execute,) = of_kind(committer.take(committer.decide(request)), Execute)
+    expected = (A, RecordKey("sys", "entity/admin/key/1"), RecordKey("sys", "contract/object.get/1"))
+    assert execute.batch.records == {key: world.ledger.record(key) for key in expected}
+
+
+def test_a_signature_over_many_requests_is_checked_once(committer: Committer) -> None:
+    """A busy client costs one verification per batch; each request of it is covered."""
+    world = committer.world
+    together = world.sign(*[world.body("object.put", {"key": str(number), "value": 1}) for number in range(4)])
+    _, verify = of_kind(committer.take(committer.decide(*together, world.get("a"))), Verify)
+    assert len(verify.checks) == 2
+    assert committer.values("results") == committer.expected(0)
 
 
 def test_stored_then_noted_then_signed_then_sent(committer: Committer) -> None:
