@@ -110,9 +110,11 @@ class CommitMachine(Machine):
             yield from self._serve(state)
 
     def _load(self) -> Generator[Effect, Any, CommitState]:
+        """The state to go on from; what has stopped only sends its refusal again."""
         loaded: Loaded = yield Load()
         state = CommitState.from_cells(loaded.cells)
         if state.stopped:
+            yield from self._refuser.send_again(state)
             yield Halt(code="evidence.raised", text=state.stopped)
         if state.epoch != self._configuration.epoch:
             yield Halt(code="epoch.needed", text=f"the store is in epoch {state.epoch}")

@@ -300,7 +300,8 @@ class RebuildMachine(Machine):
         """The record versions a decision wrote; their hashes are recomputed.
 
         Raises:
-            DamagedRecordError: a value is not the one whose hash both parties signed: the log was altered.
+            DamagedRecordError: a value is not the one whose hash both parties signed: the log was altered. Or the
+                store's record is none that this version follows.
         """
         current = dict(records)
         values = iter(decided.content.values)
@@ -308,6 +309,8 @@ class RebuildMachine(Machine):
         for outcome in decided.outcomes:
             for pin in outcome.writes:
                 key = RecordKey(pin.namespace, pin.key)
+                if current[key].version != pin.version - 1:
+                    raise DamagedRecordError(f"{key}: version {pin.version} after {current[key].version}")
                 record = Record(
                     version=pin.version,
                     deleted=pin.deleted,

@@ -6,9 +6,11 @@ accuses nobody.
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ledger.orders import Contradiction, HeldOrder
+from ledger.send import UNSIGNED
 from ledger.state import CommitState
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
@@ -81,7 +83,7 @@ class Refuser:
         verdict = verify_evidence(evidence.to_bytes(), self._epochs.ledger_id, LocalEngine())
         if verdict.finding is not Finding.GUILTY or not verdict.culprit or verdict.culprit.role != "auditor":
             yield Halt(code="store.contradicts_log", text=f"{where}: {verdict}")
-        yield from self._publish(state, objection, evidence)
+        yield from self._stop(state, objection, evidence)
         yield Halt(code="evidence.raised", text=f"{objection.code}: {where}: {verdict}")
 
     def _object(self, held: HeldOrder, contradiction: Contradiction, own_entry: bytes | None) -> Objection:
@@ -119,23 +121,36 @@ class Refuser:
             orders.update(_orders(outbox.entries))
         return objection.build(orders, decisions)
 
-    def _publish(self, state: CommitState, objection: Objection, evidence: Evidence) -> Steps:
-        """Stop for good, then sign and send the refusal."""
+    def _stop(self, state: CommitState, objection: Objection, evidence: Evidence) -> Steps:
+        """Stop for good, then sign and send the refusal; whoever else has stopped or gone on sends his own."""
         refusal, attachments = build.refusal(objection.order, objection.code, objection.entry_index, evidence)
-        refusal_bytes = refusal.to_bytes()
-        signed: Signed = yield Sign(messages=(refusal_input(self._epochs.ledger_id, state.epoch, refusal_bytes),))
-        message = RefusedOrder(
-            epoch=state.epoch, refusal=refusal_bytes, signature=signed.signatures[0], attachments=attachments
-        ).to_message()
+        unsigned = RefusedOrder(
+            epoch=state.epoch, refusal=refusal.to_bytes(), signature=UNSIGNED, attachments=attachments
+        )
+        kept = OutboxEntry("refusal", state.sequence + 1, unsigned.to_message())
         call = StoreCall(
             expected_cells=state.expected(),
             cells={"stopped": objection.code.encode()},
-            outbox_put=(OutboxEntry("refusal", state.sequence + 1, message),),
+            outbox_put=(kept,),
         )
         answer: Applied | StoreRefused = yield Apply(call=call)
         if isinstance(answer, Applied):
-            published = Outgoing("evidence", 0, None, message), Outgoing("evidence", 0, None, evidence.to_message())
-            yield Publish(messages=published)
+            yield from self._send(kept)
+
+    def send_again(self, state: CommitState) -> Steps:
+        """Send the refusal of a Ledger that has stopped: it may have ended before it was sent."""
+        number = state.sequence + 1
+        outbox: Outbox = yield ReadOutbox(kind="refusal", first=number, last=number)
+        for kept in outbox.entries:
+            yield from self._send(kept)
+
+    def _send(self, kept: OutboxEntry) -> Steps:
+        """Sign and send a refusal that waits in the outbox, and the evidence that is attached to it."""
+        unsigned = RefusedOrder.from_message(kept.message)
+        signed: Signed = yield Sign(messages=(refusal_input(self._epochs.ledger_id, unsigned.epoch, unsigned.refusal),))
+        message = replace(unsigned, signature=signed.signatures[0]).to_message()
+        evidence = (Evidence.from_bytes(attachment).to_message() for attachment in unsigned.attachments)
+        yield Publish(messages=tuple(Outgoing("evidence", 0, None, value) for value in (message, *evidence)))
 
 
 def _orders(entries: Sequence[OutboxEntry]) -> dict[int, Order]:
