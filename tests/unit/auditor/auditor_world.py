@@ -21,8 +21,8 @@ from schemas.order import Order, OrderHeader
 from schemas.rejection import RejectionEntry, Rejections
 from schemas.statement import Decision, Result, Statement, Update
 from schemas.topics import topic_table
-from storage.effects import Effect, Event, Halt, Outgoing
-from storage.machine import Machine, Steps
+from storage.effects import Effect, Event, Halt, Outgoing, Started
+from storage.machine import Stepped, Steps
 from storage.memory_store import MemoryStore
 from storage.ports import OutboxEntry, RecordWrite, StoreCall, Stored
 from streams.memory_log import MemoryLog
@@ -58,7 +58,7 @@ class Watched(Stage):
         instead: answers an effect in place of the world, unless it gives None.
     """
 
-    def __init__(self, make: Callable[[], Machine], log: MemoryLog, disks: Disks) -> None:
+    def __init__(self, make: Callable[[], Stepped], log: MemoryLog, disks: Disks) -> None:
         self.effects: list[Effect] = []
         self.instead: Instead = nothing
         super().__init__(make, log, disks=disks)
@@ -88,16 +88,18 @@ class Watched(Stage):
         self.move()
 
 
-class Once(Machine):
-    """A part of a machine by itself."""
+class Part:
+    """A part of a machine by itself, which halts at its end."""
 
     def __init__(self, make: Callable[[], Steps]) -> None:
-        super().__init__()
-        self._make = make
+        self._steps = make()
 
-    def run(self) -> Steps:
-        yield from self._make()
-        yield Halt(code="machine.ended", text="a part came to its end")
+    def step(self, event: Event) -> Effect:
+        """See `storage.machine.Stepped`."""
+        try:
+            return next(self._steps) if isinstance(event, Started) else self._steps.send(event)
+        except StopIteration:
+            return Halt(code="machine.ended", text="a part came to its end")
 
 
 class AuditorWorld:
@@ -135,7 +137,7 @@ class AuditorWorld:
 
     def perform(self, make: Callable[[], Steps]) -> Watched:
         """Have a part of a machine performed to its end."""
-        stage = Watched(partial(Once, make), self.log, self.disks)
+        stage = Watched(partial(Part, make), self.log, self.disks)
         if not isinstance(stage.effect, Halt):
             stage.move()
         return stage
