@@ -249,6 +249,25 @@ def test_a_refusal_that_comes_out_of_nowhere_is_met_in_the_same_way() -> None:
     assert ordered_envelopes(world) == [request.envelope_bytes for request in requests]
 
 
+def test_what_was_pending_when_a_call_was_refused_waits_for_its_turn() -> None:
+    """It is read again, behind what was refused: nobody overtakes, and no position passes what is not settled."""
+    size = len(AuditorWorld().put("a", 1).envelope.to_message())
+    world, stage = started(replace(Limits(), request_bytes=size, argument_bytes=100, batch_bytes=size))
+    requests = [world.put("a", number) for number in range(3)]
+
+    def refuse(effect: Effect) -> Event | None:
+        if not isinstance(effect, Apply):
+            return None
+        stage.instead = lambda _: None
+        return Refused(now_ms=world.log.now_ms, reason="cell", cells={})
+
+    stage.instead = refuse
+    world.ask(*requests)
+    stage.move()
+    assert world.counts() == [1, 1, 1]
+    assert ordered_envelopes(world) == [request.envelope_bytes for request in requests]
+
+
 # --- Restarts ---
 
 

@@ -1,12 +1,13 @@
 """The validating machine, effect by effect: what it countersigns, what it holds, and what it skips."""
 
+import gc
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from auditor.state import read_sequence, write_sequence
-from auditor.validate import ValidateState
+from auditor.validate import HeldResult, ValidateState
 from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH
 from schemas.receipt import Receipts
@@ -199,6 +200,21 @@ def test_what_its_outcomes_were_on_the_way_does_not_matter_where_the_statement_i
     assert world.decisions()[0].outcomes == world.updates[0].outcomes
 
 
+def held_results() -> int:
+    """How many results are held, by whomever."""
+    gc.collect()
+    return sum(isinstance(each, HeldResult) for each in gc.get_objects())
+
+
+def test_what_is_decided_is_not_held_any_longer() -> None:
+    """Memory is bounded by the window, however long the machine lives."""
+    world, stage = started(4)
+    before = held_results()
+    answered(world, stage, world.results[3], world.results[0], world.results[1])
+    assert world.decided() == [0, 1]
+    assert held_results() == before + 1
+
+
 # --- Refused calls and restarts ---
 
 
@@ -226,6 +242,7 @@ def test_another_process_was_active() -> None:
     world, first = started(1)
     second = world.validate_stage()
     second.move()
+    before = held_results()
     world.answer(world.results[0])
     first.move(until=Apply)
     second.move()
@@ -233,6 +250,7 @@ def test_another_process_was_active() -> None:
     assert next(list(report.metrics) for report in first.of(Report)) == ["refused_cell"]
     assert world.decided() == [0, 0]
     assert len(set(world.values("decisions"))) == 1
+    assert held_results() == before
 
 
 def test_a_restart_reads_on_behind_what_is_decided_and_sends_what_may_not_have_arrived() -> None:
