@@ -244,3 +244,10 @@ class RepeatedReceipts:
 def evidence(message: bytes) -> Steps:
     """Send evidence; it is unsigned, for an accuser's word adds no weight."""
     yield Publish(messages=(Outgoing("evidence", 0, None, message),))
+
+
+def waiting_evidence(sequence: int) -> Steps:
+    """Send the evidence about a sequence that may not have been sent before a crash."""
+    outbox: Outbox = yield ReadOutbox(kind="evidence", first=sequence, last=sequence)
+    for entry in outbox.entries:
+        yield from evidence(entry.message)

@@ -138,9 +138,10 @@ class ValidateMachine(Machine):
         """
         while True:
             loaded: Loaded = yield Load()
-            if loaded.cells.get("stopped"):
-                yield Halt(code="evidence.raised", text=loaded.cells["stopped"].decode())
             state = ValidateState.from_cells(loaded.cells)
+            if loaded.cells.get("stopped"):
+                yield from send.waiting_evidence(state.decided + 1)
+                yield Halt(code="evidence.raised", text=loaded.cells["stopped"].decode())
             self._held.clear()
             yield Seek(positions=(self._position(state),))
             yield from send.note_decided(state.decided, self._configuration.window)
@@ -224,6 +225,7 @@ class ValidateMachine(Machine):
                     del self._held[entry.number]  # altered on the way: the Ledger will send it again
                     break
                 yield from self._dispute(state, held, entry.message)
+                return None
             agreed.append((held, entry))
         if not agreed:
             return state
@@ -274,7 +276,9 @@ class ValidateMachine(Machine):
         }
 
     def _dispute(self, state: ValidateState, held: HeldResult, update_bytes: bytes) -> Steps:
-        """Raise evidence against the Ledger if the offline verifier convicts it; halt in any case."""
+        """Raise evidence against the Ledger if the offline verifier convicts it, and halt; go on only if the store
+        refused: whatever it holds then, this process did not know of it.
+        """
         accusation = yield from self._accuser.accuse(Update.from_bytes(update_bytes), held.result)
         if accusation.evidence is None:
             yield Halt(code=accusation.code, text=accusation.text)
@@ -285,6 +289,8 @@ class ValidateMachine(Machine):
             outbox_put=(OutboxEntry("evidence", held.statement.sequence, accusation.evidence),),
         )
         answer: Applied | Refused = yield Apply(call=call)
-        if isinstance(answer, Applied):
-            yield from send.evidence(accusation.evidence)
+        if isinstance(answer, Refused):
+            yield Report(metrics={f"refused_{answer.reason}": 1})
+            return
+        yield from send.evidence(accusation.evidence)
         yield Halt(code="evidence.raised", text=accusation.text)

@@ -50,7 +50,7 @@ from storage.effects import (
     Verify,
 )
 from storage.guard_entries import GuardEntries
-from storage.machine import Machine
+from storage.machine import Stepped
 from storage.memory_store import MemoryStore
 from storage.performer import StorePerformer
 from storage.ports import GuardKind, Place
@@ -107,7 +107,7 @@ class Stage:
 
     def __init__(
         self,
-        make: Callable[[], Machine],
+        make: Callable[[], Stepped],
         log: MemoryLog,
         *,
         key: SigningKey | None = None,
