@@ -23,6 +23,7 @@ from auditor.state import read_sequence, write_sequence
 from protocol import merkle
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
+from protocol.journal import FORMAT
 from protocol.signatures import SignatureCheck, ledger_endorsement_input, order_input
 from schemas.errors import MalformedMessageError
 from schemas.statement import Result, Statement, Update
@@ -183,6 +184,9 @@ class ValidateMachine(Machine):
             statement = Statement.from_bytes(result.statement)
         except MalformedMessageError:
             yield Report(metrics={"skipped": 1})
+            return
+        if (statement.format, statement.ledger_id) != (FORMAT, self._epochs.ledger_id):
+            yield Report(metrics={"skipped": 1})  # nothing that evidence could be made of
             return
         ahead = statement.sequence - state.decided
         window = self._configuration.window

@@ -8,7 +8,7 @@ from typing import Any
 from deploy.dispersal_page import measured_page
 from protocol.errors import ERRORS
 from protocol.hashing import Tag
-from protocol.limits import Limits
+from protocol.limits import FITS_INTO, Limits
 from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement
 from schemas.codec import Message
 from schemas.topics import topic_table, topics_page
@@ -67,6 +67,8 @@ def _limits() -> str:
     for field in fields(Limits):
         values = f"{getattr(default, field.name):,} | {getattr(tiny, field.name):,}"
         lines.append(f"| `{field.name}` | {values} | {described.get(field.name, '')} |")
+    lines += ["", "In a configuration each is an integer from 1 to 2^53 - 1, and:", ""]
+    lines += [f"- `{inner}` is at most `{outer}`" for inner, outer in FITS_INTO]
     return "\n".join(lines) + "\n"
 
 

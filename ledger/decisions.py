@@ -5,6 +5,7 @@ agrees.
 from dataclasses import dataclass
 
 from protocol.configuration import Epochs
+from protocol.journal import FORMAT
 from protocol.signatures import SignatureCheck, auditor_endorsement_input
 from schemas.errors import MalformedMessageError
 from schemas.statement import Countersigned, DecisionHead, Statement
@@ -36,6 +37,8 @@ def hold_decision(message: Message, epochs: Epochs) -> HeldDecision | None:
         statement = Statement.from_bytes(signed.statement)
     except MalformedMessageError:
         return None
-    if statement.ledger_id != epochs.ledger_id or not 0 <= statement.epoch < len(epochs.configurations):
+    if (statement.format, statement.ledger_id) != (FORMAT, epochs.ledger_id):
+        return None
+    if not 0 <= statement.epoch < len(epochs.configurations):
         return None
     return HeldDecision(message=message, signed=signed, statement=statement)

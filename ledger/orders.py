@@ -9,6 +9,7 @@ from ledger.state import CommitState
 from protocol import merkle
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Call, Read
+from protocol.journal import FORMAT
 from protocol.limits import Limits
 from protocol.records import RecordKey
 from protocol.requests import OpenedRequest, RequestError, call_of, check_times, open_request, records_of
@@ -103,8 +104,10 @@ def _hold(order: Order, message: Message | None, epochs: Epochs) -> HeldOrder | 
         header = OrderHeader.from_bytes(order.header)
     except MalformedMessageError:
         return None
-    if header.ledger_id != epochs.ledger_id or header.epoch != epochs.latest.epoch:
+    if (header.format, header.ledger_id, header.epoch) != (FORMAT, epochs.ledger_id, epochs.latest.epoch):
         return None
+    if header.kind not in ("normal", "empty"):
+        return None  # no verifier judges its entries, so nobody could be held to them
     if header.count != len(order.entries) or merkle.root(order.entries) != header.entries_root:
         return None  # entries are not under the signature unless the root says so: anybody could have put them there
     return HeldOrder(message=message, order=order, header=header)

@@ -113,6 +113,8 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
         raise ConfigurationError("genesis.malformed", str(error)) from error
     if ledger_id(genesis_bytes) != trusted_ledger_id:
         raise ConfigurationError("genesis.untrusted", "its hash is not the trusted ledger_id")
+    if genesis.format != FORMAT:
+        raise ConfigurationError("genesis.malformed", f"format {genesis.format}")
     configurations: list[Configuration] = []
     previous_hash = ZERO_HASH
     for data in signed:
@@ -180,6 +182,8 @@ def _check_next(
 
 
 def _check_numbers(configuration: Configuration) -> None:
+    if configuration.format != FORMAT:
+        raise ConfigurationError("epoch.malformed", f"format {configuration.format}")
     if len(configuration.replica_keys) != configuration.n:
         text = f"{len(configuration.replica_keys)} keys of {configuration.n} replicas"
         raise ConfigurationError("epoch.malformed", text)
@@ -230,4 +234,6 @@ def _signature_checks(
         before = configurations[-1]
         checks.append(check("auditor", before.auditor_key, signed.previous_auditor_signature))
         checks.append(check("ledger", before.ledger_key, signed.previous_ledger_signature))
+    elif signed.previous_auditor_signature is not None or signed.previous_ledger_signature is not None:
+        raise ConfigurationError("epoch.signature", "there are no keys before epoch 0")
     return checks

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
+from protocol.journal import FORMAT
 from protocol.signatures import (
     SignatureCheck,
     auditor_endorsement_input,
@@ -54,6 +55,8 @@ def check_parts(signed: Countersigned, epochs: Epochs) -> CheckedStatement:
         header = OrderHeader.from_bytes(signed.header)
     except MalformedMessageError as error:
         raise CountersignedError("statement.malformed", str(error)) from error
+    if (statement.format, header.format) != (FORMAT, FORMAT):
+        raise CountersignedError("statement.malformed", f"formats {statement.format} and {header.format}")
     if statement.ledger_id != epochs.ledger_id:
         raise CountersignedError("statement.ledger", statement.ledger_id.hex())
     epochs.check_place(statement.epoch, statement.sequence)

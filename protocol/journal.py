@@ -19,6 +19,7 @@ from schemas.order import OrderHeader
 from schemas.statement import Statement
 
 FORMAT = 1
+"""Of statements and of order headers: nobody acts upon another one, because no verifier judges it."""
 
 
 class JournalError(CountersignError):

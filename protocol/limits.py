@@ -111,7 +111,7 @@ class Limits:
         for name, value in asdict(self).items():
             if type(value) is not int or not 0 < value <= _VALUE_MAX:
                 raise InvalidLimitsError(f"limit {name} is {value!r}, not a positive integer")
-        for inner, outer in _FITS_INTO:
+        for inner, outer in FITS_INTO:
             if getattr(self, inner) > getattr(self, outer):
                 raise InvalidLimitsError(f"limit {inner} is wider than {outer}")
 
@@ -188,7 +188,7 @@ class Limits:
         return cls.from_mapping(values)
 
 
-_FITS_INTO = (
+FITS_INTO = (
     ("argument_bytes", "request_bytes"),
     ("value_bytes", "request_output_bytes"),
     ("request_bytes", "batch_bytes"),
@@ -198,3 +198,4 @@ _FITS_INTO = (
     ("expiry_default_ms", "expiry_ahead_ms"),
     ("resend_first_ms", "resend_longest_ms"),
 )
+"""No limit is above the one that stands beside it."""

@@ -84,6 +84,11 @@ LEDGER: tuple[Attack, ...] = (
         of(_RESULTS, "a_false_result_names_the_ledger"),
     ),
     Attack(
+        "Signs a statement of another format, or that names another ledger",
+        "nobody, and nothing changes: what no verifier would judge is skipped",
+        of(_RESULTS, "a_statement_that_nobody_judges_is_skipped"),
+    ),
+    Attack(
         "Crashes after it signed and before it sent; loses its store",
         "nobody: the same bytes are sent, no second signature; the rebuilt store makes the same statements",
         of(
@@ -178,6 +183,11 @@ AUDITOR: tuple[Attack, ...] = (
             "an_auditor_that_countersigns_something_else_is_named",
             "a_decision_about_another_statement_halts_the_ledger",
         ),
+    ),
+    Attack(
+        "Lies in an order of another format, or of a kind whose entries no verifier judges",
+        "nobody, and nothing changes: the Ledger does not act upon it",
+        of(_ORDERS, "a_lie_in_an_order_that_nobody_judges_is_not_acted_upon"),
     ),
     Attack(
         "Orders a request that it rejected for good",

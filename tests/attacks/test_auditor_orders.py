@@ -7,6 +7,7 @@ false accusation.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -230,6 +231,22 @@ def test_an_impossible_order_names_the_auditor(name: str) -> None:
     line.ask(request)
     line.run()
     check_refused(line, code, request)
+
+
+@pytest.mark.parametrize("changes", [{"format": 2}, {"kind": "audit"}, {"kind": "last"}], ids=repr)
+def test_a_lie_in_an_order_that_nobody_judges_is_not_acted_upon(changes: dict[str, Any]) -> None:
+    """No verifier of evidence judges such orders, so what they say could never name the Auditor."""
+    line = started()
+    sequence = max(line.orders()) + 1
+    take_back(line.auditor, A, 1)
+    bend_order(line, sequence, lambda order: line.clients.reorder(order, **changes))
+    request = line.get("a")
+    line.run()
+    assert sequence in line.orders()
+    assert sequence not in line.results()
+    assert request.request_id not in line.receipts()
+    line.check_nobody_accused()
+    assert not line.halts()
 
 
 def test_a_key_beyond_the_limit_of_a_scan_names_nobody() -> None:

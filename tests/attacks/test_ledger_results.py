@@ -13,6 +13,7 @@ from protocol.evidence.verdicts import LEDGER
 from protocol.hashing import ZERO_HASH, tagged
 from protocol.journal import Head
 from protocol.records import RecordKey
+from protocol.signatures import ledger_endorsement_input
 from protocol.signing import SigningKey
 from schemas.outcome import Outcome
 from schemas.statement import Result, Statement
@@ -162,6 +163,27 @@ def test_a_false_result_names_the_ledger(name: str) -> None:
     line.get("a")
     line.run()
     check_ledger_named(line, sequence)
+
+
+@pytest.mark.parametrize("changes", [{"format": 2}, {"ledger_id": bytes(32)}], ids=["format", "ledger"])
+def test_a_statement_that_nobody_judges_is_skipped(changes: dict[str, Any]) -> None:
+    """No evidence could be made of it, so the Auditor goes on to wait for one about this ledger."""
+    line = started()
+    sequence = max(line.orders()) + 1
+
+    def lie(result: Result) -> Result:
+        statement = replace(Statement.from_bytes(result.statement), **changes).to_bytes()
+        signed = ledger_endorsement_input(line.clients.ledger_id, 0, statement, result.order_signature)
+        return replace(result, statement=statement, ledger_signature=key_of("ledger").sign(signed))
+
+    bend_result(line, sequence, lie)
+    request = line.get("a")
+    line.run()
+    assert sequence in line.results()
+    assert line.stages["validate"].measures["skipped"] >= 1
+    assert request.request_id not in line.receipts()
+    line.check_nobody_accused()
+    assert not line.halts()
 
 
 def test_a_false_result_upon_what_the_batch_itself_wrote_names_the_ledger() -> None:

@@ -17,6 +17,14 @@ SIZES = [(2, 3), (3, 4), (5, 7), (11, 16), (22, 32), (2, 4), (3, 7), (6, 16), (1
 
 LENGTHS = [1, 1000, 4096]
 
+ABOUT = (
+    "docs/wire-formats.md, section 6. A block of a length is the first bytes of SHA-256(u64 0) || SHA-256(u64 1) || "
+    "...; codes: SHA-256 of each of its slices; trees: root of a piece, and path of the last one, under the checksum "
+    "tree; roots: the same under others. In a root stand format 1, epoch 2, block 7, first_sequence 7 n, count n, "
+    "codec zfec, and as ledger_id, previous_block_root and last_statement_hash SHA-256 of 'ledger', 'previous', 'last'."
+)
+"""What a reader of the file alone must know."""
+
 
 def block_of(length: int) -> bytes:
     """SHA-256 in counter mode."""
@@ -56,7 +64,7 @@ def main() -> None:
             root = disperse(about, block_of(1000), erasure_code(k, n)).root.hex()
             roots.append({"k": k, "n": n, "length": 1000, "checksum": checksum, "root": root})
     target = Path(__file__).with_name("dispersal.json")
-    target.write_text(json.dumps({"codes": codes, "trees": trees, "roots": roots}, indent=1) + "\n")
+    target.write_text(json.dumps({"about": ABOUT, "codes": codes, "trees": trees, "roots": roots}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

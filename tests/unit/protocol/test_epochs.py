@@ -12,6 +12,7 @@ from protocol.configuration import (
     check_epochs,
     check_newest_epochs,
     configuration_hash,
+    ledger_id,
 )
 from protocol.hashing import ZERO_HASH
 from protocol.limits import Limits
@@ -68,6 +69,7 @@ def test_what_both_parties_have_signed_is_accepted() -> None:
 
 FIRST_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "another ledger": ({"ledger_id": bytes(32)}, "epoch.chain"),
+    "another format": ({"format": 2}, "epoch.malformed"),
     "another number": ({"epoch": 1}, "epoch.chain"),
     "something before it": ({"previous_epoch_hash": bytes(31) + b"\1"}, "epoch.chain"),
     "the Auditor's key for the Ledger": ({"ledger_key": KEYS["auditor"].public_key}, "epoch.keys"),
@@ -107,6 +109,14 @@ def test_a_first_configuration_that_not_both_have_signed(signers: Sequence[str])
 
 
 @pytest.mark.parametrize("party", ["auditor", "ledger"])
+def test_a_first_configuration_has_no_signatures_of_keys_before_it(party: str) -> None:
+    """Nobody looks at one, so whoever carries the file could write what he likes there."""
+    signed = SignedConfiguration.from_bytes(GENESIS.signed[0])
+    more = replace(signed, **{f"previous_{party}_signature": bytes(64)}).to_bytes()
+    assert refusal(lambda: check(more)) == "epoch.signature"
+
+
+@pytest.mark.parametrize("party", ["auditor", "ledger"])
 @pytest.mark.parametrize("which", ["own", "before"])
 def test_a_second_configuration_wants_four_signatures(party: Role, which: str) -> None:
     """Of the new keys, and of those before: whoever took one key alone changes no epoch."""
@@ -138,6 +148,8 @@ def test_what_is_none() -> None:
     other = make_epochs(b"other")
     assert refusal(lambda: check(signed, genesis=other.genesis_bytes)) == "genesis.untrusted"
     assert refusal(lambda: check(*other.signed)) == "epoch.chain"
+    later = replace(GENESIS.genesis, format=2).to_bytes()
+    assert refusal(lambda: check(signed, genesis=later, trusted=ledger_id(later))) == "genesis.malformed"
     assert refusal(lambda: check(signed, genesis=b"\0")) == "genesis.malformed"
 
 

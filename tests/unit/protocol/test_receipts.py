@@ -207,6 +207,17 @@ def test_step_3_a_retired_key() -> None:
     assert client.code_of(forged, known=client.world.epochs.signed) == "epoch.cut"
 
 
+def test_step_3_another_format() -> None:
+    """Signed by both in good order: no verifier of evidence would judge it, so no receipt rests on it."""
+    client = Client()
+    statement = Statement.from_bytes(client.decision.signed.statement)
+    later = sign(client.receipt, statement=replace(statement, format=2).to_bytes())
+    assert client.code_of(later) == "statement.malformed"
+    assert client.code_of(client.resigned(format=2)) == "statement.malformed"
+    header = OrderHeader.from_bytes(client.decision.signed.header)
+    assert client.code_of(sign(client.receipt, header=replace(header, format=2).to_bytes())) == "statement.malformed"
+
+
 @pytest.mark.parametrize("field", ["ordered_at_ms", "count", "kind"])
 def test_step_4_copied_fields(field: str) -> None:
     """A statement that does not repeat its order, although everything is signed."""
