@@ -11,6 +11,7 @@ from protocol.merkle import (
     EMPTY_ROOT,
     Frontier,
     MerkleError,
+    PathRoots,
     leaf_hash,
     path,
     paths,
@@ -121,10 +122,13 @@ def test_nodes_of_another_size() -> None:
     """Bytes cannot move between a node and its neighbour: each is 32 bytes."""
     leaves = numbered(4)
     first, second = path(leaves, 0)
-    wrong = ((first + second[:1], second[1:]), (first[:-1], second), (b"", second), (first + second, b""))
+    wrong = [(first + second[:1], second[1:]), (first[:-1], second), (b"", second), (first + second, b"")]
+    wrong += [(first + b"\0", second), (first, second + b"\0"), (first, second[:-1])]
     for proof in wrong:
         with pytest.raises(MerkleError, match="a path of 2 nodes"):
             root_from_path(leaves[0], 0, 4, proof)
+        with pytest.raises(MerkleError, match="a path of 2 nodes"):
+            PathRoots().root(leaves[0], 0, 4, proof)
 
 
 def test_an_inner_node_is_no_leaf() -> None:
