@@ -189,6 +189,8 @@ def test_arrays_of_bytes(items: tuple[bytes, ...]) -> None:
         b"\x80\x00",  # none, in two bytes
         b"\x02\x02a",  # without an end
         b"\x04\x02a\x00",  # an item too few
+        b"\x02" + encode_long(-8193) + bytes(9000),
+        b"\x02" + encode_long(-8194) + bytes(9000),
         b"\x02" + encode_long(2**62) + bytes(80),
         b"\x02" + encode_long(2**63 - 1) + bytes(80),
         b"\x02" + encode_long(200) + bytes(80),
