@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import orjson
 import pytest
 
 from protocol.canonical_json import DEPTH_MAX, INTEGER_MAX, NotCanonicalError, dumps, loads
@@ -72,6 +73,17 @@ def test_digits_and_points_in_strings_are_no_floats() -> None:
         loads(b'["1.0","1e5",1.5]')
     with pytest.raises(NotCanonicalError):
         loads(b'{"a":[{"b":1.5}]}')
+
+
+FLOATS = (b"1e+16", b"-1e+22", b"5e-324", b"1e-7", b"[1e+16]", b'{"a":2e+300}', b"1.0", b"-0.0")
+
+
+@pytest.mark.parametrize("data", FLOATS)
+def test_floats_that_orjson_writes_as_it_reads_them(data: bytes) -> None:
+    """With a point or with an exponent alone: their bytes come out the same, so only a look at the value finds them."""
+    assert orjson.dumps(orjson.loads(data)) == data
+    with pytest.raises(NotCanonicalError, match="float"):
+        loads(data)
 
 
 @pytest.mark.parametrize("value", [INTEGER_MAX, -INTEGER_MAX, 0, True, None, "", [], {}, {"a": {"b": [1]}}])

@@ -79,9 +79,16 @@ FIRST_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a replica's key twice": ({"replica_keys": GENESIS.latest.replica_keys[:1] * 4}, "epoch.keys"),
     "a key that the genesis does not have": ({"auditor_key": NEW_KEYS["auditor"].public_key}, "epoch.keys"),
+    "one key as two algorithms": (
+        {"replica_keys": (KEYS["ledger"].public_key._replace(algorithm="ed25519"), *GENESIS.latest.replica_keys[1:])},
+        "epoch.keys",
+    ),
+    "more keys than replicas": ({"n": 3, "k": 2}, "epoch.malformed"),
     "no window": ({"window": 0}, "epoch.malformed"),
     "a clock that runs backwards": ({"skew_ms": -1}, "epoch.malformed"),
     "no limits": ({"limits": b"{}"}, "epoch.malformed"),
+    "limits that are no object": ({"limits": b"[]"}, "epoch.malformed"),
+    "limits that are not canonical": ({"limits": Limits().to_bytes() + b" "}, "epoch.malformed"),
     "limits that no ledger could run with": (
         {"limits": Limits().to_bytes().replace(b'"batch_bytes":819200', b'"batch_bytes":1')},
         "epoch.malformed",
@@ -126,6 +133,42 @@ def test_a_second_configuration_wants_four_signatures(party: Role, which: str) -
     assert refusal(lambda: check(*GENESIS.signed, sign_configuration(second(), own, before))) == "epoch.signature"
 
 
+@pytest.mark.parametrize("party", ["auditor", "ledger"])
+def test_a_key_that_can_verify_nothing(party: Role) -> None:
+    """Bytes that are no key stand for a signature that fails: an error with its code, and not the library's."""
+    for key in (bytes(33), b"\2" * 33, b""):
+        refused = KEYS[party].public_key._replace(key=key)
+        changed = second(**{f"{party}_key": refused})
+        assert (
+            refusal(lambda c=changed: check(*GENESIS.signed, sign_configuration(c, NEW_KEYS, KEYS)))
+            == "epoch.signature"
+        )
+
+
+def test_a_third_configuration_is_signed_by_the_keys_before_it() -> None:
+    """By those of the second, and not by those that the ledger began with; and it names the second one's hash."""
+    before, cut = second(), Cut(sequence=9, statement_hash=bytes(32), journal_size=10, journal_root=bytes(32))
+    third = replace(before, epoch=2, previous_epoch_hash=configuration_hash(before.to_bytes()), cut=cut)
+    known = (*GENESIS.signed, signed_second())
+    assert check(*known, sign_configuration(third, NEW_KEYS, NEW_KEYS)).latest == third
+    assert refusal(lambda: check(*known, sign_configuration(third, NEW_KEYS, KEYS))) == "epoch.signature"
+    beside = replace(third, previous_epoch_hash=configuration_hash(GENESIS.latest.to_bytes()))
+    assert refusal(lambda: check(*known, sign_configuration(beside, NEW_KEYS, NEW_KEYS))) == "epoch.chain"
+
+
+def test_an_epoch_has_the_sequences_between_its_cuts() -> None:
+    """Above its own and at or below the next one's; the last epoch has no end, and nobody knows another one."""
+    epochs = check(*GENESIS.signed, signed_second())
+    for epoch, sequence in ((0, 0), (0, 7), (1, 8), (1, 2**63 - 1)):
+        epochs.check_place(epoch, sequence)
+    for epoch, sequence in ((0, -1), (0, 8), (1, 7)):
+        assert refusal(lambda e=epoch, s=sequence: epochs.check_place(e, s)) == "epoch.cut"
+    for epoch in (-2, -1, 2):
+        assert refusal(lambda e=epoch: epochs.check_place(e, 8)) == "epoch.unknown"
+        assert refusal(lambda e=epoch: epochs.at(e)) == "epoch.unknown"
+    assert (epochs.at(0), epochs.at(1), epochs.limits) == (GENESIS.latest, second(), Limits())
+
+
 def test_a_second_configuration_without_those_before() -> None:
     """Their places left empty."""
     assert refusal(lambda: check(*GENESIS.signed, sign_configuration(second(), NEW_KEYS))) == "epoch.signature"
@@ -164,3 +207,4 @@ def test_the_longer_of_two_histories_counts_and_a_fork_does_not() -> None:
     for shown, own in ((known, GENESIS.signed), (GENESIS.signed, known), (known, ()), (known, known)):
         assert newest(shown, own).latest == second()
     assert refusal(lambda: newest(beside, known)) == "epoch.chain"
+    assert refusal(lambda: newest(known, beside)) == "epoch.chain"

@@ -11,6 +11,7 @@ from protocol.merkle import (
     EMPTY_ROOT,
     Frontier,
     MerkleError,
+    PathRoots,
     leaf_hash,
     path,
     paths,
@@ -121,10 +122,13 @@ def test_nodes_of_another_size() -> None:
     """Bytes cannot move between a node and its neighbour: each is 32 bytes."""
     leaves = numbered(4)
     first, second = path(leaves, 0)
-    wrong = ((first + second[:1], second[1:]), (first[:-1], second), (b"", second), (first + second, b""))
+    wrong = [(first + second[:1], second[1:]), (first[:-1], second), (b"", second), (first + second, b"")]
+    wrong += [(first + b"\0", second), (first, second + b"\0"), (first, second[:-1])]
     for proof in wrong:
         with pytest.raises(MerkleError, match="a path of 2 nodes"):
             root_from_path(leaves[0], 0, 4, proof)
+        with pytest.raises(MerkleError, match="a path of 2 nodes"):
+            PathRoots().root(leaves[0], 0, 4, proof)
 
 
 def test_an_inner_node_is_no_leaf() -> None:
@@ -191,3 +195,27 @@ def test_bytes_that_are_no_frontier() -> None:
             Frontier.from_bytes(data)
     with pytest.raises(MerkleError):
         Frontier.from_bytes((2**64 - 1).to_bytes(8, "big") + bytes(32 * 64))
+
+
+def test_every_byte_of_a_root_counts() -> None:
+    """A root that differs in one byte is another one."""
+    leaves = numbered(3)
+    for at in range(32):
+        other = bytearray(root(leaves))
+        other[at] ^= 1
+        with pytest.raises(MerkleError):
+            verify_path(leaves[0], 0, 3, path(leaves, 0), bytes(other))
+
+
+def test_a_way_that_is_remembered_is_of_its_place() -> None:
+    """The same node and the same rest of a path, in a tree of another size or at another place, lead elsewhere."""
+    leaf, first, second = b"leaf", bytes(32), b"\1" * 32
+    roots = PathRoots()
+    left = roots.root(leaf, 0, 4, (first, second))
+    assert left == root_from_path(leaf, 0, 4, (first, second))
+    assert roots.root(leaf, 2, 4, (first, second)) == root_from_path(leaf, 2, 4, (first, second)) != left
+    for count in (5, 9, COUNT_MAX):
+        with pytest.raises(MerkleError):
+            roots.root(leaf, 0, count, (first, second))
+    with pytest.raises(MerkleError):
+        roots.root(leaf, 0, 4, (first, second, second))

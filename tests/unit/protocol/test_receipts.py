@@ -94,6 +94,15 @@ def test_a_failed_request_has_a_receipt() -> None:
     assert (verified.outcome.code, verified.output) == ("contract.value", b"")
 
 
+def test_whether_it_failed_is_its_status() -> None:
+    """And not whether there is a code beside it."""
+    client = Client()
+    for status, failed in (("failed", True), ("ok", False)):
+        for code in ("", "contract.failed"):
+            outcomes = alter_outcome(client.decision.outcomes, 1, status=status, code=code)
+            assert client.verify(client.resigned(outcomes=outcomes)).failed is failed
+
+
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 9])
 def test_every_request_of_a_batch_has_its_receipt(count: int) -> None:
     """Around powers of two the paths differ in length."""
@@ -172,6 +181,18 @@ def test_step_1_bounds_and_form() -> None:
         assert client.code_of(wrong) == "receipt.malformed"
 
 
+def test_step_1_the_readers_bound() -> None:
+    """What a message may have is read, and a byte more is not, however well it is signed."""
+    client = Client()
+    data = client.receipt.to_bytes()
+    args = (client.world.ledger_id, client.body)
+    small = replace(LIMITS, **dict.fromkeys(("argument_bytes", "request_bytes", "batch_bytes"), 1000))
+    small = replace(small, value_bytes=1000, request_output_bytes=1000, batch_output_bytes=1000)
+    assert verify_receipt(data, *args, replace(small, message_bytes=len(data)))
+    with pytest.raises(ReceiptError, match=r"receipt\.malformed"):
+        verify_receipt(data, *args, replace(small, message_bytes=len(data) - 1))
+
+
 def test_step_2_another_ledger() -> None:
     """The same names and keys, another nonce."""
     client, other = Client(), World(b"other")
@@ -230,10 +251,11 @@ def test_step_4_copied_fields(field: str) -> None:
     assert client.code_of(sign(client.receipt, header=header)) == "statement.order"
 
 
-def test_step_6_another_index_in_the_leaf() -> None:
-    """A leaf at place 1 that says it is at 0, signed by both."""
+@pytest.mark.parametrize("index", [0, 2])
+def test_step_6_another_index_in_the_leaf(index: int) -> None:
+    """A leaf at place 1 that says it is at another, before it or behind it, signed by both."""
     client = Client()
-    outcomes = alter_outcome(client.decision.outcomes, 1, index=0)
+    outcomes = alter_outcome(client.decision.outcomes, 1, index=index)
     assert client.code_of(client.resigned(outcomes=outcomes)) == "receipt.path"
 
 
@@ -252,6 +274,41 @@ def test_step_7_another_request() -> None:
     for changes in ({"entity": "bob"}, {"key_version": 2}, {"contract": "x"}, {"contract_version": 2}):
         outcomes = alter_outcome(client.decision.outcomes, 1, **changes)
         assert client.code_of(client.resigned(outcomes=outcomes)) == "receipt.request"
+
+
+def test_step_7_the_same_call_once_more() -> None:
+    """A receipt of the same call by the same entity, which is another request all the same."""
+    client = Client()
+    again = client.world.request("object.get", {"key": "a"})
+    assert RequestBody.from_bytes(again.envelope.body).argument == RequestBody.from_bytes(client.body).argument
+    assert client.code_of(client.receipt, again.envelope.body) == "receipt.request"
+    outcomes = alter_outcome(client.decision.outcomes, 1, request_id=again.request_id)
+    assert client.code_of(client.resigned(outcomes=outcomes)) == "receipt.request"
+
+
+@pytest.mark.parametrize(("ahead_ms", "code"), [(10 * MINUTE_MS, ""), (10 * MINUTE_MS + 1, "receipt.time")])
+def test_step_8_limits_are_those_of_the_statements_epoch(ahead_ms: int, code: str) -> None:
+    """Neither the reader's own nor those of an epoch that came later."""
+    world = World(limits=limits_with_minutes(10))
+    request = world.request("object.get", {"key": "a"}, expiry_ms=world.now_ms + 1 + ahead_ms)
+    decision = world.decide(request)
+    receipts = Receipts(signed=decision.signed, outcomes=decision.outcomes, outputs=decision.outputs)
+    receipt = build_receipt(receipts, request.request_id, world.epochs.genesis_bytes, world.epochs.signed)
+    other = LIMITS if code else limits_with_minutes(1)
+    for configurations in (1, 2):
+        assert len(world.epochs.signed) == configurations
+        args = (receipt.to_bytes(), world.ledger_id, request.envelope.body, other, world.epochs.signed)
+        if code:
+            with pytest.raises(ReceiptError, match=code):
+                verify_receipt(*args)
+        else:
+            assert verify_receipt(*args).statement.sequence == 0
+        world.begin_epoch(limits=other.to_bytes())
+
+
+def limits_with_minutes(minutes: int) -> Limits:
+    """Limits under which a request may be valid for so long at most."""
+    return Limits(expiry_default_ms=MINUTE_MS, expiry_ahead_ms=minutes * MINUTE_MS)
 
 
 def test_step_8_time() -> None:

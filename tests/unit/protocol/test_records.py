@@ -75,6 +75,15 @@ def test_any_change_breaks_the_hash(change: dict[str, object]) -> None:
         verify_record(LEDGER_ID, KEY, FIRST._replace(**change))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("at", range(32))
+def test_every_byte_of_a_hash_counts(at: int) -> None:
+    """A hash that differs in one byte is another record's."""
+    altered = bytearray(FIRST.record_hash)
+    altered[at] ^= 1
+    with pytest.raises(DamagedRecordError):
+        verify_record(LEDGER_ID, KEY, FIRST._replace(record_hash=bytes(altered)))
+
+
 def test_a_record_is_bound_to_its_place() -> None:
     """The same content under another ledger, namespace or key has another hash."""
     for ledger_id, key in (
@@ -110,8 +119,13 @@ def test_heads_of_absent_records_are_zero() -> None:
 
 def test_the_greatest_version_fits() -> None:
     """Versions go up to the greatest signed 64-bit number."""
-    record = FIRST._replace(version=VERSION_MAX)
+    record = FIRST._replace(version=2**63 - 1)
+    assert record.version == VERSION_MAX
     assert unpack(pack(record)) == record
+    with pytest.raises(AssertionError):
+        pack(record._replace(version=2**63))
+    with pytest.raises(DamagedRecordError):
+        unpack((2**63).to_bytes(8, "big") + pack(record)[8:])
 
 
 def test_what_was_never_packed_is_refused() -> None:

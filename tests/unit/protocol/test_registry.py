@@ -9,6 +9,7 @@ from protocol.contracts.calls import Execution, Rejected
 from protocol.contracts.genesis import (
     GENERIC_CONTRACTS,
     GENERIC_NAMESPACES,
+    generic_source,
     genesis_records,
     genesis_versions,
 )
@@ -55,6 +56,12 @@ def test_genesis_records() -> None:
     assert {key for key in values if key.key.startswith("namespace/")} == {
         namespace_key(namespace) for namespace in GENERIC_NAMESPACES
     }
+    for namespace in GENERIC_NAMESPACES:
+        assert values[namespace_key(namespace)] == b'{"owner":"admin"}', "the first administrator's"
+    for contract in GENERIC_CONTRACTS:
+        assert loads(values[contract_key(contract, 1)]) == {"owner": "admin", "source": generic_source(contract)}
+    for contract in BUILT_IN:
+        assert loads(values[contract_key(contract, 1)]) == {"built_in": contract, "owner": "sys"}
     contracts = {key for key in values if key.key.startswith("contract/")}
     assert contracts == {contract_key(contract, 1) for contract in (*BUILT_IN, *GENERIC_CONTRACTS)}
     for index, (key, record) in enumerate(genesis_versions(LEDGER_ID, records)):
@@ -137,6 +144,17 @@ def test_arguments_of_another_shape(world: World) -> None:
     for argument in arguments:
         for contract in BUILT_IN:
             assert world.do(contract, argument).code == "contract.value"
+
+
+def test_numbers_that_are_none(world: World) -> None:
+    """True is no version, and the greatest integer none that could be followed."""
+    assert world.do("sys.key.revoke", {"entity": "admin", "key_version": True}).code == "contract.value"
+    source = "def execute(argument):\n    return 1\n"
+    for version in (True, 0, -1, 2**53 - 1):
+        argument = {"contract": "fresh", "version": version, "source": source}
+        assert world.do("sys.contract.register", argument).code == "contract.value"
+    argument = {"contract": "fresh", "version": 2**53 - 2, "source": source}
+    assert world.do("sys.contract.register", argument).code == "contract.unknown"
 
 
 def test_registering_needs_the_right(world: World) -> None:

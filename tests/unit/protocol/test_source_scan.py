@@ -1,5 +1,8 @@
 """The scan lets decent sources pass, and refuses whatever could reach the engine's weak spots."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from protocol.contracts.genesis import GENERIC_CONTRACTS, generic_source
@@ -94,3 +97,54 @@ def test_reports_the_line() -> None:
     """The author is told where."""
     with pytest.raises(SourceRefusedError, match="line 4"):
         scan_source("'''\n\n'''\nA = 1.5" + END, Limits())
+
+
+def inside(*lines: str) -> str:
+    """A contract with these lines as its body."""
+    return "def execute(a):\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def filled(character: str, size: int) -> str:
+    """A contract of so many bytes, most of them a comment of this character."""
+    begin = inside("return 1") + "#"
+    count, rest = divmod(size - len(begin), len(character.encode()))
+    return begin + "a" * rest + character * count
+
+
+SMALL = replace(Limits(), contract_source_bytes=2_000, contract_line_tokens=20, contract_brackets=5)
+BOUNDS: dict[str, tuple[Callable[[int], str], int, str]] = {
+    "bytes": (lambda size: filled("a", size), 2_000, "longer than"),
+    "bytes of UTF-8": (lambda size: filled("é", size), 2_000, "longer than"),
+    "tokens": (lambda count: inside("return [" + ("a," * count)[: count - 3] + "]"), 20, "tokens"),
+    "brackets": (lambda count: inside("return " + "[" * count + "]" * count), 5, "brackets open"),
+    "unary operators": (lambda count: inside("return " + "-" * count + "1"), 16, "in a row"),
+    "unary words": (lambda count: inside("return " + "not " * count + "a"), 16, "in a row"),
+    "elif": (lambda count: inside("if a:", "  a", *["elif a:", "  a"] * count), 64, "elif"),
+    "indentation": (lambda columns: inside("if a:", " " * (columns - 2) + "a"), 80, "indented"),
+    "digits": (lambda digits: inside("return " + "9" * digits), 20, "digits"),
+}
+
+
+@pytest.mark.parametrize(("source_of", "most", "why"), BOUNDS.values(), ids=BOUNDS)
+def test_the_last_that_passes_and_the_first_that_does_not(
+    source_of: Callable[[int], str], most: int, why: str
+) -> None:
+    """Each bound is the greatest number still allowed."""
+    scan_source(source_of(most), SMALL)
+    with pytest.raises(SourceRefusedError, match=why):
+        scan_source(source_of(most + 1), SMALL)
+
+
+@pytest.mark.parametrize("code", [*range(0x0A), *range(0x0B, 0x20), 0x7F])
+def test_every_control_character(code: int) -> None:
+    """But for the newline; in a comment and in a string as well."""
+    for source in (f"# {chr(code)}\n" + END, f"A = '{chr(code)}'\n" + END):
+        with pytest.raises(SourceRefusedError, match="control character"):
+            scan_source(source, Limits())
+
+
+@pytest.mark.parametrize("line", ["A = 1.", "A = 1.5", "A = .5", "A = 1.e5", "A = 0x1.8", "A = 1 .x", "A = 5.\n"])
+def test_a_point_beside_a_number(line: str) -> None:
+    """On either side: nothing of the kind is an integer."""
+    with pytest.raises(SourceRefusedError):
+        scan_source(line + END, Limits())
