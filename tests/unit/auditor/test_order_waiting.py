@@ -68,9 +68,10 @@ def test_undecided_orders_are_sent_again_ever_more_rarely() -> None:
     for _ in range(200):
         before = len(world.values("orders"))
         world.send("requests", b"rubbish")
-        stage.run(100)
+        stage.move()
         if len(world.values("orders")) > before:
             sent_at.append(world.log.now_ms)
+        world.log.advance(world.log.now_ms + 100)
     gaps_ms = [after - before for before, after in pairwise([start_ms, *sent_at])]
     assert gaps_ms == [1_000, 2_000, 4_000, 4_000, 4_000, 4_000]
     assert world.values("orders")[2:6] == first * 2
@@ -169,7 +170,11 @@ def test_every_order_starts_the_wait_anew() -> None:
     for number in range(4):
         ask_and_move(world, stage, world.put("a", number))
         decide(world, number)
-        stage.run(HALF_FULL_MS - 1)
+        stage.run(HALF_FULL_MS // 2)
+        world.send("requests", b"rubbish")
+        stage.run(HALF_FULL_MS // 2 - 1)
+        world.send("requests", b"rubbish")
+        stage.move()
     assert [header.kind for header in world.headers()] == ["normal"] * 4
 
 
