@@ -154,10 +154,14 @@ def test_a_decided_result_that_comes_again_is_answered_by_its_decision() -> None
     stage.move()
     assert world.values("decisions") == [*before, before[2]]
     stage.run(2_000)
+    world.answer(world.results[5])
+    stage.move()
+    assert world.values("decisions") == [*before, before[2], before[5]]
+    stage.run(2_000)
     world.answer(world.results[1])
     stage.move()
     stage.run(2_000)
-    assert len(world.values("decisions")) == 7
+    assert len(world.values("decisions")) == 8
 
 
 def test_the_tail_is_looked_at_when_nothing_is_decided_ever_more_rarely() -> None:
@@ -182,6 +186,21 @@ def test_the_tail_is_looked_at_when_nothing_is_decided_ever_more_rarely() -> Non
     start_ms = world.log.now_ms
     stage.run(3_500)
     assert [at - start_ms for at in looks] == [1_000, 3_000]
+
+
+def test_rubbish_provokes_no_look() -> None:
+    """Neither at the start nor later: who writes ten times a second must not have the log read as often."""
+    world = ValidateWorld()
+    stage = world.validate_stage()
+    stage.move()
+    looks = []
+    for tenth in range(1, 71):
+        world.log.advance(world.log.now_ms + 100)
+        world.send("results", b"rubbish")
+        stage.effects.clear()
+        stage.move()
+        looks += [tenth] if stage.of(ReadTail) else []
+    assert looks == [10, 30, 70]
 
 
 def test_a_tail_that_was_lost_is_found_by_the_machine() -> None:

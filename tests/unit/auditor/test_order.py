@@ -10,7 +10,7 @@ from protocol.limits import SECOND_MS, Limits
 from protocol.requests import OpenedRequest
 from schemas.order import Entry
 from schemas.rejection import Rejections, RejectionsHeader
-from storage.effects import Apply, Execute, Fetch, Note, Publish, Receive, Report, Sign, Verify
+from storage.effects import FIRST_OFFSET, Apply, Execute, Fetch, Note, Publish, Receive, Report, Seek, Sign, Verify
 from storage.errors import EquivocationError
 from storage.ports import BUCKET_MS, Place
 from tests.unit.auditor.auditor_world import AuditorWorld, Watched, configured
@@ -50,6 +50,7 @@ def test_it_starts_by_its_guard_and_its_store_and_reads_every_partition() -> Non
     assert stage.names() == ["ReadGuard", "Load", "Seek"]
     assert isinstance(stage.effect, Receive)
     assert stage.effect.topics == ("requests",)
+    assert stage.of(Seek)[0].positions == (("requests", 0, FIRST_OFFSET, -1), ("requests", 1, FIRST_OFFSET, -1))
     world.ask(world.put("a", 1), partition=1)
     stage.move()
     assert world.counts() == [1]
@@ -320,3 +321,18 @@ def test_an_entity_is_known_from_the_batch_after_its_own() -> None:
     world.ask(request)
     stage.move()
     assert (world.counts(), world.codes()) == ([1, 1], ["entity.unknown"])
+
+
+def test_a_key_that_the_batch_itself_revoked_orders_nothing_more() -> None:
+    """Its record is read by executing: what was written before in the batch is no condition on the store."""
+    world, stage = started()
+    world.ask(world.clients.enrol("bob"))
+    stage.move()
+    revoke = world.clients.request("sys.key.revoke", {"entity": "bob", "key_version": 1}, entity="bob")
+    late = world.clients.request("object.get", {"key": "a"}, entity="bob")
+    world.ask(revoke, late)
+    stage.move()
+    assert ordered_ids(world)[1:] == envelopes([revoke])
+    assert [(entry.request_id, entry.code) for entry in world.rejections()] == [(late.request_id, "entity.key_revoked")]
+    assert [apply.call.reads for apply in stage.of(Apply)][1:] != [()]
+    assert len(stage.of(Apply)) == 2

@@ -57,22 +57,23 @@ def test_at_most_a_window_is_ordered_beyond_the_last_decision() -> None:
 
 
 def test_undecided_orders_are_sent_again_ever_more_rarely() -> None:
-    """After 1 s of silence, then 2, 4, ... up to the longest; always all of them, and the same bytes."""
+    """After 1 s, then 2, 4, ... up to the longest, whatever comes in meanwhile; always all of them, the same bytes."""
     world, stage = started(replace(Limits(), resend_longest_ms=4_000))
-    world.ask(world.put("a", 1))
-    stage.move()
-    world.log.advance(world.log.now_ms + 100)
-    world.ask(world.put("a", 2))
-    stage.move()
+    start_ms = world.log.now_ms
+    ask_and_move(world, stage, world.put("a", 1))
+    world.log.advance(start_ms + 100)
+    ask_and_move(world, stage, world.put("a", 2))
     first = world.values("orders")
     sent_at = []
     for _ in range(200):
         before = len(world.values("orders"))
-        stage.run(100)
+        world.send("requests", b"rubbish")
+        stage.move()
         if len(world.values("orders")) > before:
             sent_at.append(world.log.now_ms)
-    gaps_ms = [after - before for before, after in pairwise(sent_at)]
-    assert gaps_ms[:4] == [2_000, 4_000, 4_000, 4_000]
+        world.log.advance(world.log.now_ms + 100)
+    gaps_ms = [after - before for before, after in pairwise([start_ms, *sent_at])]
+    assert gaps_ms == [1_000, 2_000, 4_000, 4_000, 4_000, 4_000]
     assert world.values("orders")[2:6] == first * 2
 
 
@@ -169,7 +170,11 @@ def test_every_order_starts_the_wait_anew() -> None:
     for number in range(4):
         ask_and_move(world, stage, world.put("a", number))
         decide(world, number)
-        stage.run(HALF_FULL_MS - 1)
+        stage.run(HALF_FULL_MS // 2)
+        world.send("requests", b"rubbish")
+        stage.run(HALF_FULL_MS // 2 - 1)
+        world.send("requests", b"rubbish")
+        stage.move()
     assert [header.kind for header in world.headers()] == ["normal"] * 4
 
 

@@ -19,6 +19,7 @@ from storage.effects import (
     Note,
     Publish,
     Refused,
+    Report,
 )
 from storage.ports import OutboxEntry
 from tests.gallery.hanging import alter_outcome, engine
@@ -183,6 +184,7 @@ def test_a_refused_accusation_is_met_like_any_other_refusal() -> None:
 
     stage.instead = twice
     answered(world, stage, lie(world, 0))
+    assert {"refused_cell": 1} in [report.metrics for report in stage.of(Report)]
     assert stage.halt is not None
     assert stage.halt.code == "evidence.raised"
     assert judged(world) == [LEDGER]
