@@ -177,7 +177,8 @@ def test_a_damaged_key_accuses_nobody(committer: Committer) -> None:
     )
     assert value != record.value
     committer.store.overwrite(BOBS_KEY, record._replace(value=value))
-    effects = committer.take(order_with(committer, committer.world.request("object.get", {"key": "a"}, "bob")))
+    order, _ = committer.world.order(committer.world.request("object.get", {"key": "a"}, "bob"), store=False)
+    effects = committer.take(order)
     assert kinds(effects) == [Verify, Fetch, Verify, Load, Halt]
     check_accused_nobody(committer)
 
