@@ -73,7 +73,7 @@ def test_only_the_writer_named_pins_a_read(role: Role) -> None:
 
 @ROLES
 @pytest.mark.parametrize("changes", [{"writer_index": 1}, {"writer_sequence": 0}], ids=str)
-def test_a_pin_is_of_the_place_that_is_named(role: Role, changes: dict[str, int]) -> None:
+def test_a_pin_is_of_the_place_that_is_named(role: Role, changes: dict[str, Any]) -> None:
     """The version and the false hash are the pin's affair only where the leaf says that it was written there."""
     world = started()
     signed = Signed(world, role, world.get("a"))

@@ -214,9 +214,9 @@ def test_roots_are_of_distinct_replicas_for_one_block() -> None:
     twice = dispersed.piece(5, root=THIRD)
     assert dispersed.liars("roots", *pieces, twice) is Finding.NOTHING
     assert dispersed.liars("roots", *pieces, dispersed.piece(6, root=OTHER)) is Finding.GUILTY
-    for changes in ({"block": 9}, {"first_sequence": 9}, {"count": 9}):
-        odd = dispersed.piece(6, **({"root": OTHER} | changes))
-        assert dispersed.liars("roots", *pieces, odd) is Finding.NOTHING, changes
+    for field in ("block", "first_sequence", "count"):
+        other: dict[str, Any] = {"root": OTHER, field: 9}
+        assert dispersed.liars("roots", *pieces, dispersed.piece(6, **other)) is Finding.NOTHING, field
     later = dispersed.piece(6, 1, block=0, first_sequence=0, root=OTHER)
     assert dispersed.liars("roots", *pieces, later) is Finding.NOTHING, "another last statement"
     assert dispersed.liars("roots") is Finding.NOTHING
@@ -250,7 +250,8 @@ def test_no_choice_of_pieces_gives_the_block() -> None:
 def test_no_block_of_one_root() -> None:
     """Another root among them, or a slice that was not signed."""
     dispersed = Dispersed()
-    for changes in ({"root": OTHER}, {"slice_hash": ZERO_HASH}):
+    for field, value in (("root", OTHER), ("slice_hash", ZERO_HASH)):
+        changes: dict[str, Any] = {field: value}
         pieces = [dispersed.piece(replica, **(changes if replica == 3 else {})) for replica in range(N)]
         assert dispersed.liars("no block", *pieces, claims=lambda _: Made.FALSE) is Finding.NOTHING
 
