@@ -113,6 +113,8 @@ def check_epochs(trusted_ledger_id: bytes, genesis_bytes: bytes, signed: Sequenc
         raise ConfigurationError("genesis.malformed", str(error)) from error
     if ledger_id(genesis_bytes) != trusted_ledger_id:
         raise ConfigurationError("genesis.untrusted", "its hash is not the trusted ledger_id")
+    if genesis.format != FORMAT:
+        raise ConfigurationError("genesis.malformed", f"format {genesis.format}")
     configurations: list[Configuration] = []
     previous_hash = ZERO_HASH
     for data in signed:
@@ -156,6 +158,8 @@ def _check_next(
         limits_of(configuration)
     except (MalformedMessageError, CountersignError, ValueError) as error:
         raise ConfigurationError("epoch.malformed", str(error)) from error
+    if configuration.format != FORMAT:
+        raise ConfigurationError("epoch.malformed", f"format {configuration.format}")
     epoch = len(configurations)
     if configuration.ledger_id != trusted or configuration.epoch != epoch:
         raise ConfigurationError("epoch.chain", f"expected epoch {epoch} of this ledger")
