@@ -154,6 +154,16 @@ def test_writers_that_nobody_can_be(changes: dict[str, int], finding: Finding) -
     assert verdict_on(world, "order.false_writer", ("entry", entry(altered, 1))) is finding
 
 
+@pytest.mark.parametrize(("index", "finding"), [(0, Finding.NOTHING), (1, Finding.GUILTY), (-1, Finding.GUILTY)])
+def test_an_order_has_no_writer_beside_its_entries(index: int, finding: Finding) -> None:
+    """Neither behind the last one nor before the first."""
+    world = started()
+    order, _ = world.order(world.get("a"))
+    entries = order.entries if index == 0 else alter_read(order, 0, A, writer_index=index)
+    shown = ("writer order", build.order_part(order_of(world, 1)))
+    assert verdict_on(world, "order.false_writer", ("entry", entry(world.reorder(order, entries))), shown) is finding
+
+
 def test_the_genesis_wrote_its_own_records_only() -> None:
     """A first version of something else was not there from the beginning."""
     world = started()
