@@ -158,6 +158,8 @@ def _check_next(
         limits_of(configuration)
     except (MalformedMessageError, CountersignError, ValueError) as error:
         raise ConfigurationError("epoch.malformed", str(error)) from error
+    if configuration.format != FORMAT:
+        raise ConfigurationError("epoch.malformed", f"format {configuration.format}")
     epoch = len(configurations)
     if configuration.ledger_id != trusted or configuration.epoch != epoch:
         raise ConfigurationError("epoch.chain", f"expected epoch {epoch} of this ledger")

@@ -1,6 +1,7 @@
 """From executions to leaves, roots, conditions and writes, as both parties must compute them alike."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,6 @@ from protocol.records import ABSENT, Record, RecordKey, successor
 from protocol.requests import OpenedRequest
 from schemas.order import Entry, ReadVersion, RowVersion, ScanVersions, WriteVersion
 from schemas.outcome import Outcome, ReadPin, RowPin, ScanPins, WritePin
-from schemas.request import RequestBody
 from tests.worlds import World
 
 SEQUENCE = 7
@@ -148,7 +148,8 @@ def test_an_entry_names_versions_and_an_outcome_pins_them() -> None:
 def test_what_requests_have_in_common_is_told_apart(field: str) -> None:
     """Parts that are encoded once for a batch are not taken for another request's: each field makes a difference."""
     first, second = requests("admin", "admin")
-    other: RequestBody = replace(second.body, **{field: "other" if field in ("entity", "contract") else 9})
+    changes: dict[str, Any] = {field: "other" if field in ("entity", "contract") else 9}
+    other = replace(second.body, **changes)
     asked = [first, second._replace(body=other), first]
     swapped = read_of(RecordKey("a", "object"), OLD)
     executions = [execution(index, reads=(read_of(A, OLD), swapped)) for index in range(3)]

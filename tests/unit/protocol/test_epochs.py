@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -68,6 +69,8 @@ def test_what_both_parties_have_signed_is_accepted() -> None:
 
 
 FIRST_REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "an older format": ({"format": 0}, "epoch.malformed"),
+    "a later format": ({"format": 2}, "epoch.malformed"),
     "another ledger": ({"ledger_id": bytes(32)}, "epoch.chain"),
     "another format": ({"format": 2}, "epoch.malformed"),
     "another number": ({"epoch": 1}, "epoch.chain"),
@@ -138,11 +141,8 @@ def test_a_key_that_can_verify_nothing(party: Role) -> None:
     """Bytes that are no key stand for a signature that fails: an error with its code, and not the library's."""
     for key in (bytes(33), b"\2" * 33, b""):
         refused = KEYS[party].public_key._replace(key=key)
-        changed = second(**{f"{party}_key": refused})
-        assert (
-            refusal(lambda c=changed: check(*GENESIS.signed, sign_configuration(c, NEW_KEYS, KEYS)))
-            == "epoch.signature"
-        )
+        changed = sign_configuration(second(**{f"{party}_key": refused}), NEW_KEYS, KEYS)
+        assert refusal(partial(check, *GENESIS.signed, changed)) == "epoch.signature"
 
 
 def test_a_third_configuration_is_signed_by_the_keys_before_it() -> None:
@@ -162,10 +162,10 @@ def test_an_epoch_has_the_sequences_between_its_cuts() -> None:
     for epoch, sequence in ((0, 0), (0, 7), (1, 8), (1, 2**63 - 1)):
         epochs.check_place(epoch, sequence)
     for epoch, sequence in ((0, -1), (0, 8), (1, 7)):
-        assert refusal(lambda e=epoch, s=sequence: epochs.check_place(e, s)) == "epoch.cut"
+        assert refusal(partial(epochs.check_place, epoch, sequence)) == "epoch.cut"
     for epoch in (-2, -1, 2):
-        assert refusal(lambda e=epoch: epochs.check_place(e, 8)) == "epoch.unknown"
-        assert refusal(lambda e=epoch: epochs.at(e)) == "epoch.unknown"
+        assert refusal(partial(epochs.check_place, epoch, 8)) == "epoch.unknown"
+        assert refusal(partial(epochs.at, epoch)) == "epoch.unknown"
     assert (epochs.at(0), epochs.at(1), epochs.limits) == (GENESIS.latest, second(), Limits())
 
 
@@ -194,6 +194,17 @@ def test_what_is_none() -> None:
     later = replace(GENESIS.genesis, format=2).to_bytes()
     assert refusal(lambda: check(signed, genesis=later, trusted=ledger_id(later))) == "genesis.malformed"
     assert refusal(lambda: check(signed, genesis=b"\0")) == "genesis.malformed"
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_genesis_of_another_format(number: int) -> None:
+    """Its fields may mean something else there, so nobody begins with it, though he trusts its hash."""
+    genesis = replace(GENESIS.genesis, format=number).to_bytes()
+    configuration = first(ledger_id=ledger_id(genesis))
+    signed = sign_configuration(configuration, KEYS)
+    assert refusal(lambda: check(signed, genesis=genesis, trusted=ledger_id(genesis))) == "genesis.malformed"
+    same = GENESIS.genesis.to_bytes()
+    assert check(sign_configuration(first(), KEYS), genesis=same, trusted=ledger_id(same)).genesis == GENESIS.genesis
 
 
 def test_the_longer_of_two_histories_counts_and_a_fork_does_not() -> None:

@@ -146,6 +146,12 @@ def test_arguments_of_another_shape(world: World) -> None:
             assert world.do(contract, argument).code == "contract.value"
 
 
+@pytest.mark.parametrize("name", ["a/key/1", "", "sys", "admin/key/1/x"])
+def test_a_key_is_revoked_by_a_name(world: World, name: str) -> None:
+    """What is no name is refused as such, whatever record it would lead to."""
+    assert world.do("sys.key.revoke", {"entity": name, "key_version": 1}).code == "name.refused"
+
+
 def test_numbers_that_are_none(world: World) -> None:
     """True is no version, and the greatest integer none that could be followed."""
     assert world.do("sys.key.revoke", {"entity": "admin", "key_version": True}).code == "contract.value"

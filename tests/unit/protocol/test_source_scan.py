@@ -143,6 +143,14 @@ def test_every_control_character(code: int) -> None:
             scan_source(source, Limits())
 
 
+@pytest.mark.parametrize("number", ["1.", "1.5", ".5", "1.e5", "0x1.8", "1. ", "[1.]", "(1.)", "a[1.:]", "1 .5"])
+def test_a_point_beside_a_number_in_a_body(number: str) -> None:
+    """Where points are allowed between names."""
+    scan_source(inside("return a.b"), Limits())
+    with pytest.raises(SourceRefusedError, match="a float"):
+        scan_source(inside(f"return {number}"), Limits())
+
+
 @pytest.mark.parametrize("line", ["A = 1.", "A = 1.5", "A = .5", "A = 1.e5", "A = 0x1.8", "A = 1 .x", "A = 5.\n"])
 def test_a_point_beside_a_number(line: str) -> None:
     """On either side: nothing of the kind is an integer."""

@@ -39,7 +39,8 @@ def test_a_batch_is_full_at_its_last_byte() -> None:
     world = World()
     world.register("def execute(argument):\n    return 'x' * argument\n")
     calls = [call("test", 1_000) for _ in range(4)]
-    first, *_ = world.executor.run(world.batch(*calls), world)
+    first, *_ = Runner(LIMITS).run(world.batch(*calls), world)
+    assert isinstance(first, Execution)
     size = bytes_in_decision(first)
     for room, fit in ((2 * size - 1, 1), (2 * size, 2), (2 * size + 1, 2), (3 * size, 3), (4 * size, 4)):
         limits = replace(LIMITS, request_output_bytes=1_100, value_bytes=1_000, batch_output_bytes=room)

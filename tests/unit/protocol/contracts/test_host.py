@@ -49,6 +49,14 @@ def test_the_last_step(world: World, calls: str, steps: int) -> None:
     assert isinstance(result, Rejected)
 
 
+@pytest.mark.parametrize(("steps", "fits"), [(2_000, True), (1_999, False), (1_000, False)])
+def test_the_last_steps_of_a_loop(world: World, steps: int, fits: bool) -> None:
+    """The engine asks once per thousand of them: twice here, and the limit itself may be used up."""
+    world.register("def execute(argument):\n    for i in range(2500):\n        pass\n")
+    (result,) = Runner(replace(LIMITS, contract_steps=steps)).run(world.batch(call("test", None)), world)
+    assert isinstance(result, Execution if fits else Rejected)
+
+
 def test_steps_are_those_of_one_request(world: World) -> None:
     """The next call of the batch has all of them again, whatever became of the one before."""
     world.register("def execute(argument):\n    caller()\n    caller()\n")

@@ -3,10 +3,11 @@
 import pytest
 
 from protocol.evidence import build
-from protocol.evidence.contradictions import name_of
+from protocol.evidence.contradictions import covers, name_of
 from protocol.evidence.verdicts import Finding
 from protocol.hashing import tagged
-from schemas.order import Entry, Order
+from protocol.records import RecordKey
+from schemas.order import Entry, Order, ScanVersions
 from tests.gallery.entries import (
     request_a_registered_client_did_not_sign,
     request_with_a_revoked_key,
@@ -81,6 +82,34 @@ def test_a_second_version_is_no_second_writer() -> None:
     assert verdict_on(world, "order.second_writer", ("entry", first)) is Finding.NOTHING
 
 
+def test_an_entry_does_not_contradict_itself() -> None:
+    """It reads the version before the one it writes: shown twice, it is not the writer that it did not see."""
+    world = started()
+    order, _ = world.order(world.put("a", 3))
+    itself = entry(order)
+    for code in ("order.stale_read", "order.second_writer"):
+        assert verdict_on(world, code, ("entry", itself), ("earlier", itself)) is Finding.NOTHING
+
+
+SCAN = ScanVersions("object", "b", "x", 2, "m", False, ())
+
+
+@pytest.mark.parametrize(
+    ("scan", "names"),
+    [
+        (SCAN, "bcm"),
+        (SCAN._replace(end=""), "bcm"),
+        (SCAN._replace(exhausted=True, covered_to="x"), "bcmnw"),
+        (SCAN._replace(exhausted=True, end="", covered_to=""), "bcmnwxz"),
+        (SCAN._replace(start=""), "abcm"),
+    ],
+)
+def test_what_a_scan_covers(scan: ScanVersions, names: str) -> None:
+    """From its start on, its end not among it; to the last key that it saw, this one among it, or to its end."""
+    assert "".join(name for name in "abcmnwxz" if covers(scan, RecordKey("object", name))) == names
+    assert not any(covers(scan, RecordKey("other", name)) for name in "abcmnwxz")
+
+
 def test_explanations_are_printable() -> None:
     """A key may hold what confuses a terminal."""
     assert name_of(A) == "object/a"
@@ -97,6 +126,61 @@ def test_a_true_writer() -> None:
     for sequence in (0, 1):
         shown = ("writer order", build.order_part(order_of(world, sequence)))
         assert verdict_on(world, "order.false_writer", ("entry", entry(order)), shown) is Finding.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"version": 0, "writer_sequence": -1, "writer_index": -1}, Finding.NOTHING),
+        ({"version": 0, "writer_sequence": 0, "writer_index": 0}, Finding.GUILTY),
+        ({"version": 0, "writer_sequence": -1, "writer_index": 0}, Finding.GUILTY),
+        ({"version": -1, "writer_sequence": -1, "writer_index": -1}, Finding.GUILTY),
+        ({"version": 2, "writer_sequence": -1}, Finding.GUILTY),
+        ({"version": 1, "writer_sequence": -2}, Finding.GUILTY),
+        ({"version": 2, "writer_sequence": 1, "writer_index": 0}, Finding.NOTHING),
+        ({"version": 2, "writer_sequence": 2, "writer_index": 0}, Finding.NOTHING),
+        ({"version": 2, "writer_sequence": 2, "writer_index": 1}, Finding.GUILTY),
+        ({"version": 2, "writer_sequence": 2, "writer_index": 2}, Finding.GUILTY),
+        ({"version": 2, "writer_sequence": 3, "writer_index": 0}, Finding.GUILTY),
+    ],
+    ids=str,
+)
+def test_writers_that_nobody_can_be(changes: dict[str, int], finding: Finding) -> None:
+    """An absent record has none, the genesis wrote first versions only, all others stand before the reader."""
+    world = started()
+    order, _ = world.order(world.get("b"), world.get("a"))
+    key = A._replace(namespace="sys", key="contract/object.get/1")
+    altered = world.reorder(order, alter_read(order, 1, key, **changes))
+    assert verdict_on(world, "order.false_writer", ("entry", entry(altered, 1))) is finding
+
+
+@pytest.mark.parametrize(("index", "finding"), [(0, Finding.NOTHING), (1, Finding.GUILTY), (-1, Finding.GUILTY)])
+def test_an_order_has_no_writer_beside_its_entries(index: int, finding: Finding) -> None:
+    """Neither behind the last one nor before the first."""
+    world = started()
+    order, _ = world.order(world.get("a"))
+    entries = order.entries if index == 0 else alter_read(order, 0, A, writer_index=index)
+    shown = ("writer order", build.order_part(order_of(world, 1)))
+    assert verdict_on(world, "order.false_writer", ("entry", entry(world.reorder(order, entries))), shown) is finding
+
+
+def test_the_genesis_wrote_its_own_records_only() -> None:
+    """A first version of something else was not there from the beginning."""
+    world = started()
+    order, _ = world.order(world.get("a"))
+    altered = world.reorder(order, alter_read(order, 0, A, version=1, writer_sequence=-1, writer_index=0))
+    assert verdict_on(world, "order.false_writer", ("entry", entry(altered))) is Finding.GUILTY
+
+
+def test_time_falls_from_one_sequence_to_a_later_one() -> None:
+    """Two orders of one sequence are two orders, and no falling time, whichever of them is the earlier one."""
+    world = started()
+    order, _ = world.order(world.get("a"))
+    back = world.reorder(order, ordered_at_ms=world.now_ms - 5)
+    parts = ("order", build.order_part(back)), ("previous", build.order_part(order))
+    assert verdict_on(world, "order.time", *parts) is Finding.NOTHING
+    before = ("previous", build.order_part(order_of(world, 1)))
+    assert verdict_on(world, "order.time", parts[0], before) is Finding.GUILTY
 
 
 def test_orders_that_are_not_neighbours() -> None:
@@ -134,6 +218,15 @@ def test_one_entry_is_not_two() -> None:
     world = started()
     parts = [("entry", entry(order_of(world, 1)))] * 2
     assert verdict_on(world, "order.repeated", *parts) is Finding.NOTHING
+
+
+def test_two_requests_are_not_one() -> None:
+    """The same call by the same entity at two places, and two others: each is a request of its own."""
+    world = started()
+    world.decide(world.get("a"), world.get("a"))
+    first, second = (entry(order_of(world, 2), index) for index in (0, 1))
+    for other in (second, entry(order_of(world, 1)), entry(order_of(world, 0))):
+        assert verdict_on(world, "order.repeated", ("entry", first), ("entry", other)) is Finding.NOTHING
 
 
 # --- Clients ---
@@ -177,6 +270,40 @@ def test_a_key_that_was_not_read_proves_nothing() -> None:
         ("key pin", build.decided_leaf_part(world.decisions[4], 0)),
     ]
     assert verdict_on(world, "order.client", *parts) is Finding.NOTHING
+
+
+def test_a_key_is_that_of_the_place_which_was_read() -> None:
+    """The same version, said to be written elsewhere: that is another contradiction, and nothing about the client."""
+    world = started()
+    world.decide(world.enrol("bob"))
+    order, _ = world.order(world.request("object.get", {"key": "a"}, "bob", signer="mallory"))
+    key = A._replace(namespace="sys", key="entity/bob/key/1")
+    shown = [
+        ("key", build.record_part(key, world.auditor.record(key))),
+        ("key pin", build.decided_leaf_part(world.decisions[2], 0)),
+    ]
+    assert verdict_on(world, "order.client", ("entry", entry(order)), *shown) is Finding.GUILTY
+    for changes in ({"writer_sequence": 1}, {"writer_index": 1}):
+        moved = world.reorder(order, alter_read(order, 0, key, **changes))
+        assert verdict_on(world, "order.client", ("entry", entry(moved)), *shown) is Finding.NOTHING
+
+
+def test_a_key_is_not_shown_where_the_entry_convicts_alone() -> None:
+    """Beside an entry that reads no key, or an absent one, whatever else is shown proves nothing."""
+    world = started()
+    world.decide(world.enrol("bob"))
+    order, _ = world.order(world.request("object.get", {"key": "a"}, "bob"))
+    key = A._replace(namespace="sys", key="entity/bob/key/1")
+    shown = [
+        ("key", build.record_part(key, world.auditor.record(key))),
+        ("key pin", build.decided_leaf_part(world.decisions[2], 0)),
+    ]
+    reads = tuple(read for read in Entry.from_bytes(order.entries[0]).reads if (read.namespace, read.key) != key)
+    unread = world.reorder(order, alter_entry(order, 0, reads=reads))
+    absent = world.reorder(order, alter_read(order, 0, key, version=0, writer_sequence=-1, writer_index=-1))
+    for altered in (unread, absent):
+        assert verdict_on(world, "order.client", ("entry", entry(altered))) is Finding.GUILTY
+        assert verdict_on(world, "order.client", ("entry", entry(altered)), *shown) is Finding.NOTHING
 
 
 def test_a_key_that_nobody_had() -> None:

@@ -22,6 +22,7 @@ from tests.gallery.hanging import (
     engine,
     judge,
     part_of,
+    result_of,
     started,
     with_another,
     with_part,
@@ -148,6 +149,21 @@ def test_a_statement_about_another_order_is_no_dispute() -> None:
     assert judge(other, world.epochs).finding is Finding.NOTHING
 
 
+@pytest.mark.parametrize("other", ["ledger", "auditor"])
+def test_each_statement_is_about_the_order_shown(other: str) -> None:
+    """An honest statement about an earlier order, with its own honest leaf, is no other outcome of this one."""
+    world = started()
+    requests = (world.get("a"),)
+    order, update = world.order(*requests)
+    result = world.commit(order, requests)
+    before = world.decisions[1]
+    shown = execution(world, order, update, result, 0, LEDGER).evidence
+    statements = {"ledger": build.ledger_part(result_of(before)), "auditor": build.auditor_part(before.signed)}
+    mixed = with_part(shown, f"{other} statement", statements[other])
+    mixed = with_part(mixed, f"{other} leaf", build.leaf_part(before.outcomes, 0))
+    assert judge(mixed, world.epochs).finding is Finding.NOTHING
+
+
 def test_neither_comes_out() -> None:
     """Both lie, or this verifier errs: nobody is named."""
     world = started()
@@ -215,4 +231,6 @@ def test_wider_bounds_change_no_outcome() -> None:
     wide = widened(limits)
     changed = {name for name, value in wide.to_mapping().items() if value != limits.to_mapping()[name]}
     assert changed == {"contract_steps", "contract_memory_bytes", "contract_cpu_ms"}
-    assert wide.contract_steps == RESOURCES_FACTOR * limits.contract_steps
+    for name in changed:
+        assert getattr(wide, name) == RESOURCES_FACTOR * getattr(limits, name)
+    assert 2 * limits.resources_factor == RESOURCES_FACTOR, "the Ledger's are half as wide"

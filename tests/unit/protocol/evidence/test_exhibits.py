@@ -6,15 +6,16 @@ import pytest
 
 from protocol import merkle
 from protocol.evidence import build
-from protocol.evidence.verdicts import Finding
+from protocol.evidence.verdicts import Finding, Role
 from protocol.hashing import tagged
-from protocol.signatures import commitment
+from protocol.signatures import commitment, ledger_endorsement_input, order_hash, order_input, rejections_input
 from schemas.exhibit import Leaf, SignedHeader, SignedLeaf
 from schemas.order import Entry, OrderHeader, WriteVersion
 from schemas.outcome import Outcome
+from schemas.rejection import RejectionEntry, RejectionsHeader
 from schemas.statement import Decision, Statement
 from tests.gallery import GALLERY
-from tests.gallery.hanging import alter_outcome, judge, order_of, started, with_part
+from tests.gallery.hanging import alter_outcome, judge, order_of, result_of, started, with_part
 from tests.worlds import World
 
 RUBBISH = bytes(31) + b"\1" + bytes(31) + b"\1"
@@ -118,12 +119,13 @@ def test_a_leaf_must_be_under_its_root() -> None:
         assert judge(evidence, world.epochs).finding is Finding.NOTHING
 
 
+@pytest.mark.parametrize("number", [0, 2])
 @pytest.mark.parametrize("name", ["stale_read", "two_orders", "time_that_falls"])
-def test_another_format_is_not_judged(name: str) -> None:
-    """What a later version signed may mean something else."""
+def test_another_format_is_not_judged(name: str, number: int) -> None:
+    """What another version signed may mean something else."""
     world = started()
     order, _ = world.order(world.get("a"))
-    later = world.reorder(order, format=2)
+    later = world.reorder(order, format=number)
     evidence = GALLERY[name]().evidence
     if name == "stale_read":
         evidence = with_part(evidence, "entry", build.entry_part(later, 0))
@@ -154,6 +156,73 @@ def test_a_void_order_contradicts_nothing() -> None:
     parts = [("entry", build.entry_part(void, 0)), ("entry", build.entry_part(order_of(world, 3), 0))]
     evidence = build.order_contradiction(world.epochs, "order.repeated", parts)
     assert "epoch.cut" in judge(evidence, world.epochs).explanation
+
+
+@pytest.mark.parametrize("role", ["ledger", "auditor"])
+def test_a_void_statement_contradicts_nothing(role: Role) -> None:
+    """What a party said of a sequence above the cut copies its header as it will: nobody ever acted upon it."""
+    world = started()
+    order, _ = world.order(world.get("a"), store=False)
+    result = world.commit(order, [world.get("a")], store=False)
+    wrong = world.restate(result, ordered_at_ms=1)
+    signed = world.endorse(wrong.statement, order, wrong, world.salt(2))
+    statement = build.ledger_part(wrong) if role == "ledger" else build.auditor_part(signed)
+    parts = [("statement", statement), ("order", build.order_part(order))]
+    assert judge(build.leaf_contradiction(world.epochs, role, "header", parts), world.epochs).finding is Finding.GUILTY
+    world.begin_epoch()
+    verdict = judge(build.leaf_contradiction(world.epochs, role, "header", parts), world.epochs)
+    assert (verdict.finding, "epoch.cut" in verdict.explanation) == (Finding.NOTHING, True)
+
+
+def test_a_statement_of_another_format_pins_nothing() -> None:
+    """Though both parties signed it: this verifier does not know what it means."""
+    world = started()
+    decision = forged_decision(world)
+    for changed in ("statement", "header"):
+        header = OrderHeader.from_bytes(decision.signed.header)
+        signed_order = world.sign_order(replace(header, format=2 if changed == "header" else 1), decision.entries)
+        statement = replace(
+            Statement.from_bytes(decision.signed.statement),
+            order_hash=order_hash(signed_order.header),
+            format=2 if changed == "statement" else 1,
+        )
+        result = world.sign_result(statement, signed_order.signature, decision.outcomes)
+        signed = world.endorse(result.statement, signed_order, result, decision.signed.salt)
+        later = replace(decision, signed=signed)
+        parts = [
+            ("statement", build.ledger_part(result_of(world.decisions[1]))),
+            ("leaf", build.leaf_part(world.decisions[1].outcomes, 0)),
+            ("pin", build.decided_leaf_part(later, 0)),
+        ]
+        evidence = build.leaf_contradiction(world.epochs, "ledger", "read", parts)
+        assert judge(evidence, world.epochs).finding is Finding.CANNOT_JUDGE, changed
+
+
+@pytest.mark.parametrize("kind", ["header", "statement", "rejections"])
+def test_a_part_of_another_ledger_proves_nothing_here(kind: str) -> None:
+    """Even where its signer has signed it as one of this ledger: it says itself that it is not."""
+    world = started()
+    other = bytes(32)
+    if kind == "header":
+        header = replace(OrderHeader.from_bytes(order_of(world, 1).header), ledger_id=other, kind="empty")
+        data = header.to_bytes()
+        signature = world.auditor.key.sign(order_input(world.ledger_id, 0, data))
+        part = SignedHeader(header=data, signature=signature).to_bytes()
+        evidence = build.order_contradiction(world.epochs, "order.malformed", [("order", part)])
+    elif kind == "statement":
+        result = result_of(world.decisions[1])
+        statement = replace(Statement.from_bytes(result.statement), ledger_id=other).to_bytes()
+        signed = ledger_endorsement_input(world.ledger_id, 0, statement, result.order_signature)
+        lying = replace(result, statement=statement, ledger_signature=world.ledger.key.sign(signed))
+        evidence = build.two_ledger_statements(world.epochs, result, lying)
+    else:
+        entry = RejectionEntry(envelope_hash=bytes(32), request_id=bytes(32), code="busy", final=False)
+        batch = world.reject(entry, as_of=1)
+        data = replace(RejectionsHeader.from_bytes(batch.header), ledger_id=other).to_bytes()
+        signature = world.auditor.key.sign(rejections_input(world.ledger_id, 0, data))
+        evidence = build.two_rejections(world.epochs, batch, replace(batch, header=data, signature=signature))
+    verdict = judge(evidence, world.epochs)
+    assert (verdict.finding, "evidence.ledger" in verdict.explanation) == (Finding.NOTHING, True)
 
 
 def test_a_sequence_of_another_epoch_contradicts_nothing() -> None:

@@ -1,5 +1,7 @@
 """What looks like a statement or outcome at fault, and is none."""
 
+from typing import Any
+
 import pytest
 
 from protocol.evidence import build
@@ -7,8 +9,10 @@ from protocol.evidence.verdicts import Finding, Role
 from protocol.hashing import tagged
 from protocol.journal import Head
 from protocol.merkle import Frontier
-from schemas.outcome import ReadPin
+from protocol.records import RecordKey
+from schemas.outcome import Outcome, ReadPin, WritePin
 from tests.gallery.hanging import A, alter_outcome, alter_pin, judge, order_of, started
+from tests.gallery.orders import register_scanner, scan
 from tests.gallery.outcomes import FALSE_HASH, Signed
 
 ROLES = pytest.mark.parametrize("role", ["ledger", "auditor"])
@@ -65,6 +69,68 @@ def test_only_the_writer_named_pins_a_read(role: Role) -> None:
     signed.alter(alter_outcome(signed.outcomes, 0, reads=alter_pin(signed.outcomes[0], A, FALSE_HASH)))
     assert verdict_on(signed, "read", ("leaf", signed.leaf(0)), ("pin", pin)) is Finding.NOTHING
     assert verdict_on(signed, "read", ("leaf", signed.leaf(0))) is Finding.NOTHING
+
+
+@ROLES
+@pytest.mark.parametrize("changes", [{"writer_index": 1}, {"writer_sequence": 0}], ids=str)
+def test_a_pin_is_of_the_place_that_is_named(role: Role, changes: dict[str, Any]) -> None:
+    """The version and the false hash are the pin's affair only where the leaf says that it was written there."""
+    world = started()
+    signed = Signed(world, role, world.get("a"))
+    pin = ("pin", build.decided_leaf_part(world.decisions[1], 0))
+    false = alter_pin(signed.outcomes[0], A, FALSE_HASH)
+    moved = tuple(read._replace(**changes) if read.record_hash == FALSE_HASH else read for read in false)
+    signed.alter(alter_outcome(signed.outcomes, 0, reads=moved))
+    assert verdict_on(signed, "read", ("leaf", signed.leaf(0)), pin) is Finding.NOTHING
+    signed.alter(alter_outcome(signed.outcomes, 0, reads=false))
+    assert verdict_on(signed, "read", ("leaf", signed.leaf(0)), pin) is Finding.GUILTY
+
+
+@ROLES
+def test_a_later_version_of_a_record_of_the_genesis(role: Role) -> None:
+    """It has another hash than the first one, and is no altered record."""
+    world = started()
+    source = "def execute(argument):\n    return get('sys', 'entity/admin/key/1')\n"
+    world.decide(world.request("sys.contract.register", {"contract": "peek", "source": source, "version": 1}))
+    world.decide(world.enrol("bob"))
+    world.decide(world.request("sys.key.revoke", {"entity": "admin", "key_version": 1}))
+    signed = Signed(world, role, world.request("peek", {}, "bob"))
+    key = RecordKey("sys", "entity/admin/key/1")
+    outcome = Outcome.from_bytes(signed.outcomes[0])
+    assert [read.version for read in outcome.reads if (read.namespace, read.key) == key] == [2]
+    assert verdict_on(signed, "read", ("leaf", signed.leaf(0))) is Finding.NOTHING
+
+
+@ROLES
+@pytest.mark.parametrize("part", ["limit", "covered_to", "exhausted", "rows", "reads", "writes"])
+def test_every_version_of_an_entry_is_compared(role: Role, part: str) -> None:
+    """Those of its scans, and what these covered, as well as those that it read or wrote."""
+    world = started()
+    register_scanner(world)
+    signed = Signed(world, role, scan(world))
+    entry = ("entry", build.entry_part(signed.order, 0))
+    assert verdict_on(signed, "versions", ("leaf", signed.leaf(0)), entry) is Finding.NOTHING
+    outcome = Outcome.from_bytes(signed.outcomes[0])
+    (scanned,) = outcome.scans
+    other: dict[str, Any] = {"limit": 11, "covered_to": "b", "exhausted": False, "rows": scanned.rows[:1]}
+    if part in other:
+        changes: dict[str, Any] = {"scans": (scanned._replace(**{part: other[part]}),)}
+    else:
+        changes = {"reads": outcome.reads[1:]} if part == "reads" else {"writes": (WritePin(*A, 3, False, FALSE_HASH),)}
+    signed.alter(alter_outcome(signed.outcomes, 0, **changes))
+    assert verdict_on(signed, "versions", ("leaf", signed.leaf(0)), entry) is Finding.GUILTY
+
+
+@ROLES
+@pytest.mark.parametrize("field", ["request_id", "entity", "key_version", "contract", "contract_version"])
+def test_every_field_of_a_request_is_compared(role: Role, field: str) -> None:
+    """An outcome repeats all five of its request."""
+    world = started()
+    signed = Signed(world, role, world.get("a"))
+    entry = ("entry", build.entry_part(signed.order, 0))
+    other = {"request_id": FALSE_HASH, "entity": "bob", "contract": "object.put"}.get(field, 2)
+    signed.alter(alter_outcome(signed.outcomes, 0, **{field: other}))
+    assert verdict_on(signed, "request", ("leaf", signed.leaf(0)), entry) is Finding.GUILTY
 
 
 def reads_from_the_future(outcome_bytes: bytes) -> tuple[ReadPin, ...]:

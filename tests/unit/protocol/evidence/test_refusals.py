@@ -11,7 +11,7 @@ from protocol.hashing import tagged
 from protocol.signatures import refusal_input
 from schemas.evidence import Evidence
 from schemas.exhibit import SignedHeader, SignedLeaf
-from schemas.order import Order
+from schemas.order import Order, OrderHeader
 from schemas.rejection import Refusal, Refused
 from tests.gallery import GALLERY
 from tests.gallery.hanging import A, alter_read, judge, order_of, started
@@ -127,3 +127,29 @@ def test_an_attachment_that_cannot_be_judged_is_not_false() -> None:
     refused = sign(world, *build.refusal(order, "order.versions", 0, shown.evidence))
     evidence = build.false_accusation(world.epochs, refused)
     assert verify_evidence(evidence.to_bytes(), world.ledger_id, None).finding is Finding.NOTHING
+
+
+def test_a_proof_by_a_key_that_was_given_up_is_not_false() -> None:
+    """The attachment names the key and not the Auditor; the Ledger has accused nobody falsely."""
+    world = started()
+    world.decide(world.get("a"))
+    altered = alter_read(order_of(world, 2), 0, A, version=1, writer_sequence=0, writer_index=0)
+    stale = world.reorder(order_of(world, 2), altered)
+    world.begin_epoch(auditor="new auditor")
+    parts = [("entry", build.entry_part(stale, 0)), ("earlier", build.entry_part(order_of(world, 1), 0))]
+    proof = build.order_contradiction(world.epochs, "order.stale_read", parts)
+    assert judge(proof, world.epochs).finding is Finding.KEY
+    refused = sign(world, *build.refusal(stale, "order.stale_read", 0, proof))
+    assert judge(build.false_accusation(world.epochs, refused), world.epochs).finding is Finding.NOTHING
+
+
+def test_a_refusal_of_another_ledgers_order_is_none_of_this() -> None:
+    """Whatever its attachment proves: its header says itself that it is not of this ledger."""
+    world = started()
+    order, proof = stale_order(world)
+    header = replace(OrderHeader.from_bytes(order.header), ledger_id=bytes(32)).to_bytes()
+    moved = replace(order, header=header)
+    leaf = replace(SignedLeaf.from_bytes(proof.parts[1].data), header=header)
+    shown = build.order_contradiction(world.epochs, "order.stale_read", [("entry", leaf.to_bytes())])
+    refused = sign(world, *build.refusal(moved, "order.stale_read", 0, shown))
+    assert judge(build.false_accusation(world.epochs, refused), world.epochs).finding is Finding.NOTHING

@@ -115,7 +115,8 @@ def test_what_falls_short_names_no_replica() -> None:
     assert verdict_on(world, false, last=half).finding is Finding.NOTHING
     assert verdict_on(world, false, block=b"another").finding is Finding.NOTHING
     assert verdict_on(world, replace(false, piece_index=9)).finding is Finding.NOTHING
-    assert verdict_on(world, replace(false, piece_index=-1)).finding is Finding.NOTHING
+    for index in (-1, 4):  # neither the last one, counted from the end, nor one that is not there
+        assert verdict_on(world, replace(false, piece_index=index), signer="replica 3").finding is Finding.NOTHING
     assert verdict_on(world, false, able=False).finding is Finding.CANNOT_JUDGE
 
 
@@ -127,3 +128,15 @@ def test_a_replica_that_is_configured_otherwise_is_no_liar() -> None:
         assert verdict_on(world, false).finding is Finding.NOTHING
     newer = replace(header_of(world, 2), root=ZERO_HASH, format=2)
     assert verdict_on(world, newer).finding is Finding.CANNOT_JUDGE
+
+
+@pytest.mark.parametrize("left", [2, 3, 4])
+def test_a_replica_that_is_no_longer_there(left: int) -> None:
+    """Its key has been given up, be it the first one of those that left or not: the key is named."""
+    world = started()
+    false = replace(header_of(world, 2), root=ZERO_HASH)
+    keys = world.epochs.latest.replica_keys[:left]
+    world.begin_epoch(replica_keys=keys, n=left, k=left, b=0)
+    verdict = verdict_on(world, false)
+    expected = Finding.GUILTY if left > 2 else Finding.KEY
+    assert (verdict.finding, verdict.culprit) == (expected, Culprit("replica", 2))

@@ -6,8 +6,10 @@ import pytest
 
 from protocol.errors import ERRORS
 from protocol.evidence import build
+from protocol.evidence.case import verify_signature
 from protocol.evidence.verdicts import LEDGER, CannotJudgeError, Culprit, Finding, NothingProvenError, Verdict
 from protocol.evidence.verify import EVIDENCE_BYTES, PARTS, verify_evidence
+from protocol.signatures import SignatureCheck
 from schemas.evidence import Part
 from tests.gallery import GALLERY
 from tests.gallery.hanging import judge, order_of, result_of, started, with_another, with_part, without_part
@@ -96,6 +98,36 @@ def test_the_reader_may_know_more_configurations() -> None:
     other = started()
     other.begin_epoch(auditor="another")
     assert "epoch.chain" in judge(longer, before, known=other.epochs.signed).explanation
+
+
+def test_a_file_at_its_bounds() -> None:
+    """As many parts and as many bytes as may be are looked at; one more is not."""
+    shown = GALLERY["two_orders"]()
+    filler = Part("filler", b"")
+    for count, code in ((PARTS, "evidence.nothing"), (PARTS + 1, "evidence.malformed")):
+        parts = (*shown.evidence.parts, *[filler] * (count - len(shown.evidence.parts)))
+        assert judge(replace(shown.evidence, parts=parts), shown.epochs).explanation.startswith(code)
+    room = EVIDENCE_BYTES - len(replace(shown.evidence, parts=(*shown.evidence.parts, filler)).to_bytes()) - 3
+    for more, code in ((0, "evidence.nothing"), (1, "evidence.malformed")):
+        parts = (*shown.evidence.parts, Part("filler", bytes(room + more)))
+        long = replace(shown.evidence, parts=parts)
+        assert len(long.to_bytes()) == EVIDENCE_BYTES + more
+        assert judge(long, shown.epochs).explanation.startswith(code)
+
+
+def test_an_attachment_is_judged_with_the_same_check_of_signatures() -> None:
+    """A party that checks its accusation before it signs checks what is attached to it in the same way."""
+    shown = GALLERY["false_accusation"]()
+    seen: list[SignatureCheck] = []
+
+    def verify(check: SignatureCheck) -> None:
+        seen.append(check)
+        verify_signature(check)
+
+    verdict = judge(shown.evidence, shown.epochs, verify=verify)
+    assert (verdict.finding, verdict.culprit) == (Finding.FALSE_ACCUSER, LEDGER)
+    auditor, ledger = (getattr(shown.epochs.latest, f"{role}_key") for role in ("auditor", "ledger"))
+    assert [check.key for check in seen] == [ledger, auditor, auditor], "the refusal, and both orders in it"
 
 
 def test_what_a_verdict_says() -> None:
