@@ -157,6 +157,19 @@ def test_a_pin_is_earlier(role: Role) -> None:
 
 
 @ROLES
+def test_a_pin_is_of_an_earlier_sequence(role: Role) -> None:
+    """What the same batch wrote is pinned by a leaf under the party's own root, and not by the decision."""
+    world = started()
+    world.decide(world.put("a", 3), world.get("a"))
+    signed = Signed(world, role, sequence=2)
+    reads = alter_pin(signed.outcomes[1], A, FALSE_HASH)
+    signed.alter(alter_outcome(signed.outcomes, 1, reads=reads))
+    leaf, pin = ("leaf", signed.leaf(1)), ("pin", build.decided_leaf_part(world.decisions[2], 0))
+    assert verdict_on(signed, "read", leaf, pin) is Finding.NOTHING
+    assert verdict_on(signed, "read", leaf, ("earlier leaf", signed.leaf(0))) is Finding.GUILTY
+
+
+@ROLES
 def test_a_journal_must_be_shown_as_it_was(role: Role) -> None:
     """Another statement before, or another frontier, is no ground to judge a journal by."""
     world = started()

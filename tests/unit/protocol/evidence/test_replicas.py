@@ -160,6 +160,14 @@ def test_the_pieces_say_the_same_of_one_block(changes: dict[str, Any]) -> None:
     assert verdict.finding is Finding.NOTHING
 
 
+def test_one_piece_is_accused() -> None:
+    """Two of them would be two accusations in one file."""
+    dispersed = Dispersed()
+    parts = [("piece", dispersed.piece(0)), ("piece", dispersed.piece(1))]
+    parts += [("other", dispersed.piece(replica)) for replica in range(2, K)]
+    assert dispersed.judge(kinds.FALSE_BLOCK, "", parts, lambda _: Made.FALSE).finding is Finding.NOTHING
+
+
 def test_no_verifier_without_a_port() -> None:
     """Whoever cannot decode does not judge."""
     dispersed = Dispersed()
