@@ -338,7 +338,7 @@ def test_the_parts_that_a_false_read_takes(
     request = world.get("a")
     order, _ = world.order(request, store=False)
     objection = object_to(world, order, own_entry(world, order, 0, request), **changes)
-    assert (objection.code, objection.needed_orders, objection.needed_decisions) == (code, needed, frozenset())
+    assert (objection.code, set(objection.needed_orders), set(objection.needed_decisions)) == (code, needed, set())
     built = objection.build({sequence: order_of(world, sequence) for sequence in needed}, {})
     assert [part.name for part in built.parts if part.name != "claim"] == names
     assert judge(built, world.epochs).culprit == AUDITOR

@@ -150,6 +150,7 @@ def test_a_false_block_takes_exactly_k_pieces(count: int) -> None:
         {"block_length": 99},
         {"previous_block_root": ROOT},
         {"slice_hash": ZERO_HASH},
+        {"at": 1, "block": 0, "first_sequence": 0, "previous_block_root": ZERO_HASH, "root": ROOT},
         {"piece_index": 2, "signer": "replica 2", "slice_hash": tagged("slice", b"\1")},
     ],
     ids=lambda changes: next(iter(changes)),
