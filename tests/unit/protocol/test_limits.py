@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,12 @@ def test_the_inner_fits_the_outer(inner: str, outer: str) -> None:
     limits = Limits()
     with pytest.raises(InvalidLimitsError, match=f"{inner} is wider than {outer}"):
         dataclasses.replace(limits, **{inner: getattr(limits, outer) + 1})
+
+
+def test_an_inner_limit_may_be_as_wide_as_its_outer_one() -> None:
+    """What fits exactly fits."""
+    limits = replace(Limits(), resend_first_ms=Limits().resend_longest_ms, expiry_default_ms=Limits().expiry_ahead_ms)
+    assert (limits.resend_first_ms, limits.expiry_default_ms) == (limits.resend_longest_ms, limits.expiry_ahead_ms)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b"1", b'{"batch_bytes":1}', b"\xff"])

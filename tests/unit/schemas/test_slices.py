@@ -154,6 +154,17 @@ def test_an_argument(size: int) -> None:
             slice_argument(made[:short])
 
 
+@pytest.mark.parametrize("length", [-65, -200, -8193, -(2**62), 2**62])
+def test_a_length_that_leads_back(length: int) -> None:
+    """A reader does not go where it was before, nor beyond the end."""
+    for before in (b"\0\2\2\2" + bytes(32), b"\0\2\2\2" + bytes(32) + b"\2a\2" + bytes(16)):
+        assert slice_argument(before + bytes(9000)) == b""
+        with pytest.raises(MalformedMessageError):
+            slice_argument(before + encode_long(length) + bytes(9000))
+    with pytest.raises(MalformedMessageError):
+        slice_outcome(bytes(33) + encode_long(length) + bytes(9000))
+
+
 def test_what_is_joined_is_a_message() -> None:
     """With requests that wrote something, wrote nothing, and without requests."""
     wrote, none = OUTCOME, replace(OUTCOME, writes=(), status="failed", code="x")

@@ -156,6 +156,7 @@ def test_versions_written_and_stored() -> None:
         store.asked.clear()
         return [record.version for record in seen.versions(key("a"), newest, count)]
 
+    assert (found(6, 1), store.asked) == ([6], [])
     assert (found(6, 2), store.asked) == ([6, 5], [])
     assert (found(6, 4), store.asked) == ([6, 5, 4, 3], [("versions", 4, 2)])
     assert (found(5, 2), store.asked) == ([5, 4], [("versions", 4, 1)])

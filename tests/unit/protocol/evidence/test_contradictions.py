@@ -323,6 +323,21 @@ def test_an_entry_that_is_well_formed() -> None:
     assert verdict_on(world, "order.malformed", ("order", build.order_part(order_of(world, 1)))) is Finding.NOTHING
 
 
+def test_an_order_without_entries_is_well_formed() -> None:
+    """An empty one, and one of which every request was rejected; a negative count is none."""
+    world = started()
+    empty, _ = world.order()
+    for changes, finding in (
+        ({}, Finding.NOTHING),
+        ({"kind": "normal"}, Finding.NOTHING),
+        ({"count": 1}, Finding.GUILTY),
+        ({"kind": "normal", "count": 1}, Finding.NOTHING),
+        ({"kind": "normal", "count": -1}, Finding.GUILTY),
+    ):
+        shown = ("order", build.order_part(world.reorder(empty, **changes)))
+        assert verdict_on(world, "order.malformed", shown) is finding, changes
+
+
 def test_an_entry_that_does_not_parse_contradicts_no_other() -> None:
     """It is judged as malformed, and as nothing else."""
     world = started()

@@ -7,7 +7,8 @@ import pytest
 from protocol.evidence.contradictions import VersionRead
 from protocol.evidence.decisions import WrittenBatch, decision_at, select_decisions
 from protocol.evidence.verdicts import NothingProvenError
-from tests.gallery.hanging import A, started
+from protocol.hashing import tagged
+from tests.gallery.hanging import A, alter_outcome, started
 from tests.worlds import World
 
 
@@ -20,6 +21,7 @@ def test_decisions_are_selected_by_their_signatures() -> None:
         replace(decision, values=decision.values[:1]),
         replace(decision, values=(*decision.values, b"1")),
         replace(decision, outcomes=decision.outcomes[:1]),
+        replace(decision, outcomes=alter_outcome(decision.outcomes, 0, output_hash=tagged("output", b"another"))),
         replace(decision, entries=decision.entries[:1]),
         replace(decision, signed=decision.signed._replace(ledger_signature=decision.signed.auditor_signature)),
     ]
@@ -27,6 +29,15 @@ def test_decisions_are_selected_by_their_signatures() -> None:
     assert select_decisions(rubbish, world.epochs) == {}
     found = select_decisions([*rubbish, *(d.to_message() for d in world.decisions.values())], world.epochs)
     assert found == world.decisions
+
+
+def test_the_first_authentic_decision_of_a_sequence_is_taken() -> None:
+    """Were there two that both parties signed, what was found would not change with the messages behind it."""
+    world, other = started(), World()
+    other.decide(other.get("a"))
+    messages = [decided.decisions[0].to_message() for decided in (world, other)]
+    for first, second in (messages, messages[::-1]):
+        assert select_decisions([first, second], world.epochs)[0].to_message() == first
 
 
 def test_a_written_record_is_what_its_party_stored() -> None:

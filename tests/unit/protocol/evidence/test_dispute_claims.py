@@ -13,7 +13,7 @@ from protocol.limits import Limits
 from protocol.requests import OpenedRequest
 from schemas.outcome import Outcome, WritePin
 from schemas.statement import Result, Statement, Update
-from tests.gallery.hanging import A, alter_outcome, alter_pin, started
+from tests.gallery.hanging import A, alter_outcome, alter_pin, alter_read, started
 from tests.gallery.outcomes import FALSE_HASH
 from tests.worlds import World
 
@@ -60,7 +60,7 @@ def test_a_read_takes_the_decision_that_wrote_it() -> None:
     """And none where the genesis did, or the batch itself."""
     world = started()
     update, result = disputed(world, world.put("a", 3), world.get("a"))
-    for index, needed in ((0, {1}), (1, set())):
+    for index, needed in ((0, frozenset({1})), (1, frozenset())):
         reads = alter_pin(result.outcomes[index], A, FALSE_HASH)
         lying = world.restate(result, alter_outcome(result.outcomes, index, reads=reads))
         dispute = open_dispute(world.epochs, update, lying)
@@ -87,6 +87,22 @@ def test_a_decision_without_the_outcome_that_is_pinned() -> None:
     assert dispute.build({1: world.decisions[1]}).kind == kinds.LEAF_CONTRADICTION
     with pytest.raises(NothingProvenError, match="has no outcome 0"):
         dispute.build({1: replace(world.decisions[1], outcomes=())})
+
+
+def test_a_genesis_that_did_not_write() -> None:
+    """An entry of our own that says so is damage of our own, and no error that nobody expects."""
+    world = started()
+    order, update = world.order(world.get("a"))
+    result = world.commit(order, [world.get("a")])
+    own = Outcome.from_bytes(update.outcomes[0])
+    reads = tuple(pin._replace(writer_sequence=-1) if pin.key == "a" else pin for pin in own.reads)
+    entries = alter_read(order, 0, A, writer_sequence=-1)
+    mine = alter_outcome(update.outcomes, 0, reads=reads)
+    lying = world.restate(result, alter_outcome(mine, 0, output_hash=FALSE_HASH))
+    dispute = open_dispute(world.epochs, replace(update, entries=entries, outcomes=mine), lying)
+    assert dispute.kind == kinds.EXECUTION
+    with pytest.raises(NothingProvenError, match="genesis"):
+        dispute.histories({})
 
 
 @pytest.mark.parametrize("room", [0, 1, 2, 9])

@@ -189,6 +189,25 @@ def test_an_entry_that_lies_convicts_the_auditor_first() -> None:
 # --- The verifier ---
 
 
+class IdleEngine:
+    """An engine that executes nothing, or more than it was asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.version, self.answers = engine().version, engine().answers
+        self._count = count
+
+    def execute(self, batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
+        return engine().execute(batch, fetch, limits) * self._count
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_one_request_has_one_result(count: int) -> None:
+    """A verifier whose engine gives another number of them judges nobody."""
+    shown = GALLERY[EXECUTIONS[0]]()
+    for idle, finding in ((IdleEngine(1), Finding.GUILTY), (IdleEngine(count), Finding.CANNOT_JUDGE)):
+        assert verify_evidence(shown.evidence.to_bytes(), shown.epochs.ledger_id, idle).finding is finding
+
+
 class OtherEngine:
     """An engine that is not the epoch's, or breaks down."""
 

@@ -102,6 +102,19 @@ def test_a_later_version_of_a_record_of_the_genesis(role: Role) -> None:
 
 
 @ROLES
+def test_only_what_the_genesis_wrote_has_its_hash(role: Role) -> None:
+    """A first version that is said to be somebody's is judged by what he wrote, and not by the genesis."""
+    world = started()
+    signed = Signed(world, role, world.get("a"))
+    key = RecordKey("sys", "contract/object.get/1")
+    false = alter_pin(signed.outcomes[0], key, FALSE_HASH)
+    for sequence, finding in ((-1, Finding.GUILTY), (0, Finding.NOTHING)):
+        reads = tuple(r._replace(writer_sequence=sequence) if r.record_hash == FALSE_HASH else r for r in false)
+        signed.alter(alter_outcome(signed.outcomes, 0, reads=reads))
+        assert verdict_on(signed, "read", ("leaf", signed.leaf(0))) is finding
+
+
+@ROLES
 @pytest.mark.parametrize("part", ["limit", "covered_to", "exhausted", "rows", "reads", "writes"])
 def test_every_version_of_an_entry_is_compared(role: Role, part: str) -> None:
     """Those of its scans, and what these covered, as well as those that it read or wrote."""
@@ -154,6 +167,19 @@ def test_a_pin_is_earlier(role: Role) -> None:
     before.alter(alter_outcome(before.outcomes, 0, reads=reads_from_the_future(before.outcomes[0])))
     pin = ("pin", build.decided_leaf_part(world.decisions[2], 0))
     assert verdict_on(before, "read", ("leaf", before.leaf(0)), pin) is Finding.NOTHING
+
+
+@ROLES
+def test_a_pin_is_of_an_earlier_sequence(role: Role) -> None:
+    """What the same batch wrote is pinned by a leaf under the party's own root, and not by the decision."""
+    world = started()
+    world.decide(world.put("a", 3), world.get("a"))
+    signed = Signed(world, role, sequence=2)
+    reads = alter_pin(signed.outcomes[1], A, FALSE_HASH)
+    signed.alter(alter_outcome(signed.outcomes, 1, reads=reads))
+    leaf, pin = ("leaf", signed.leaf(1)), ("pin", build.decided_leaf_part(world.decisions[2], 0))
+    assert verdict_on(signed, "read", leaf, pin) is Finding.NOTHING
+    assert verdict_on(signed, "read", leaf, ("earlier leaf", signed.leaf(0))) is Finding.GUILTY
 
 
 @ROLES

@@ -306,3 +306,94 @@ def test_an_honest_order_cannot_be_objected_to() -> None:
     ):
         verdict = judge(objection.build(found, world.decisions), world.epochs)
         assert verdict.finding is Finding.NOTHING
+
+
+# --- What an objection takes ---
+
+
+def object_to(world: World, order: Order, own: Entry, **changes: int) -> Objection:
+    """The objection to an order whose entry 0 reads object "a" otherwise."""
+    return Objector(world.epochs, world.reorder(order, alter_read(order, 0, A, **changes))).object_to_versions(0, own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "needed", "names"),
+    [
+        ({"version": 1, "writer_sequence": 0}, "order.stale_read", {1}, ["entry", "earlier"]),
+        ({"writer_sequence": 0}, "order.false_writer", {0}, ["entry", "writer"]),
+        ({"writer_sequence": 0, "writer_index": 2}, "order.false_writer", {0}, ["entry", "writer order"]),
+        ({"writer_sequence": 0, "writer_index": -1}, "order.false_writer", {0}, ["entry", "writer order"]),
+        ({"writer_sequence": 2}, "order.false_writer", set(), ["entry"]),
+        ({"writer_sequence": 2, "writer_index": 1}, "order.false_writer", set(), ["entry"]),
+        ({"writer_sequence": 3}, "order.false_writer", set(), ["entry"]),
+        ({"writer_sequence": -1}, "order.false_writer", set(), ["entry"]),
+    ],
+    ids=str,
+)
+def test_the_parts_that_a_false_read_takes(
+    changes: dict[str, int], code: str, needed: set[int], names: list[str]
+) -> None:
+    """The entry alone where it refutes itself; else what really wrote, or the order that has no such entry."""
+    world = started()
+    request = world.get("a")
+    order, _ = world.order(request, store=False)
+    objection = object_to(world, order, own_entry(world, order, 0, request), **changes)
+    assert (objection.code, set(objection.needed_orders), set(objection.needed_decisions)) == (code, needed, set())
+    built = objection.build({sequence: order_of(world, sequence) for sequence in needed}, {})
+    assert [part.name for part in built.parts if part.name != "claim"] == names
+    assert judge(built, world.epochs).culprit == AUDITOR
+
+
+def test_an_absent_record_has_no_writer() -> None:
+    """An entry that names one for version 0 refutes itself."""
+    world = started()
+    request = world.get("c")
+    order, _ = world.order(request, store=False)
+    own = own_entry(world, order, 0, request)
+    named = world.reorder(order, alter_read(order, 0, RecordKey("object", "c"), writer_sequence=1, writer_index=0))
+    objection = Objector(world.epochs, named).object_to_versions(0, own)
+    assert (objection.code, objection.needed_orders) == ("order.false_writer", frozenset())
+    assert judge(objection.build({}, {}), world.epochs).culprit == AUDITOR
+
+
+def test_a_scan_overlooks_nothing_that_is_absent() -> None:
+    """A record that the request also read, and that was not there, is missing from no scan."""
+    world = started()
+    register_scanner(world)
+    request = scan(world)
+    order, _ = world.order(request, store=False)
+    own = own_entry(world, order, 0, request)
+    absent = ReadVersion("object", "c", 0, -1, -1)
+    seen = replace(own, reads=(*own.reads, absent), writes=())
+    altered = world.reorder(order, alter_entry(order, 0, writes=(WriteVersion("object", "z", 1, False),)))
+    objection = Objector(world.epochs, altered).object_to_versions(0, seen)
+    assert objection.code == "order.versions"
+
+
+def test_our_own_record_that_names_no_entry() -> None:
+    """Damage in our own store shows as something that cannot be built, and accuses nobody."""
+    world = started()
+    request = world.get("a")
+    order, _ = world.order(request, store=False)
+    own = own_entry(world, order, 0, request)
+    for index in (-1, 1):
+        reads = tuple(
+            r._replace(version=9, writer_sequence=1, writer_index=index) if r.key == "a" else r for r in own.reads
+        )
+        objection = Objector(world.epochs, order).object_to_versions(0, replace(own, reads=reads))
+        assert objection.needed_orders == {1}
+        with pytest.raises(NothingProvenError, match="has no entry"):
+            objection.build({1: order_of(world, 1)}, {})
+
+
+def test_a_key_that_the_order_says_is_absent() -> None:
+    """Whatever writer it names for that, the entry convicts alone."""
+    world = started()
+    world.decide(world.enrol("bob"))
+    order, _ = world.order(world.request("object.get", {"key": "a"}, "bob"), store=False)
+    key = RecordKey("sys", "entity/bob/key/1")
+    for writer in ({"writer_sequence": -1, "writer_index": -1}, {"writer_sequence": 1, "writer_index": 0}):
+        absent = world.reorder(order, alter_read(order, 0, key, version=0, **writer))
+        objection = Objector(world.epochs, absent).object_to_client(0)
+        assert (objection.code, objection.needed_decisions) == ("order.client", frozenset())
+        assert judge(objection.build({}, {}), world.epochs).culprit == AUDITOR

@@ -150,6 +150,7 @@ def test_a_false_block_takes_exactly_k_pieces(count: int) -> None:
         {"block_length": 99},
         {"previous_block_root": ROOT},
         {"slice_hash": ZERO_HASH},
+        {"at": 1, "block": 0, "first_sequence": 0, "previous_block_root": ZERO_HASH, "root": ROOT},
         {"piece_index": 2, "signer": "replica 2", "slice_hash": tagged("slice", b"\1")},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -158,6 +159,14 @@ def test_the_pieces_say_the_same_of_one_block(changes: dict[str, Any]) -> None:
     """And are of distinct replicas, each with the slice that it signed: one that does not belong proves nothing."""
     verdict = false_block(Dispersed(), Made.FALSE, r1=changes)
     assert verdict.finding is Finding.NOTHING
+
+
+def test_one_piece_is_accused() -> None:
+    """Two of them would be two accusations in one file."""
+    dispersed = Dispersed()
+    parts = [("piece", dispersed.piece(0)), ("piece", dispersed.piece(1))]
+    parts += [("other", dispersed.piece(replica)) for replica in range(2, K)]
+    assert dispersed.judge(kinds.FALSE_BLOCK, "", parts, lambda _: Made.FALSE).finding is Finding.NOTHING
 
 
 def test_no_verifier_without_a_port() -> None:

@@ -106,6 +106,30 @@ def test_a_rejection_that_binds_nothing(why: str) -> None:
     assert judge(evidence, world.epochs).finding is Finding.NOTHING
 
 
+def test_a_rejection_that_the_auditor_did_not_sign() -> None:
+    """An accuser's own batch, or a leaf of his own under a true one: neither is the Auditor's word."""
+    world = started()
+    request = world.get("a")
+    rejection = RejectionEntry(
+        envelope_hash=ZERO_HASH, request_id=request.request_id, code="contract.resources", final=True
+    )
+    other = replace(rejection, request_id=ZERO_HASH)
+    rejections = world.reject(other, rejection, as_of=1)
+    order, _ = world.order(request)
+    honest = world.reject(other, as_of=1)
+    true = build.rejected_then_ordered(world.epochs, rejections, 1, order, 0)
+    assert judge(true, world.epochs).finding is Finding.GUILTY
+    for forged in (
+        replace(rejections, signature=honest.signature),
+        replace(rejections, header=honest.header, signature=honest.signature),
+        replace(rejections, signature=bytes(63) + b"\1"),
+    ):
+        evidence = build.rejected_then_ordered(world.epochs, forged, 1, order, 0)
+        assert judge(evidence, world.epochs).finding is Finding.NOTHING
+        two = build.two_rejections(world.epochs, honest, forged)
+        assert judge(two, world.epochs).finding is Finding.NOTHING
+
+
 def journal_leaf(world: World, sequence: int, size: int) -> Leaf:
     """A statement's place in the journal of the first `size`."""
     hashes = [tagged("statement", world.decisions[number].signed.statement) for number in range(size)]
