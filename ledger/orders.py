@@ -106,8 +106,6 @@ def _hold(order: Order, message: Message | None, epochs: Epochs) -> HeldOrder | 
         return None
     if (header.format, header.ledger_id, header.epoch) != (FORMAT, epochs.ledger_id, epochs.latest.epoch):
         return None
-    if header.kind not in ("normal", "empty"):
-        return None  # no verifier judges its entries, so nobody could be held to them
     if header.count != len(order.entries) or merkle.root(order.entries) != header.entries_root:
         return None  # entries are not under the signature unless the root says so: anybody could have put them there
     return HeldOrder(message=message, order=order, header=header)

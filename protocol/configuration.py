@@ -184,8 +184,6 @@ def _check_next(
 
 
 def _check_numbers(configuration: Configuration) -> None:
-    if configuration.format != FORMAT:
-        raise ConfigurationError("epoch.malformed", f"format {configuration.format}")
     if len(configuration.replica_keys) != configuration.n:
         text = f"{len(configuration.replica_keys)} keys of {configuration.n} replicas"
         raise ConfigurationError("epoch.malformed", text)

@@ -182,9 +182,9 @@ def show_decided_outcome(case: Case, data: bytes) -> ShownOutcome:
 
 def open_countersigned(case: Case, signed: Countersigned) -> ShownStatement:
     """Check a statement that both parties signed."""
+    for part in (Statement.from_bytes(signed.statement), OrderHeader.from_bytes(signed.header)):
+        case.require_ledger(part.ledger_id, part.format)  # first: what another format says cannot be judged
     checked = check_parts(signed, case.epochs)
-    case.require_ledger(checked.statement.ledger_id, checked.statement.format)
-    case.require_ledger(checked.header.ledger_id, checked.header.format)
     case.require_place(checked.statement.epoch, checked.statement.sequence)
     for signer, check in zip((AUDITOR, LEDGER, AUDITOR), checked.checks, strict=True):
         case.authenticate(signer, checked.statement.epoch, check.signed, check.signature)

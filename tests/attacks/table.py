@@ -186,7 +186,7 @@ AUDITOR: tuple[Attack, ...] = (
     ),
     Attack(
         "Lies in an order of another format, or of a kind whose entries no verifier judges",
-        "nobody, and nothing changes: the Ledger does not act upon it",
+        "nobody: the Ledger does not act upon it, and halts where another kind of order would begin another epoch",
         of(_ORDERS, "a_lie_in_an_order_that_nobody_judges_is_not_acted_upon"),
     ),
     Attack(
