@@ -57,6 +57,14 @@ def test_the_last_steps_of_a_loop(world: World, steps: int, fits: bool) -> None:
     assert isinstance(result, Execution if fits else Rejected)
 
 
+def test_a_failure_at_the_last_step_is_a_failure(world: World) -> None:
+    """All steps are used up and none is missing: what went wrong then is the contract's own."""
+    world.register("def execute(argument):\n    for i in range(2500):\n        pass\n    return 1 // 0\n")
+    (result,) = Runner(replace(LIMITS, contract_steps=2_000)).run(world.batch(call("test", None)), world)
+    assert isinstance(result, Execution)
+    assert result.code == "contract.value"
+
+
 def test_steps_are_those_of_one_request(world: World) -> None:
     """The next call of the batch has all of them again, whatever became of the one before."""
     world.register("def execute(argument):\n    caller()\n    caller()\n")

@@ -87,6 +87,18 @@ def test_a_pin_is_of_the_place_that_is_named(role: Role, changes: dict[str, Any]
 
 
 @ROLES
+def test_every_read_of_a_pin_is_compared(role: Role) -> None:
+    """Behind one that the pin did not write an altered one is found all the same."""
+    world = started()
+    world.decide(world.enrol("bob"))
+    signed = Signed(world, role, world.request("object.get", {"key": "a"}, "bob"))
+    false = alter_pin(signed.outcomes[0], RecordKey("sys", "entity/bob/key/1"), FALSE_HASH)
+    signed.alter(alter_outcome(signed.outcomes, 0, reads=(ReadPin("sys", "entity/bob", 9, 2, 0, FALSE_HASH), *false)))
+    pin = ("pin", build.decided_leaf_part(world.decisions[2], 0))
+    assert verdict_on(signed, "read", ("leaf", signed.leaf(0)), pin) is Finding.GUILTY
+
+
+@ROLES
 def test_a_later_version_of_a_record_of_the_genesis(role: Role) -> None:
     """It has another hash than the first one, and is no altered record."""
     world = started()
