@@ -27,7 +27,10 @@ def started(limits: Limits | None = None, **changes: Any) -> tuple[AuditorWorld,
 
 
 def refusals(stage: Watched) -> list[str]:
-    return [name for report in stage.of(Report) for name in report.metrics if name.startswith("refused")]
+    """Which calls were refused, and for which reason, each once."""
+    refused = [report.metrics for report in stage.of(Report) if "ordered" not in report.metrics]
+    assert all(list(metrics.values()) == [1] for metrics in refused)
+    return [name for metrics in refused for name in metrics]
 
 
 def ordered_envelopes(world: AuditorWorld) -> list[bytes]:
