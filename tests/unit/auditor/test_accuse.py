@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from auditor.accuse import Accusation, Accuser
+from protocol import merkle
 from protocol.evidence import kinds
 from protocol.evidence.verdicts import LEDGER
 from protocol.evidence.verify import verify_evidence
@@ -190,14 +191,14 @@ def test_every_other_lie_convicts_by_itself(name: str) -> None:
 
 def test_the_journal_before_is_searched_a_portion_at_a_time() -> None:
     """All decisions before the last one: each search reads the whole topic, and memory is bounded."""
-    court = Court(batches=67)
+    court = Court(batches=66)
     world = court.world
     world.log.advance(world.clients.now_ms)
     honest = world.order()
     stage = court.accuse(world.clients.restate(honest, journal_root=FALSE_HASH))
     court.check_ledger_convicted(kinds.LEAF_CONTRADICTION)
     searched = [(find.sequences[0], find.sequences[-1], len(find.sequences)) for find in stage.of(FindDecisions)]
-    assert searched == [(66, 66, 1), (0, 63, 64), (64, 65, 2)]
+    assert searched == [(65, 65, 1), (0, 63, 64), (64, 64, 1)]
 
 
 # --- Nobody accused ---
@@ -211,6 +212,17 @@ def test_where_its_own_leaf_is_false_it_accuses_nobody() -> None:
     world.clients.auditor.alter(A, 99)
     honest = world.order(world.clients.get("a"))
     court.check_nobody_accused(court.accuse(honest))
+
+
+def test_where_executing_again_convicts_the_auditor_it_accuses_nobody() -> None:
+    """Its own outcome is the one that does not come out: the verdict has a culprit, and that is itself."""
+    court, honest = disputed()
+    own = court.world.updates[-1]
+    outcomes = alter_outcome(own.outcomes, 0, output_hash=ZERO_HASH)
+    statement = replace(Statement.from_bytes(own.statement), outcomes_root=merkle.root(outcomes))
+    court.world.updates[-1] = replace(own, outcomes=outcomes, statement=statement.to_bytes())
+    court.check_nobody_accused(court.accuse(honest))
+    assert "GUILTY(auditor)" in court.said[-1].text
 
 
 def test_what_differs_in_nothing_is_no_accusation() -> None:

@@ -43,13 +43,13 @@ def answer(world: ValidateWorld, healer: DecisionHealer, now_ms: int, *asked: in
 # --- Lost tails ---
 
 
-@pytest.mark.parametrize("lost", [1, 3])
-def test_a_lost_tail_is_sent_again_from_the_first_that_is_missing(lost: int) -> None:
+@pytest.mark.parametrize(("count", "lost"), [(5, 1), (5, 3), (5, 5), (1, 1)])
+def test_a_lost_tail_is_sent_again_from_the_first_that_is_missing(count: int, lost: int) -> None:
     """With an alarm; whoever reads from there finds them in order, byte for byte."""
-    world, _ = decided(5)
+    world, _ = decided(count)
     whole = world.values("decisions")
     world.log.lose_tail("decisions", 0, lost)
-    stage = look(world, DecisionHealer(world.epochs), 4)
+    stage = look(world, DecisionHealer(world.epochs), count - 1)
     assert world.values("decisions") == whole
     assert [dict(report.metrics) for report in stage.of(Report)] == [{"alarm_tail_lost": 1}]
 

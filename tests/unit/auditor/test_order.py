@@ -146,14 +146,15 @@ def test_what_was_done_is_reported() -> None:
     world.send("requests", b"rubbish")
     world.ask(world.put("a", 1), late, world.clients.request("object.get", {"key": "a"}, signer="eve"))
     world.log.now_ms += 40
+    world.ask(world.put("a", 2))
     stage.move()
     assert measures(stage) == {
-        "ordered": 1,
+        "ordered": 2,
         "rejected": 2,
         "skipped": 1,
         "unauthenticated": 1,
         "order_wait_ms_sum": 160,
-        "order_wait_count": 4,
+        "order_wait_count": 5,
         "gauge_sequence": 0,
         "gauge_undecided": 1,
     }

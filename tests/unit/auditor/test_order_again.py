@@ -12,7 +12,7 @@ from protocol.records import RecordKey
 from protocol.requests import OpenedRequest
 from schemas.order import Entry
 from schemas.statement import Update
-from storage.effects import Apply, Effect, Event, Execute, Note, Refused, Report, Seek
+from storage.effects import Apply, Effect, Event, Execute, Note, Refused, Report, Seek, Verify
 from storage.performer import StorePerformer
 from storage.ports import BUCKET_MS, OutboxEntry, Place, StoreCall
 from tests.unit.auditor.auditor_world import AuditorWorld, Watched, configured
@@ -27,7 +27,10 @@ def started(limits: Limits | None = None, **changes: Any) -> tuple[AuditorWorld,
 
 
 def refusals(stage: Watched) -> list[str]:
-    return [name for report in stage.of(Report) for name in report.metrics if name.startswith("refused")]
+    """Which calls were refused, and for which reason, each once."""
+    refused = [report.metrics for report in stage.of(Report) if "ordered" not in report.metrics]
+    assert all(list(metrics.values()) == [1] for metrics in refused)
+    return [name for metrics in refused for name in metrics]
 
 
 def ordered_envelopes(world: AuditorWorld) -> list[bytes]:
@@ -51,7 +54,8 @@ def test_a_request_is_ordered_once_however_often_it_comes() -> None:
     world.ask(request)
     stage.move()
     assert len(set(world.values("orders"))) == 1
-    assert (world.counts()[0], world.codes(), len(stage.of(Execute))) == (1, [], 1)
+    assert (world.counts()[0], world.codes()) == (1, [])
+    assert (len(stage.of(Verify)), len(stage.of(Execute))) == (1, 1), "a duplicate costs next to nothing"
     assert world.state().positions == {0: (4, 0), 1: (1, 0)}
 
 
@@ -215,6 +219,22 @@ def test_a_record_that_went_on_meanwhile_is_read_again() -> None:
     (entry,) = [Entry.from_bytes(entry) for entry in world.orders()[0].entries]
     assert [(write.key, write.version) for write in entry.writes] == [("a", 2)]
     assert world.state().sequence == 0
+
+
+def test_a_range_that_grew_meanwhile_is_scanned_again() -> None:
+    """A row that was not there is a reason to refuse, too: the order names what the range really holds."""
+    world, stage = started()
+    source = 'def execute(argument):\n    return scan("object", "", "", 9)["next"]\n'
+    scanner = {"contract": "scanner", "source": source, "version": 1}
+    ask_and_move(world, stage, world.clients.request("sys.contract.register", scanner))
+    world.ask(world.clients.request("scanner", {}))
+    stage.move(until=Apply)
+    world.overwrite(RecordKey("object", "phantom"), b'"other"')
+    stage.move()
+    assert refusals(stage) == ["refused_scan"]
+    (entry,) = [Entry.from_bytes(entry) for entry in world.orders()[-1].entries]
+    assert [[row.key for row in scan.rows] for scan in entry.scans] == [["phantom"]]
+    assert world.state().sequence == 1
 
 
 def test_a_request_that_the_guard_got_meanwhile_is_dropped() -> None:

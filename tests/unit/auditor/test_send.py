@@ -109,18 +109,19 @@ def test_undecided_orders_are_read_few_at_a_time() -> None:
     assert sequences(world.values("orders")) == list(range(2, 20))
 
 
-def test_the_last_rejections_are_noted_signed_and_sent() -> None:
+@pytest.mark.parametrize("number", [0, 7])
+def test_the_last_rejections_are_noted_signed_and_sent(number: int) -> None:
     """Whatever the sequence: they have numbers of their own."""
     world = ordered(1)
     entry = RejectionEntry(envelope_hash=b"e" * 32, request_id=b"r" * 32, code="busy", final=False).to_bytes()
     header = rejections_header(
-        [entry], ledger_id=world.epochs.ledger_id, epoch=0, number=7, previous_hash=b"p" * 32, as_of_sequence=0
+        [entry], ledger_id=world.epochs.ledger_id, epoch=0, number=number, previous_hash=b"p" * 32, as_of_sequence=0
     ).to_bytes()
-    world.store(OutboxEntry("rejections", 7, unsigned_rejections(header, [entry])))
-    stage = world.perform(lambda: send.waiting_rejections(state_of(world, 0, rejection_number=7), world.epochs))
+    world.store(OutboxEntry("rejections", number, unsigned_rejections(header, [entry])))
+    stage = world.perform(lambda: send.waiting_rejections(state_of(world, 0, rejection_number=number), world.epochs))
     assert stage.names() == ["ReadOutbox", "Note", "Sign", "Publish"]
-    assert asked(stage) == [("rejections", 7, 7)]
-    assert stage.of(Note)[0].places == (Place("rejections", 0, 7, tagged("rejections", header), b"p" * 32),)
+    assert asked(stage) == [("rejections", number, number)]
+    assert stage.of(Note)[0].places == (Place("rejections", 0, number, tagged("rejections", header), b"p" * 32),)
     (sent,) = map(Rejections.from_message, world.values("rejections"))
     assert (sent.header, sent.entries) == (header, (entry,))
     verify_key(*AUDITOR).verify(rejections_input(world.epochs.ledger_id, 0, header), sent.signature)

@@ -20,6 +20,7 @@ from storage.effects import (
     Publish,
     ReadOutbox,
     Receive,
+    Received,
     Refused,
     Report,
     Seek,
@@ -121,12 +122,14 @@ def test_what_was_decided_is_reported() -> None:
     stage = world.validate_stage()
     stage.move()
     world.log.advance(world.clients.now_ms + 100)
+    world.order()
+    world.log.now_ms = world.clients.now_ms - 1  # a clock that lags behind the order's
     answered(world, stage, *world.results)
     assert stage.of(Report)[-1].metrics == {
-        "decided": 3,
-        "decisions": 2,
+        "decided": 4,
+        "decisions": 3,
         "decide_ms_sum": 110 + 100,
-        "gauge_decided": 1,
+        "gauge_decided": 2,
     }
 
 
@@ -279,6 +282,26 @@ def test_a_new_machine_reads_from_the_start() -> None:
     stage.crash()
     stage.move()
     assert stage.of(Seek)[-1].positions == (("results", 0, 1, 1),)
+
+
+@pytest.mark.parametrize("leader_epoch", [-1, 0, 2**31 - 1])
+def test_every_leader_epoch_comes_back_from_the_store(leader_epoch: int) -> None:
+    """An unknown one too: a log that names none must not look as if it had lost its tail."""
+    world, stage = started(1)
+    world.answer(world.results[0])
+    (message,) = world.log.messages("results")
+
+    def bend(effect: Effect) -> Event | None:
+        if not isinstance(effect, Receive):
+            return None
+        stage.instead = lambda _: None
+        return Received(now_ms=world.log.now_ms, messages=(message._replace(leader_epoch=leader_epoch, offset=2**40),))
+
+    stage.instead = bend
+    stage.move(until=Publish)
+    stage.crash()
+    stage.move(until=Receive)
+    assert stage.of(Seek)[-1].positions == (("results", 0, 2**40 + 1, leader_epoch),)
 
 
 def test_a_lost_guard_is_filled_before_anything_is_signed_again() -> None:
