@@ -75,8 +75,19 @@ def test_a_whole_tail_is_looked_at_once() -> None:
     assert len(look(world, healer, 2).of(ReadTail)) == 2
     assert look(world, healer, 2).names() == ["ReadTail"]
     world.log.lose_tail("decisions", 0, 2)
-    world.send("decisions", b"rubbish")
+    for _ in range(2):
+        world.send("decisions", b"rubbish")
     assert len(look(world, healer, 2).of(Publish)) == 1, "as long as before, but of another leader epoch"
+
+
+def test_a_decision_that_was_lost_at_once_is_missed() -> None:
+    """The log ends where it did when it was whole, but more was decided since."""
+    world, _ = decided(3)
+    world.log.lose_tail("decisions", 0, 1)
+    healer = DecisionHealer(world.epochs)
+    assert look(world, healer, 1).of(Publish) == []
+    look(world, healer, 2)
+    assert world.decided() == [0, 1, 2]
 
 
 def test_a_tail_that_was_healed_is_looked_at_again() -> None:

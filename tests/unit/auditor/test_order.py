@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from protocol.contracts.names import public_key_key
 from protocol.limits import SECOND_MS, Limits
 from protocol.requests import OpenedRequest
 from schemas.order import Entry
@@ -136,6 +137,7 @@ def test_a_contract_is_executed_by_the_time_that_is_signed() -> None:
     stage.move()
     first, second = (execute.batch for execute in stage.of(Execute))
     assert (first.sequence, second.sequence) == (0, 1)
+    assert public_key_key("admin", 1) in first.records, "else it would be fetched once more"
     assert second.ordered_at_ms == first.ordered_at_ms == world.headers()[1].ordered_at_ms
 
 

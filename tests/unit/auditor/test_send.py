@@ -1,7 +1,9 @@
 """What the Auditor sends is made from its outbox: noted, then signed, then sent, and always the same bytes."""
 
+import hmac
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -58,6 +60,13 @@ def asked(stage: Watched) -> list[tuple[str, int, int]]:
 
 def note_statement(world: ValidateWorld, sequence: int) -> None:
     world.disks.guard.note([send.statement_place(world.updates[sequence].statement)])
+
+
+def test_the_salt_binds_ledger_epoch_sequence_and_entries() -> None:
+    """Each in its place: no two orders share one, and only who has the secret can make it."""
+    places = (b"l" * 32, 1, 2, b"e" * 32)
+    bound = tagged("salt", b"l" * 32, (1).to_bytes(8, "big"), (2).to_bytes(8, "big"), b"e" * 32)
+    assert send.salt(b"secret", *places) == hmac.new(b"secret", bound, sha256).digest()
 
 
 # --- Noted, signed, sent ---

@@ -313,6 +313,7 @@ def test_a_lost_guard_is_filled_before_anything_is_signed_again() -> None:
     stage.effects.clear()
     stage.move()
     assert next([place.sequence for place in note.places] for note in stage.of(Note)) == [0, 1, 2]
+    assert stage.of(Seek)[0].positions[0].offset == 3, "behind all that were decided together"
 
 
 def test_its_state_comes_back_from_its_cells() -> None:
