@@ -48,13 +48,7 @@ class OpenedRequest(NamedTuple):
 
 
 class RequestError(CountersignError):
-    """A request that is turned away; `code` is one of the `request.*` or `argument.*` codes.
-
-    Attributes:
-        request_id: known when the body parses, else None.
-    """
-
-    request_id: bytes | None = None
+    """A request that is turned away; `code` is one of the `request.*` or `argument.*` codes."""
 
 
 def open_request(
@@ -76,24 +70,17 @@ def open_request(
         body = RequestBody.from_bytes(envelope.body)
     except MalformedMessageError as error:
         raise RequestError("request.malformed", str(error)) from error
+    _check_body(body, ledger_id, limits)
+    _check_argument(body.argument)
+    if envelope.count > limits.signed_together:
+        raise RequestError("request.too_large", f"{envelope.count} requests signed together")
     identity = request_id(envelope.body)
+    root_of = merkle.root_from_path if roots is None else roots.root
     try:
-        _check_body(body, ledger_id, limits)
-        _check_argument(body.argument)
-        if envelope.count > limits.signed_together:
-            raise RequestError("request.too_large", f"{envelope.count} requests signed together")
-        root_of = merkle.root_from_path if roots is None else roots.root
         root = root_of(identity, envelope.index, envelope.count, envelope.path)
     except merkle.MerkleError as error:
-        raise _named(RequestError("request.malformed", str(error)), identity) from error
-    except RequestError as error:
-        raise _named(error, identity) from None
+        raise RequestError("request.malformed", str(error)) from error
     return OpenedRequest(envelope_bytes, envelope, body, identity, root)
-
-
-def _named(error: RequestError, identity: bytes) -> RequestError:
-    error.request_id = identity
-    return error
 
 
 def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:

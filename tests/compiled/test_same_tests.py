@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = {
     "schemas": ("tests/unit/schemas",),
     "protocol": ("tests/unit/protocol", "tests/vectors"),
-    "roles": ("tests/unit/ledger", "tests/unit/learners", "tests/property"),
+    "roles": ("tests/unit/auditor", "tests/unit/ledger", "tests/unit/learners", "tests/property"),
 }
 
 pytestmark = pytest.mark.skipif(
