@@ -51,10 +51,15 @@ class Head:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The reverse of `to_bytes`, for a party's own store."""
+        """The reverse of `to_bytes`, for a party's own store.
+
+        Raises:
+            ValueError: the bytes are no head.
+        """
         sequence = int.from_bytes(data[:8], "big", signed=True)
         head = cls(sequence=sequence, statement_hash=data[8:40], frontier=Frontier.from_bytes(data[40:]))
-        assert head.frontier.size == sequence + 1
+        if head.frontier.size != sequence + 1:
+            raise ValueError(f"a head at sequence {sequence} over a journal of {head.frontier.size}")
         return head
 
     def next_statement(self, header_bytes: bytes, header: OrderHeader, outcomes_root: bytes) -> Statement:

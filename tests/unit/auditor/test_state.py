@@ -77,7 +77,15 @@ def test_a_missing_cell_is_damage(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cell"), [("order", b"short"), ("rejection", b""), ("positions", b"1"), ("stopped", b"\xff")]
+    ("name", "cell"),
+    [
+        ("head", b""),
+        ("head", bytes(8) + Head.start().to_bytes()[8:]),
+        ("order", b"short"),
+        ("rejection", b""),
+        ("positions", b"1"),
+        ("stopped", b"\xff"),
+    ],
 )
 def test_a_cell_in_another_form_is_damage(name: str, cell: bytes) -> None:
     """Not an error of Python's."""

@@ -117,7 +117,7 @@ def test_a_missing_cell_is_damage(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", ["head", "order", "orders", "decisions"])
-@pytest.mark.parametrize("value", [b"", b"\0", bytes(99)])
+@pytest.mark.parametrize("value", [b"", b"\0", bytes(48), bytes(99)])
 def test_a_cell_of_another_form_is_damage(cell: str, value: bytes) -> None:
     cells = stored(some_state()) | {cell: value}
     with pytest.raises(CountersignError) as raised:
