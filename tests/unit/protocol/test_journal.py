@@ -56,7 +56,7 @@ def test_what_does_not_follow(changes: dict[str, Any], code: str) -> None:
 
 
 def test_a_head_comes_back_from_its_bytes() -> None:
-    """Before the first statement and behind it; its frontier has a leaf for each statement, or the store was altered."""
+    """Before the first statement and behind it; its frontier has a leaf for each statement, or it is damaged."""
     head = Head.start()
     assert (head.sequence, Head.from_bytes(head.to_bytes())) == (-1, head)
     for statement in statements(3):
