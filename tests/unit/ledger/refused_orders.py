@@ -11,7 +11,7 @@ from typing import Any
 from protocol.hashing import tagged
 from protocol.records import RecordKey
 from protocol.requests import OpenedRequest
-from schemas.order import Entry, Order, WriteVersion
+from schemas.order import Entry, Order, ReadVersion, WriteVersion
 from tests.gallery.hanging import alter_entry, alter_read, order_of
 from tests.unit.ledger.committing import A, Committer
 from tests.worlds import START_MS, World
@@ -88,6 +88,13 @@ def writing_again(committer: Committer) -> Order:
     return committer.world.reorder(order, alter_entry(order, 1, writes=(WriteVersion("object", "a", 2, False),)))
 
 
+def inventing(committer: Committer) -> Order:
+    """An order that says that sequence 0 wrote a contract, which is not there."""
+    made = instead(committer, committer.world.request("nowhere", {}))
+    read = ReadVersion("sys", "contract/nowhere/1", 1, 0, 0)
+    return committer.world.reorder(made, alter_entry(made, 1, reads=(read,)))
+
+
 def unparsable(committer: Committer) -> Order:
     """An order whose second entry is none."""
     order = order_with(committer, committer.world.get("a"))
@@ -134,6 +141,7 @@ LIES = {
     "a contract that is not there": Lie(
         lambda c: instead(c, c.world.request("nowhere", {})), "order.versions", needed=(1,)
     ),
+    "a contract that nobody wrote": Lie(inventing, "order.false_writer", needed=(0,)),
     "a request that its client wants later": Lie(
         lambda c: instead(c, c.world.request("object.get", {"key": "a"}, after=3)), "order.not_after"
     ),

@@ -9,7 +9,7 @@ import pytest
 from deploy.stores import create_ledger_store
 from ledger.learned_updates import LearnedUpdateError, check_updates
 from ledger.rebuild import REBUILT, RebuildMachine
-from ledger.state import CommitState
+from ledger.state import NOWHERE, CommitState
 from protocol.journal import Head
 from protocol.records import Record, RecordKey
 from schemas.statement import Update
@@ -141,6 +141,7 @@ def test_all_decisions_may_be_gone() -> None:
     assert found.versions() == whole.versions()
     assert found.state.head == whole.state.head
     assert found.state.verified == 11
+    assert found.state.decisions == NOWHERE, "the committing machine begins where the log does, wherever that is"
 
 
 def test_a_liar_among_the_replicas_changes_nothing() -> None:
@@ -211,6 +212,29 @@ def test_where_nobody_has_it_the_ledger_waits() -> None:
     assert halt is not None
     assert halt.code == REBUILT
     assert len(rebuild.asked) >= 3
+    assert rebuild.versions() == whole.versions()
+
+
+def test_whoever_is_overtaken_while_it_reads_pieces_loads_again() -> None:
+    """Another process has stored the same updates meanwhile: it goes on behind them."""
+    cluster = decided(8)
+    whole = expected(cluster)
+    cluster.log.expire(DECISIONS, 0, 6)
+    rebuild = Rebuild(cluster)
+
+    def overtake(read: JournalRead) -> JournalRead:
+        if len(rebuild.asked) == 1:
+            twin = Rebuild(cluster)
+            twin.store = rebuild.store
+            halt = twin.run()
+            assert halt is not None
+            assert halt.code == REBUILT
+        return read
+
+    rebuild._bend = overtake
+    halt = rebuild.run()
+    assert halt is not None
+    assert (halt.code, halt.text) == (REBUILT, "up to sequence 7")
     assert rebuild.versions() == whole.versions()
 
 

@@ -105,9 +105,11 @@ def test_an_impossible_order_is_refused_with_a_proof(committer: Committer, name:
 
 @pytest.mark.parametrize("name", LIES)
 def test_only_what_the_proof_takes_is_searched_for(committer: Committer, name: str) -> None:
-    """The search goes over the whole topic."""
+    """The search goes over the whole topic; what it finds is not looked for in the outbox."""
     order = LIES[name].make(committer)
-    searches = of_kind(committer.take(order), FindDecisions)
+    effects = committer.take(order)
+    assert not of_kind(effects, ReadOutbox)
+    searches = of_kind(effects, FindDecisions)
     assert tuple(sequence for search in searches for sequence in search.sequences) == LIES[name].needed
 
 
