@@ -143,13 +143,14 @@ def test_another_statement_under_the_auditors_signature_halts_it(
 
 def test_an_order_is_taken_from_its_decision(committer: Committer) -> None:
     """Where a Ledger lost what it had made of it; then the decision counts as any other."""
+    committer.deliver(committer.message("decisions", None))
     committer.commit(1)
     committer.decide()
     effects = committer.learn(committer.world.decisions[1])
     assert kinds(effects) == [Verify, *COMMITTED]
     assert committer.values("results") == committer.expected(0, 1)
     assert committer.state.orders == (1, 7), "nothing more was read on its own topic"
-    assert committer.state.decisions == (1, 7), "nor was it verified yet"
+    assert committer.state.decisions == (2, 7), "nor was it verified yet"
     assert unverified(committer) == 1
 
 
