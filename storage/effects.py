@@ -21,7 +21,6 @@ from storage.events import (
     Awaited,
     Event,
     Executed,
-    ExecutionFailed,
     Fetched,
     GuardRead,
     JournalRead,
@@ -63,7 +62,6 @@ __all__ = [  # events and messages too: a machine finds all it speaks with in on
     "Event",
     "Execute",
     "Executed",
-    "ExecutionFailed",
     "Fetch",
     "Fetched",
     "FindDecisions",
@@ -161,7 +159,7 @@ class Execute:
     """Run a batch's contracts.
 
     Performed by the executor's child processes, which may fetch more from the store.
-    Answered by `Executed` or `ExecutionFailed`.
+    Answered by `Executed`; a call that exhausts its child even alone is rejected with `contract.resources`.
     """
 
     batch: Batch

@@ -86,13 +86,6 @@ class Executed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFailed(Event):
-    """The call at this position (from 0) kills its child even when executed alone."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Applied(Event):
     """It is done, and on disk. `replay_entries`: how many requests the replay guard holds now."""
 
