@@ -1,7 +1,7 @@
 """The ordering machine and what comes twice: duplicates, refused calls, another process, restarts."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -251,18 +251,23 @@ def test_a_request_that_the_guard_got_meanwhile_is_dropped() -> None:
     assert ordered_envelopes(world) == [other.envelope_bytes]
 
 
-def test_a_refusal_that_comes_out_of_nowhere_is_met_in_the_same_way() -> None:
-    """Whatever the reason: load, and go on from the stored positions, with nothing left of what was pending."""
-    world, stage = started(replace(Limits(), batch_requests=4))
-    requests = [world.put("a", number) for number in range(3)]
+def refuse_once(stage: Watched, now_ms: int, reason: Literal["scan", "cell"]) -> None:
+    """Refuse the next call, whatever it is, and no further one."""
 
     def refuse(effect: Effect) -> Event | None:
         if not isinstance(effect, Apply):
             return None
         stage.instead = lambda _: None
-        return Refused(now_ms=world.log.now_ms, reason="scan", cells={})
+        return Refused(now_ms=now_ms, reason=reason, cells={})
 
     stage.instead = refuse
+
+
+def test_a_refusal_that_comes_out_of_nowhere_is_met_in_the_same_way() -> None:
+    """Whatever the reason: load, and go on from the stored positions, with nothing left of what was pending."""
+    world, stage = started(replace(Limits(), batch_requests=4))
+    requests = [world.put("a", number) for number in range(3)]
+    refuse_once(stage, world.log.now_ms, "scan")
     world.ask(*requests)
     stage.move()
     assert refusals(stage) == ["refused_scan"]
@@ -274,14 +279,7 @@ def test_what_was_pending_when_a_call_was_refused_waits_for_its_turn() -> None:
     size = len(AuditorWorld().put("a", 1).envelope.to_message())
     world, stage = started(replace(Limits(), request_bytes=size, argument_bytes=100, batch_bytes=size))
     requests = [world.put("a", number) for number in range(3)]
-
-    def refuse(effect: Effect) -> Event | None:
-        if not isinstance(effect, Apply):
-            return None
-        stage.instead = lambda _: None
-        return Refused(now_ms=world.log.now_ms, reason="cell", cells={})
-
-    stage.instead = refuse
+    refuse_once(stage, world.log.now_ms, "cell")
     world.ask(*requests)
     stage.move()
     assert world.counts() == [1, 1, 1]

@@ -2,16 +2,14 @@
 
 import gc
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from auditor.state import read_sequence, write_sequence
+from auditor.state import write_sequence
 from auditor.validate import HeldResult, ValidateState
 from protocol.errors import CountersignError
 from protocol.hashing import ZERO_HASH
 from schemas.receipt import Receipts
-from schemas.statement import Result
 from storage.effects import (
     Apply,
     Effect,
@@ -29,28 +27,10 @@ from storage.effects import (
 )
 from storage.ports import OutboxEntry, OutboxTrim
 from tests.gallery.hanging import alter_outcome
-from tests.unit.auditor.auditor_world import ValidateWorld, Watched, configured
+from tests.unit.auditor.auditor_world import ValidateWorld, Watched
+from tests.unit.auditor.validating import answered, decided, started
 
 VALIDATED = ["Receive", "Verify", "ReadOutbox", "Verify", "Apply", "Note", "Sign", "Publish", "Report"]
-
-
-def started(orders: int = 0, **changes: Any) -> tuple[ValidateWorld, Watched]:
-    """A validating machine that waits for its first result, of so many orders."""
-    world = ValidateWorld(configured(**changes))
-    for _ in range(orders):
-        world.order()
-    stage = world.validate_stage()
-    stage.move()
-    return world, stage
-
-
-def answered(world: ValidateWorld, stage: Watched, *results: Result) -> None:
-    world.answer(*results)
-    stage.move()
-
-
-def decided(world: ValidateWorld) -> int:
-    return read_sequence(world.disks.store.load().cells["decided"])
 
 
 def skipped(stage: Watched) -> int:

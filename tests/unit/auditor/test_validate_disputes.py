@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from auditor.state import read_sequence, write_sequence
+from auditor.state import write_sequence
 from protocol.evidence.verdicts import LEDGER
 from protocol.evidence.verify import verify_evidence
 from protocol.hashing import ZERO_HASH
@@ -24,26 +24,8 @@ from storage.effects import (
 from storage.ports import OutboxEntry
 from tests.gallery.hanging import alter_outcome, engine
 from tests.parties import key_of
-from tests.unit.auditor.auditor_world import ValidateWorld, Watched, configured
-
-
-def started(orders: int = 0, **changes: Any) -> tuple[ValidateWorld, Watched]:
-    """A validating machine that waits for its first result, of so many orders."""
-    world = ValidateWorld(configured(**changes))
-    for _ in range(orders):
-        world.order()
-    stage = world.validate_stage()
-    stage.move()
-    return world, stage
-
-
-def answered(world: ValidateWorld, stage: Watched, *results: Result) -> None:
-    world.answer(*results)
-    stage.move()
-
-
-def decided(world: ValidateWorld) -> int:
-    return read_sequence(world.disks.store.load().cells["decided"])
+from tests.unit.auditor.auditor_world import ValidateWorld
+from tests.unit.auditor.validating import answered, decided, started
 
 
 def lie(world: ValidateWorld, sequence: int) -> Result:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from protocol.evidence import build
 from protocol.evidence.case import Case
 from protocol.evidence.exhibits import ShownOutcome
 from protocol.evidence.pins import hash_of_write, show_record
@@ -38,15 +39,7 @@ OWN = version(B, B1, b"2", SEQUENCE)
 
 def part(key: RecordKey, record: Record) -> ShownRecord:
     """A record as a file shows it."""
-    return ShownRecord(
-        namespace=key.namespace,
-        key=key.key,
-        version=record.version,
-        deleted=record.deleted,
-        value=record.value,
-        request_id=record.request_id,
-        previous_hash=record.previous_hash,
-    )
+    return ShownRecord.from_bytes(build.record_part(key, record))
 
 
 def pin(*written: tuple[RecordKey, Record]) -> ShownOutcome:
