@@ -15,12 +15,16 @@ What the engine promises, and what is made sure of here (measured with the pinne
 6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON
    can hold them.
 
-The engine converts strings and numbers one by one through `json.loads` and `json.dumps`, which is half of
-what a short contract costs. A process that does nothing else may give it quicker ones with
-`quicken_conversions`.
+7. *The border.* What crosses it is converted string by string, which takes ten times as long as what the
+   engine does itself with JSON. So values cross as one text of JSON each, made and read on the engine's side
+   by `text_of` and `json.decode`, in a module that contracts do not see.
+
+The engine converts strings through `json.loads` and `json.dumps`. A process that does nothing else may give
+it quicker ones with `quicken_conversions`.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
@@ -30,10 +34,50 @@ import starlark
 CALL_STACK_MAX = 50
 """Frames of functions inside one another, of one contract."""
 
+_OWN_FRAMES = 3
+"""Frames beside the contract's: two below it, one for a call that is written in Starlark."""
+
 STEPS_PER_CHECK = 1_000
 """Loop steps between two questions of the engine whether to go on."""
 
 ENGINE = "starlark-pyo3"
+
+
+_BORDER = """
+HOLDERS = ("list", "dict", "tuple")
+
+def nests(value):
+    if type(value) != "dict":
+        return type(value) in HOLDERS
+    for item in value.values():
+        if type(item) in HOLDERS:
+            return True
+    return False
+
+def may_be_deep(value):
+    shown = str(value)
+    return shown.count("[") + shown.count("{") + shown.count("(") > 32
+
+def text_of(value):
+    if nests(value) and may_be_deep(value):
+        return [value]
+    text = json.encode(value)
+    return text if json.decode(text) == value else [value]
+
+def run_with(execute, text):
+    return text_of(execute(json.decode(text)))
+"""
+"""`json.encode` takes some 100 KB of stack for each level, makes texts of numbers that are keys, and lists of tuples.
+What might be deep, and what does not come back as it was, crosses as the engine converts it, in a list."""
+
+_ENTRY = """
+load("calls", {run} = "run_with")
+
+def {entry}(text):
+    return {run}(execute, text)
+"""
+
+_public_names = re.compile(r"^def ([a-z]\w*)", re.MULTILINE).findall
 
 
 class ContractError(Exception):
@@ -47,24 +91,25 @@ class ExhaustedError(Exception):
 class Program:
     """A compiled contract."""
 
-    __slots__ = ("_module",)
+    __slots__ = ("_entry", "_module")
 
-    def __init__(self, module: starlark.FrozenModule) -> None:
+    def __init__(self, module: starlark.FrozenModule, entry: str) -> None:
         self._module = module
+        self._entry = entry
 
-    def run(self, options: starlark.EvalOptions, argument: object) -> object:
-        """Call `execute(argument)`.
+    def run(self, options: starlark.EvalOptions, argument: str) -> object:
+        """Call `execute` with the value of a text.
 
         Args:
             options: of the engine that compiled it.
-            argument: a value of canonical JSON.
+            argument: JSON.
 
         Raises:
             ContractError: its code, or a call it made, raised an error.
             ExhaustedError: out of memory or stack.
         """
         try:
-            return self._module.call_with(options, "execute", argument).value
+            return value_of(self._module.call_with(options, self._entry, argument).value)
         except Exception as error:  # also what the conversion of the result raises
             raise _judged(error) from None
         except BaseException as error:
@@ -74,23 +119,34 @@ class Program:
 
 
 class Engine:
-    """Compiles contracts that share one set of calls, and bounds the steps of each run."""
+    """Compiles contracts that share one set of calls, and bounds the steps of each run.
 
-    def __init__(self, calls: Mapping[str, Callable[..., object]], is_cancelled: Callable[[], bool]) -> None:
+    Attributes:
+        options: for the runs of its programs.
+        names: of what contracts may call.
+    """
+
+    def __init__(
+        self, calls: Mapping[str, Callable[..., object]], is_cancelled: Callable[[], bool], wrappers: str = ""
+    ) -> None:
         """Make an engine.
 
         Args:
-            calls: what contracts may call; their errors end the contract with `ContractError`.
+            calls: what contracts may call; their errors end the contract with `ContractError`. If a name
+                begins with an underscore, only `wrappers` may call it.
             is_cancelled: asked once per `STEPS_PER_CHECK` steps; True ends the contract with `ContractError`.
+            wrappers: functions in Starlark over these, which contracts may call as well. They have `json`, and
+                `text_of(value)` for what `value_of` reads.
         """
-        self._calls = calls
+        self.options = starlark.EvalOptions(
+            check_cancelled=is_cancelled, max_callstack_size=CALL_STACK_MAX + _OWN_FRAMES
+        )
         self._globals = starlark.Globals.standard()
-        self._dialect = starlark.Dialect.standard()
-        self._dialect.enable_load = False
-        self._dialect.enable_top_level_stmt = False
-        self._dialect.enable_types = starlark.DialectTypes.DISABLE
-        self._dialect.enable_f_strings = False
-        self.options = starlark.EvalOptions(check_cancelled=is_cancelled, max_callstack_size=CALL_STACK_MAX)
+        self._dialect = _dialect(loads=False)
+        self._dialect_of_ours = _dialect(loads=True)
+        self._loader = _loader(self.options, {**calls, "float": _no_float}, wrappers)
+        self.names = tuple(name for name in (*calls, *_public_names(wrappers)) if name[0] != "_")
+        self._load = f"load('calls', 'float', {', '.join(map(repr, self.names))})\n"
 
     def compile(self, source: str) -> Program:
         """Compile a source that the scan has passed.
@@ -99,16 +155,60 @@ class Engine:
             ContractError: it does not parse, or its top level fails.
             ExhaustedError: out of memory or stack.
         """
+        entry, run = (_free_name(name, source) for name in ("entry", "run_with"))
         try:
-            tree = starlark.parse("contract", source, self._dialect)
             module = starlark.Module()
-            for name, call in self._calls.items():
-                module.add_callable(name, call)
-            module.add_callable("float", _no_float)
-            starlark.eval_with(self.options, module, tree, self._globals)
-            return Program(module.freeze())
+            self._add(module, self._load, self._dialect_of_ours)
+            self._add(module, source, self._dialect)
+            self._add(module, _ENTRY.format(entry=entry, run=run), self._dialect_of_ours)
+            return Program(module.freeze(), entry)
         except starlark.StarlarkError as error:
             raise _judged(error) from None
+
+    def _add(self, module: starlark.Module, source: str, dialect: starlark.Dialect) -> None:
+        tree = starlark.parse("contract", source, dialect)
+        starlark.eval_with(self.options, module, tree, self._globals, self._loader)
+
+
+def value_of(crossed: object) -> object:
+    """The value of which `text_of` was handed over.
+
+    Raises:
+        ValueError: an integer beyond all bounds.
+    """
+    if type(crossed) is str:
+        return orjson.loads(crossed)
+    (value,) = crossed  # type: ignore[misc]  # `text_of` makes nothing else
+    return value
+
+
+def _loader(
+    options: starlark.EvalOptions, calls: Mapping[str, Callable[..., object]], wrappers: str
+) -> starlark.FileLoader:
+    """What gives contracts the one module that they may load from."""
+    module = starlark.Module()
+    for name, call in calls.items():
+        module.add_callable(name, call)
+    tree = starlark.parse("calls", _BORDER + wrappers, _dialect(loads=False))
+    starlark.eval_with(options, module, tree, starlark.Globals.extended_by([starlark.LibraryExtension.Json]))
+    frozen = module.freeze()
+    return starlark.FileLoader(lambda _: frozen)
+
+
+def _dialect(*, loads: bool) -> starlark.Dialect:
+    dialect = starlark.Dialect.standard()
+    dialect.enable_load = loads
+    dialect.enable_top_level_stmt = False
+    dialect.enable_types = starlark.DialectTypes.DISABLE
+    dialect.enable_f_strings = False
+    return dialect
+
+
+def _free_name(name: str, source: str) -> str:
+    """A name that the source does not have."""
+    while name in source:
+        name += "_"
+    return name
 
 
 def engine_version() -> str:

@@ -136,9 +136,8 @@ class _RunningBatch:
         return place
 
     def _output(self, call: Call, contract: Contract, transaction: Transaction) -> bytes:
-        argument = orjson.loads(call.argument)
         if contract.program is not None:
-            return self._host.run(contract, contract.program, call.entity, argument)
+            return self._host.run(contract, contract.program, call.entity, call.argument)
         registry_call = RegistryCall(
             transaction=transaction,
             entity=call.entity,
@@ -147,6 +146,7 @@ class _RunningBatch:
             limits=self._limits,
             compile=self._host.compile,
         )
+        argument = orjson.loads(call.argument)
         return canonical(BUILT_IN[contract.name](registry_call, argument), self._limits.request_output_bytes)
 
 

@@ -117,7 +117,7 @@ def _answer(expression: str) -> bytes:
     engine = Engine({}, is_cancelled)
     try:
         scan_source(source, Limits())
-        answer = dumps(engine.compile(source).run(engine.options, None))
+        answer = dumps(engine.compile(source).run(engine.options, "null"))
     except SourceRefusedError:
         answer = b"refused by the scan"
     except (ContractError, NotCanonicalError):

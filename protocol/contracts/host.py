@@ -24,6 +24,8 @@ Rules:
    an `invoke` that is unknown, built in, recursive or too deep.
 4. What a call raises ends the request as it was raised, also through the engine, which makes a text of
    it.
+5. Values come and go as JSON (`protocol.contracts.engine`), and the place of a record as one text: neither a
+   namespace nor a key has a line break, so a text with a second one is a place that is refused.
 """
 
 from collections.abc import Callable
@@ -31,8 +33,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
-from protocol.canonical_json import Value
-from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program
+from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program, value_of
 from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
@@ -42,8 +43,32 @@ from protocol.records import Record, RecordKey
 CALL_STEPS: Final = 100
 INVOKE_STEPS: Final = 1_000
 CONTRACTS_KEPT: Final = 256
+PLACES_KEPT: Final = 10_000
 SOURCES_KEPT: Final = 4 * 1024 * 1024
 """How many compiled contracts are kept, and how many characters their sources may have together."""
+
+_WRAPPERS: Final = """
+def get(namespace, key):
+    return json.decode(_get(namespace + "\\n" + key))
+
+def put(namespace, key, value):
+    _put(namespace + "\\n" + key, text_of(value))
+
+def delete(namespace, key):
+    _delete(namespace + "\\n" + key)
+
+def scan(namespace, start, end, limit):
+    return json.decode(_scan(namespace, start, end, limit))
+
+def history(namespace, key, limit):
+    return json.decode(_history(namespace + "\\n" + key, limit))
+
+def invoke(contract, argument):
+    return json.decode(_invoke(contract, text_of(argument)))
+"""
+
+_NOTHING: Final[list[object]] = []
+"""What crosses the engine's border in half the time that `None` takes."""
 
 
 class OutOfStepsError(Exception):
@@ -72,19 +97,20 @@ class Host:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         calls: dict[str, Callable[..., object]] = {
-            "get": self._get,
-            "put": self._put,
-            "delete": self._delete,
-            "scan": self._scan,
-            "history": self._history,
+            "_get": self._get,
+            "_put": self._put,
+            "_delete": self._delete,
+            "_scan": self._scan,
+            "_history": self._history,
             "caller": self._caller,
             "origin": self._origin,
             "ordered_at": self._ordered_at,
             "fail": self._fail,
         }
         guarded = {name: self._guarded(call, CALL_STEPS) for name, call in calls.items()}
-        guarded["invoke"] = self._guarded(self._invoke, INVOKE_STEPS)
-        self._engine = Engine(guarded, self._spend_check)
+        guarded["_invoke"] = self._guarded(self._invoke, INVOKE_STEPS)
+        self._engine = Engine(guarded, self._spend_check, _WRAPPERS)
+        self._places: dict[str, RecordKey] = {}
         self._contracts: dict[bytes, Contract] = {}
         self._sources = 0
         self._frames: list[_Frame] = []
@@ -132,8 +158,14 @@ class Host:
         """
         return self._engine.compile(source)
 
-    def run(self, contract: Contract, program: Program, caller: str, argument: object) -> bytes:
+    def run(self, contract: Contract, program: Program, caller: str, argument: bytes) -> bytes:
         """Run a contract inside those that are running; give its output.
+
+        Args:
+            contract: which one.
+            program: what its source was compiled to.
+            caller: who called it.
+            argument: JSON.
 
         Raises:
             CallFailed: the request fails.
@@ -143,7 +175,7 @@ class Host:
         """
         self._frames.append(_Frame(contract, caller))
         try:
-            output = program.run(self._engine.options, argument)
+            output = program.run(self._engine.options, argument.decode())
         except (ContractError, ExhaustedError) as error:
             raise self._reason(error) from None
         self._frames.pop()
@@ -189,19 +221,23 @@ class Host:
 
         return call
 
-    def _key(self, namespace: object, key: object) -> RecordKey:
-        if type(namespace) is not str or type(key) is not str:
+    def _key(self, place: object) -> RecordKey:
+        """The key of the record at a place that a contract named."""
+        if type(place) is not str:
             raise CallFailed("contract.value")
-        found = RecordKey(namespace, key)
-        if not self._transaction.has_seen(found) and not (
-            is_name(namespace, self._limits) and is_key(key, self._limits)
-        ):
-            raise CallFailed("name.refused")
-        return found
+        key = self._places.get(place)
+        if key is None:
+            namespace, _, name = place.partition("\n")
+            if not (is_name(namespace, self._limits) and is_key(name, self._limits)):
+                raise CallFailed("name.refused")
+            if len(self._places) == PLACES_KEPT:
+                self._places.clear()
+            key = self._places[place] = RecordKey(namespace, name)
+        return key
 
-    def _own_key(self, namespace: object, key: object) -> RecordKey:
+    def _own_key(self, place: object) -> RecordKey:
         """The key of a record that the running contract may write."""
-        found = self._key(namespace, key)
+        found = self._key(place)
         owner = self._owners.get(found.namespace)
         if owner is None:
             if found.namespace == SYS:
@@ -214,47 +250,52 @@ class Host:
             raise CallFailed("namespace.foreign")
         return found
 
-    def _get(self, namespace: object, key: object) -> Value:
-        return self._transaction.get(self._key(namespace, key))
+    def _get(self, place: object) -> str:
+        value = self._transaction.get_bytes(self._key(place))
+        return "null" if value is None else value.decode()
 
-    def _put(self, namespace: object, key: object, value: object) -> None:
-        self._transaction.put(self._own_key(namespace, key), value)
+    def _put(self, place: object, value: object) -> list[object]:
+        self._transaction.put(self._own_key(place), _value(value))
+        return _NOTHING
 
-    def _delete(self, namespace: object, key: object) -> None:
-        self._transaction.delete(self._own_key(namespace, key))
+    def _delete(self, place: object) -> list[object]:
+        self._transaction.delete(self._own_key(place))
+        return _NOTHING
 
-    def _scan(self, namespace: object, start: object, end: object, limit: object) -> Value:
+    def _scan(self, namespace: object, start: object, end: object, limit: object) -> str:
         if type(namespace) is not str or type(start) is not str or type(end) is not str:
             raise CallFailed("contract.value")
         if not is_name(namespace, self._limits) or max(len(start), len(end)) > self._limits.key_bytes + 1:
             raise CallFailed("name.refused")
         rows, rest = self._transaction.scan(namespace, start, end, self._count(limit))
-        return {"rows": [[key, value] for key, value in rows], "next": rest}
+        found = {"rows": [(key, orjson.Fragment(value)) for key, value in rows], "next": rest}
+        return orjson.dumps(found).decode()
 
-    def _history(self, namespace: object, key: object, limit: object) -> Value:
-        versions = self._transaction.history(self._key(namespace, key), self._count(limit))
-        return [
+    def _history(self, place: object, limit: object) -> str:
+        versions = self._transaction.history(self._key(place), self._count(limit))
+        found = [
             {
                 "version": record.version,
                 "deleted": record.deleted,
-                "value": None if record.deleted else orjson.loads(record.value),
+                "value": None if record.deleted else orjson.Fragment(record.value),
             }
             for record in versions
         ]
+        return orjson.dumps(found).decode()
 
     def _count(self, limit: object) -> int:
         if type(limit) is not int or not 1 <= limit <= self._limits.records_per_request:
             raise CallFailed("contract.value")
         return limit
 
-    def _invoke(self, contract: object, argument: object) -> Value:
+    def _invoke(self, contract: object, argument: object) -> str:
         if type(contract) is not str or not is_contract(contract, self._limits):
             raise CallFailed("contract.value")
         key = RecordKey(SYS, f"contract/{contract}")
         frames = self._frames
         if len(frames) == self._limits.contract_nesting or any(f.contract.key == key for f in frames):
             raise CallFailed("contract.value")
-        passed = orjson.loads(canonical(argument, self._limits.argument_bytes))
+        passed = canonical(_value(argument), self._limits.argument_bytes)
         record = self._transaction.record(key)
         if record.deleted:
             raise CallFailed("contract.value")
@@ -262,8 +303,7 @@ class Host:
         if loaded.program is None:
             raise CallFailed("contract.value")
         caller = f"contract/{frames[-1].contract.name}"
-        output: Value = orjson.loads(self.run(loaded, loaded.program, caller, passed))
-        return output
+        return self.run(loaded, loaded.program, caller, passed).decode()
 
     def _caller(self) -> str:
         return self._frames[-1].caller
@@ -279,3 +319,10 @@ class Host:
             raise CallFailed("contract.value")
         longest = self._limits.fail_text_bytes
         raise CallFailed("contract.failed", text[:longest].encode()[:longest].decode(errors="ignore"))
+
+
+def _value(crossed: object) -> object:
+    try:
+        return value_of(crossed)
+    except ValueError:
+        raise CallFailed("contract.value") from None

@@ -71,12 +71,15 @@ class Transaction:
             CallFailed: `contract.records`.
             DamagedRecordError: the record does not have its hash.
         """
-        if key in self._pending:
-            value = self._pending[key]
-        else:
-            record = self.record(key)
-            value = None if record.deleted else record.value
+        value = self.get_bytes(key)
         return None if value is None else orjson.loads(value)  # it was canonical when it was written
+
+    def get_bytes(self, key: RecordKey) -> bytes | None:
+        """Read a value as its canonical JSON, see `get`."""
+        if key in self._pending:
+            return self._pending[key]
+        record = self.record(key)
+        return None if record.deleted else record.value
 
     def put(self, key: RecordKey, value: object) -> None:
         """Write a value when the request ends.
@@ -102,13 +105,13 @@ class Transaction:
 
     def scan(
         self, namespace: str, start: str, end: str, limit: int
-    ) -> tuple[list[tuple[str, Value]], str | None]:
+    ) -> tuple[list[tuple[str, bytes]], str | None]:
         """Find the values of a range, own writes among them.
 
         Returns:
-            Keys and values in order, and the key where the next scan goes on; None if this one reached the
-            end. Deleted records count towards the limit, so there may be fewer rows than `limit` and yet more
-            to come.
+            Keys and values (canonical JSON) in order, and the key where the next scan goes on; None if this one
+            reached the end. Deleted records count towards the limit, so there may be fewer rows than `limit`
+            and yet more to come.
 
         Raises:
             CallFailed: `contract.records`.
@@ -138,7 +141,7 @@ class Transaction:
         rest = None if exhausted else covered_to + "\0"
         if len(ordered) > limit:
             rest = ordered[limit][0]
-        return [(name, orjson.loads(value)) for name, value in ordered[:limit]], rest
+        return ordered[:limit], rest
 
     def history(self, key: RecordKey, limit: int) -> list[Record]:
         """Find the newest versions of a record before this request, deletions too, from new to old.

@@ -36,7 +36,7 @@ def run(source: str, argument: Any = None, steps: list[int] | None = None, **cal
         return steps is not None and steps[0] > steps[1]
 
     engine = Engine(calls, is_cancelled)
-    return engine.compile(source).run(engine.options, argument)
+    return engine.compile(source).run(engine.options, json.dumps(argument))
 
 
 def body(expression: str) -> str:

@@ -200,7 +200,7 @@ def test_what_a_scan_has_covered(
 ) -> None:
     """Fewer rows than asked for: up to the end. As many: up to the last one seen. Deleted rows are recorded."""
     rows, found_rest, scan = scan_of(LETTERS, start, end, limit)
-    assert (rows, found_rest) == ([(name, 1) for name in names if name != "d"], rest)
+    assert (rows, found_rest) == ([(name, b"1") for name in names if name != "d"], rest)
     versions = {name: LETTERS.history[name][-1] for name in names}
     assert scan == Scan(
         "space",
@@ -224,7 +224,7 @@ def test_nothing_between_an_end_and_a_start_behind_it() -> None:
 def test_own_writes_within_what_was_covered() -> None:
     """They are rows where the scan looked, its bounds as they are; what it did not reach is left for the next."""
     rows, rest, _ = scan_of(LETTERS, "b", "e", 9, a=0, b=2, c=None, d=3, e=4, bb=5)
-    assert (rows, rest) == ([("b", 2), ("bb", 5), ("d", 3)], None)
+    assert (rows, rest) == ([("b", b"2"), ("bb", b"5"), ("d", b"3")], None)
     rows, rest, _ = scan_of(LETTERS, "", "", 2, c=2, cc=3)
     assert (rows, rest) == ([("b", 1), ("c", 2)], "c\0")
     rows, rest, _ = scan_of(LETTERS, "", "", 2, a=0, bb=3)
@@ -237,7 +237,7 @@ def test_writes_of_another_namespace_are_no_rows() -> None:
     """Though their keys lie in the range."""
     request = begin(LETTERS)
     request.put(RecordKey("other", "c"), 9)
-    assert request.scan("space", "c", "d", 9)[0] == [("c", 1)]
+    assert request.scan("space", "c", "d", 9)[0] == [("c", b"1")]
 
 
 # --- Histories ---
