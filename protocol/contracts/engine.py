@@ -176,10 +176,10 @@ def value_of(crossed: object) -> object:
     Raises:
         ValueError: an integer beyond all bounds.
     """
-    if type(crossed) is str:
-        return orjson.loads(crossed)
-    (value,) = crossed  # type: ignore[misc]  # `text_of` makes nothing else
-    return value
+    if isinstance(crossed, list):
+        return crossed[0]
+    assert isinstance(crossed, str), "text_of makes nothing else"
+    return orjson.loads(crossed)
 
 
 def _loader(
