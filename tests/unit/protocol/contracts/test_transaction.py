@@ -226,11 +226,11 @@ def test_own_writes_within_what_was_covered() -> None:
     rows, rest, _ = scan_of(LETTERS, "b", "e", 9, a=0, b=2, c=None, d=3, e=4, bb=5)
     assert (rows, rest) == ([("b", b"2"), ("bb", b"5"), ("d", b"3")], None)
     rows, rest, _ = scan_of(LETTERS, "", "", 2, c=2, cc=3)
-    assert (rows, rest) == ([("b", 1), ("c", 2)], "c\0")
+    assert (rows, rest) == ([("b", b"1"), ("c", b"2")], "c\0")
     rows, rest, _ = scan_of(LETTERS, "", "", 2, a=0, bb=3)
-    assert (rows, rest) == ([("a", 0), ("b", 1)], "bb")
+    assert (rows, rest) == ([("a", b"0"), ("b", b"1")], "bb")
     rows, rest, scan = scan_of(Store(), "", "", 2, a=1, b=2, c=3)
-    assert (rows, rest, scan.exhausted, scan.rows) == ([("a", 1), ("b", 2)], "c", True, ())
+    assert (rows, rest, scan.exhausted, scan.rows) == ([("a", b"1"), ("b", b"2")], "c", True, ())
 
 
 def test_writes_of_another_namespace_are_no_rows() -> None:
