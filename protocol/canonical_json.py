@@ -58,7 +58,7 @@ def loads(data: bytes) -> Value:
     if again != data:
         raise NotCanonicalError("not the one form of its value")
     if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
-        _check(value, DEPTH_MAX)
+        check_value(value)
     return value
 
 
@@ -68,15 +68,19 @@ def dumps(value: object) -> bytes:
     Raises:
         NotCanonicalError: another type, a great integer, a lone surrogate or deep nesting.
     """
-    _check(value, DEPTH_MAX)
+    check_value(value)
     try:
         return orjson.dumps(value, option=_ONE_FORM)
     except TypeError as error:
         raise NotCanonicalError(str(error)) from error
 
 
-def _check(value: object, depth: int) -> None:
-    """Require types, integers and depth of canonical JSON. Strings are left to the encoder."""
+def check_value(value: object, depth: int = DEPTH_MAX) -> None:
+    """Require types, integers and depth of canonical JSON. Strings are left to the encoder.
+
+    Raises:
+        NotCanonicalError: another type, a great integer or deep nesting.
+    """
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return
@@ -90,9 +94,9 @@ def _check(value: object, depth: int) -> None:
         raise NotCanonicalError(f"nested deeper than {DEPTH_MAX}")
     if kind is list:
         for item in value:  # type: ignore[attr-defined]
-            _check(item, depth - 1)
+            check_value(item, depth - 1)
         return
     for key, item in value.items():  # type: ignore[attr-defined]
         if type(key) is not str:
             raise NotCanonicalError(f"a key of type {type(key).__name__}")
-        _check(item, depth - 1)
+        check_value(item, depth - 1)

@@ -18,10 +18,9 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
 from protocol.contracts.engine import ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
+from protocol.contracts.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from streams.executor_wire import LENGTH_BYTES, Numbers, frame, parse_batch, parse_rows
@@ -43,7 +42,7 @@ class _Parent:
 
     def receive(self) -> Any:  # JSON of our own parent
         length = int.from_bytes(self._read(LENGTH_BYTES), "big")
-        return orjson.loads(self._read(length))
+        return read_json(self._read(length))
 
     def _read(self, count: int) -> bytes:
         data = self._connection.recv(count, socket.MSG_WAITALL)

@@ -24,9 +24,8 @@ and in the end says `["done", [result, ...]]`, `["damaged", text]` or, if it is 
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from protocol.contracts.calls import Batch, Call, Execution, Read, Rejected, Row, Scan, Write
+from protocol.contracts.json_text import write_json
 from protocol.records import ABSENT, Record, RecordKey
 
 LENGTH_BYTES = 4
@@ -35,7 +34,7 @@ FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 def frame(message: object) -> bytes:
     """A message with its length before it."""
-    body = orjson.dumps(message)
+    body = write_json(message)
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 

@@ -4,7 +4,7 @@ What the engine promises, and what is made sure of here (measured with the pinne
 
 1. *Steps.* The engine asks `check_cancelled` once per 1,000 loop steps and function calls, alike on every
    run. Native operations are not counted: what they may take is bounded by whoever runs the process.
-2. *Recursion* ends at 50 frames, alike everywhere. No `load`, no top-level statements, no types, no
+2. *Recursion* ends at 50 frames or a few more, alike everywhere. No `load`, no top-level statements, no types, no
    f-strings.
 3. *Floats* cannot come about: the source scan refuses their literals and `/`, and `float` is taken away
    here. (At the border the engine would turn an infinity into None.)
@@ -14,7 +14,6 @@ What the engine promises, and what is made sure of here (measured with the pinne
    exception of its own. Both are `ExhaustedError`: nothing that happened since counts.
 6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON
    can hold them.
-
 7. *The border.* What crosses it is converted string by string, which takes ten times as long as what the
    engine does itself with JSON. So values cross as one text of JSON each, made and read on the engine's side
    by `text_of` and `json.decode`, in a module that contracts do not see.
@@ -28,38 +27,40 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
-import orjson
 import starlark
+
+from protocol.contracts.json_text import read_json, write_json
 
 CALL_STACK_MAX = 50
 """Frames of functions inside one another, of one contract."""
 
-_OWN_FRAMES = 3
-"""Frames beside the contract's: two below it, one for a call that is written in Starlark."""
+_OWN_FRAMES = 5
+"""Frames beside the contract's: two below it, and above it a call that is written in Starlark with what it calls."""
 
 STEPS_PER_CHECK = 1_000
 """Loop steps between two questions of the engine whether to go on."""
 
 ENGINE = "starlark-pyo3"
 
-
 _BORDER = """
 HOLDERS = ("list", "dict", "tuple")
 
-def nests(value):
+def is_flat(value):
     if type(value) != "dict":
-        return type(value) in HOLDERS
-    for item in value.values():
-        if type(item) in HOLDERS:
-            return True
-    return False
+        return type(value) not in HOLDERS
+    for key, item in value.items():
+        if type(key) != "string" or type(item) in HOLDERS:
+            return False
+    return True
 
 def may_be_deep(value):
     shown = str(value)
     return shown.count("[") + shown.count("{") + shown.count("(") > 32
 
 def text_of(value):
-    if nests(value) and may_be_deep(value):
+    if is_flat(value):
+        return json.encode(value)
+    if may_be_deep(value):
         return [value]
     text = json.encode(value)
     return text if json.decode(text) == value else [value]
@@ -179,7 +180,7 @@ def value_of(crossed: object) -> object:
     if isinstance(crossed, list):
         return crossed[0]
     assert isinstance(crossed, str), "text_of makes nothing else"
-    return orjson.loads(crossed)
+    return read_json(crossed)
 
 
 def _loader(
@@ -221,11 +222,11 @@ def quicken_conversions() -> None:
 
     What they disagree about, great integers and floats, canonical JSON cannot hold anyway.
     """
-    vars(json).update(loads=orjson.loads, dumps=_dumps)
+    vars(json).update(loads=read_json, dumps=_dumps)
 
 
 def _dumps(value: object) -> str:
-    return orjson.dumps(value).decode()
+    return write_json(value).decode()
 
 
 def _no_float(*_: object) -> None:

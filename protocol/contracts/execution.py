@@ -15,10 +15,9 @@
 from collections.abc import Callable
 from typing import Final
 
-import orjson
-
 from protocol.contracts.calls import Batch, Call, Execution, Fetch, Rejected
 from protocol.contracts.host import Contract, Host, OutOfStepsError
+from protocol.contracts.json_text import read_json
 from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.registry import BUILT_IN, RegistryCall
@@ -146,7 +145,7 @@ class _RunningBatch:
             limits=self._limits,
             compile=self._host.compile,
         )
-        argument = orjson.loads(call.argument)
+        argument = read_json(call.argument)
         return canonical(BUILT_IN[contract.name](registry_call, argument), self._limits.request_output_bytes)
 
 

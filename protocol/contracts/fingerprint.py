@@ -83,11 +83,32 @@ EXPRESSIONS = (
     "range(3)",
     "len",
     "()",
+    # What crosses the border as text, and what does not.
+    "{'b': (1 << 53) - 1, 'a': 'é\\u2028\\n', 'c': None, 'd': True}",
+    "[{'b': 1, 'a': [1, 2]}, ['x' * 3] * 3, {}, []]",
+    "[(1, 'a'), {'b': ((), [2])}]",
+    "[{'a': [(1, 2)]}] * 40",
+    "{'a': {1: 2}}",
+    "{'a': 1 << 70}",
+    "{'a': len}",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+    "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
     # Steps and recursion.
     "len([i for i in range(123456)])",
     "[f(10) for f in [lambda n: n * 2]][0]",
     "recurse(40)",
+    "recurse(47)",
+    "recurse(48)",
+    "recurse(49)",
+    "recurse(50)",
+    "recurse(51)",
+    "recurse(52)",
     "recurse(60)",
+    "len([i for i in range(990)])",
+    "len([i for i in range(993)])",
+    "len([i for i in range(996)])",
+    "len([i for i in range(999)])",
+    "{str(i): i for i in range(600)}",
 )
 """Bodies of the known-answer contracts."""
 

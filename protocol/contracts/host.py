@@ -34,6 +34,7 @@ from typing import Final, NamedTuple, NoReturn
 import orjson
 
 from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program, value_of
+from protocol.contracts.json_text import read_json, write_json
 from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
@@ -135,7 +136,7 @@ class Host:
         """
         contract = self._contracts.get(record.record_hash)
         if contract is None:
-            value = orjson.loads(record.value)
+            value = read_json(record.value)
             source = value.get("source", "")
             if len(self._contracts) == CONTRACTS_KEPT or self._sources > SOURCES_KEPT:
                 self.forget()
@@ -269,7 +270,7 @@ class Host:
             raise CallFailed("name.refused")
         rows, rest = self._transaction.scan(namespace, start, end, self._count(limit))
         found = {"rows": [(key, orjson.Fragment(value)) for key, value in rows], "next": rest}
-        return orjson.dumps(found).decode()
+        return write_json(found).decode()
 
     def _history(self, place: object, limit: object) -> str:
         versions = self._transaction.history(self._key(place), self._count(limit))
@@ -281,7 +282,7 @@ class Host:
             }
             for record in versions
         ]
-        return orjson.dumps(found).decode()
+        return write_json(found).decode()
 
     def _count(self, limit: object) -> int:
         if type(limit) is not int or not 1 <= limit <= self._limits.records_per_request:

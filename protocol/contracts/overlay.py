@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import orjson
-
 from protocol.contracts.calls import Fetch, Read
+from protocol.contracts.json_text import read_json
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, verify_record
 
 
@@ -53,7 +52,7 @@ class Overlay:
         """The value of a record of the registry, parsed once."""
         value = self._parsed.get(record.record_hash)
         if value is None:
-            value = self._parsed[record.record_hash] = orjson.loads(record.value)
+            value = self._parsed[record.record_hash] = read_json(record.value)
         return value
 
     def reads(self, keys: Iterable[RecordKey]) -> tuple[Read, ...]:

@@ -14,8 +14,9 @@ from typing import Final
 
 import orjson
 
-from protocol.canonical_json import DEPTH_MAX, NotCanonicalError, Value, dumps
+from protocol.canonical_json import DEPTH_MAX, NotCanonicalError, Value, check_value
 from protocol.contracts.calls import Read, Row, Scan, Write
+from protocol.contracts.json_text import read_json, write_json
 from protocol.contracts.overlay import Overlay, check_chain
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey, successor
@@ -72,7 +73,7 @@ class Transaction:
             DamagedRecordError: the record does not have its hash.
         """
         value = self.get_bytes(key)
-        return None if value is None else orjson.loads(value)  # it was canonical when it was written
+        return None if value is None else read_json(value)  # it was canonical when it was written
 
     def get_bytes(self, key: RecordKey) -> bytes | None:
         """Read a value as its canonical JSON, see `get`."""
@@ -203,11 +204,11 @@ def canonical(value: object, bytes_max: int) -> bytes:
         CallFailed: `contract.value`, `contract.output_too_large`.
     """
     try:
-        data = orjson.dumps(value, option=_ONE_FORM)
+        data = write_json(value, _ONE_FORM)
         # Of what the engine gives, orjson lets pass nothing but floats and depth; most values show neither.
         if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
-            data = dumps(value)
-    except (NotCanonicalError, TypeError):  # orjson's error is the second
+            check_value(value)
+    except (NotCanonicalError, TypeError):
         raise CallFailed("contract.value") from None
     if len(data) > bytes_max:
         raise CallFailed("contract.output_too_large")

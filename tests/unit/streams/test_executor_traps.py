@@ -42,6 +42,15 @@ KILLERS = {
     "text of a great integer": loop("a = a * a", "a = 3", 22) + "    return len(str(a)) + len(str(a + 1))\n",
 }
 
+FULL = "kept.append('x' * (20000 + i % 2))"
+ENDS_OF_MEMORY = {
+    "put": loop(f"{FULL}\n        put('object', 'a', 'e' * 30000)", "kept = []", 9_000),
+    "put of what is not ASCII": loop(f"{FULL}\n        put('object', 'a', 'é' * 15000)", "kept = []", 9_000),
+    "get": loop(f"{FULL}\n        get('object', 'long')", "kept = []", 9_000),
+    "return": loop(FULL, "kept = []", 4_700) + "    return 'é' * 120000\n",
+}
+"""Contracts whose last memory goes to a value on its way between contract and host."""
+
 OUT_OF_STEPS = {
     "loop": loop("pass", times=10**9),
     "nested loops": loop("[j for j in range(10000)]", times=10**9),
@@ -104,6 +113,21 @@ def test_what_would_kill_a_process(parties: Parties, source: str) -> None:
     assert isinstance(result, Rejected)
     assert (result.code, result.final) == ("contract.resources", True)
     serve(ledger, world, call("trap", None))
+
+
+@pytest.mark.parametrize("source", ENDS_OF_MEMORY.values(), ids=ENDS_OF_MEMORY.keys())
+def test_where_memory_ends_no_value_is_to_blame(source: str) -> None:
+    """A value that finds no memory on its way is neither the contract's failure nor the child's: the call is rejected."""
+    world = World()
+    world.do("object.put", {"key": "long", "value": "e" * 30_000})
+    world.register(source, "trap")
+    party = Executor(replace(LIMITS, contract_cpu_ms=10_000))
+    try:
+        (result,) = serve(party, world, call("trap", None))
+        assert isinstance(result, Rejected)
+        assert (result.code, result.final) == ("contract.resources", True)
+    finally:
+        party.close()
 
 
 @pytest.mark.parametrize("source", OUT_OF_STEPS.values(), ids=OUT_OF_STEPS.keys())

@@ -269,7 +269,7 @@ def test_a_history_with_a_gap(damage: str) -> None:
 
 # --- Values ---
 
-NO_VALUES = (1.0, 1e16, 5e-324, -1e-7, [1e22], {"a": 2.5}, 2**53, -(2**53), {1: 2}, "\ud800", {"a": {1}})
+NO_VALUES = (1.0, 1e16, 5e-324, -1e-7, [1e22], {"a": 2.5}, 2**53, -(2**53), {1: 2}, {"a": {1}})
 
 
 def test_a_value_at_its_bound() -> None:
