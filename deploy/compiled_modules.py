@@ -25,6 +25,7 @@ COMPILED = (
     "protocol.contracts.engine",
     "protocol.contracts.execution",
     "protocol.contracts.host",
+    "protocol.contracts.json_text",
     "protocol.contracts.names",
     "protocol.contracts.overlay",
     "protocol.contracts.registry",

@@ -112,7 +112,7 @@ def _private():
 
 def test_calls_in_starlark_over_others() -> None:
     """They are there like the others, by place and by name; what they are made of is not."""
-    calls = {"_ask": lambda text: json.dumps([value_of(text)]), "plain": lambda: 7}
+    calls: dict[str, Any] = {"_ask": lambda text: json.dumps([value_of(text)]), "plain": lambda: 7}
     engine = Engine(calls, lambda: False, WRAPPERS)
     assert sorted(engine.names) == ["asked", "plain"]
     source = body("[asked(argument), asked(value = plain())]")

@@ -117,7 +117,7 @@ def test_what_would_kill_a_process(parties: Parties, source: str) -> None:
 
 @pytest.mark.parametrize("source", ENDS_OF_MEMORY.values(), ids=ENDS_OF_MEMORY.keys())
 def test_where_memory_ends_no_value_is_to_blame(source: str) -> None:
-    """A value that finds no memory on its way is neither the contract's failure nor the child's: the call is rejected."""
+    """A value that finds no memory on its way is neither the contract's failure nor the child's: a rejection."""
     world = World()
     world.do("object.put", {"key": "long", "value": "e" * 30_000})
     world.register(source, "trap")
