@@ -23,6 +23,7 @@ from typing import Final, TypeAlias, Union
 import orjson
 
 from protocol.errors import CountersignError
+from protocol.json_text import read_json, write_json
 
 Value: TypeAlias = Union[bool, int, str, list["Value"], dict[str, "Value"], None]  # noqa: UP007  # is recursive
 """A value that canonical JSON can hold."""
@@ -49,10 +50,11 @@ def loads(data: bytes) -> Value:
 
     Raises:
         NotCanonicalError: they are not the one form of a value.
+        MemoryError: there is none left to tell.
     """
     try:
-        value: Value = orjson.loads(data)
-        again = orjson.dumps(value, option=_ONE_FORM)
+        value: Value = read_json(data)
+        again = write_json(value, _ONE_FORM)
     except (ValueError, TypeError, RecursionError) as error:  # orjson's errors are the first two
         raise NotCanonicalError(str(error)) from error
     if again != data:

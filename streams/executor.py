@@ -21,11 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import orjson
-
 from protocol.contracts.calls import Batch, Execution, Fetch, Rejected
 from protocol.contracts.execution import Runner, bytes_in_decision
 from protocol.contracts.overlay import Overlay
+from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from streams.executor_child import EXHAUSTED_EXIT
@@ -165,8 +164,8 @@ class _Child:
         """
         try:
             length = int.from_bytes(self._read(LENGTH_BYTES), "big")
-            return orjson.loads(self._read(min(length, FRAME_BYTES_MAX)))
-        except (OSError, orjson.JSONDecodeError):
+            return read_json(self._read(min(length, FRAME_BYTES_MAX)))
+        except (OSError, ValueError):
             raise self._died() from None
 
     def close(self) -> None:

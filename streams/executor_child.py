@@ -20,7 +20,7 @@ from typing import Any
 
 from protocol.contracts.engine import ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
-from protocol.contracts.json_text import read_json
+from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from streams.executor_wire import LENGTH_BYTES, Numbers, frame, parse_batch, parse_rows

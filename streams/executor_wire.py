@@ -25,7 +25,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from protocol.contracts.calls import Batch, Call, Execution, Read, Rejected, Row, Scan, Write
-from protocol.contracts.json_text import write_json
+from protocol.json_text import write_json
 from protocol.records import ABSENT, Record, RecordKey
 
 LENGTH_BYTES = 4

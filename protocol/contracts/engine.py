@@ -29,7 +29,7 @@ from importlib.metadata import version
 
 import starlark
 
-from protocol.contracts.json_text import read_json, write_json
+from protocol.json_text import read_json, write_json
 
 CALL_STACK_MAX = 50
 """Frames of functions inside one another, of one contract."""

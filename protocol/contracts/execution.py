@@ -17,11 +17,11 @@ from typing import Final
 
 from protocol.contracts.calls import Batch, Call, Execution, Fetch, Rejected
 from protocol.contracts.host import Contract, Host, OutOfStepsError
-from protocol.contracts.json_text import read_json
 from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.registry import BUILT_IN, RegistryCall
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
+from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import RecordKey
 

@@ -34,10 +34,10 @@ from typing import Final, NamedTuple, NoReturn
 import orjson
 
 from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program, value_of
-from protocol.contracts.json_text import read_json, write_json
 from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
+from protocol.json_text import read_json, write_json
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from protocol.contracts.calls import Fetch, Read
-from protocol.contracts.json_text import read_json
+from protocol.json_text import read_json
 from protocol.records import ABSENT, DamagedRecordError, Record, RecordKey, verify_record
 
 

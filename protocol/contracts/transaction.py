@@ -16,8 +16,8 @@ import orjson
 
 from protocol.canonical_json import DEPTH_MAX, NotCanonicalError, Value, check_value
 from protocol.contracts.calls import Read, Row, Scan, Write
-from protocol.contracts.json_text import read_json, write_json
 from protocol.contracts.overlay import Overlay, check_chain
+from protocol.json_text import read_json, write_json
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey, successor
 
