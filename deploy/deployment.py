@@ -235,7 +235,8 @@ class Deployment:
             while not self._is_active(role):
                 if not self.stack.supervisor.is_running(role) or time.monotonic() > deadline:
                     said = self.status_of(role)
-                    reason = said.get("text") or last_lines(self.stack.log_file(role))
+                    halt = f"{said.get('code')}: {said['text']}" if said.get("text") else ""
+                    reason = halt or last_lines(self.stack.log_file(role))
                     raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
                 time.sleep(_LOOK_S)
 

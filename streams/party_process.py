@@ -168,7 +168,11 @@ def check_engine(epochs: Epochs) -> None:
     Raises:
         CountersignError: `engine.differs`.
     """
-    mine = engine_version(), engine_answers()
-    if mine != (epochs.latest.engine_version, epochs.latest.engine_answers):
-        text = f"this is {mine[0]}, the epoch has {epochs.latest.engine_version}"
-        raise CountersignError("engine.differs", text)
+    mine = _engine(engine_version(), engine_answers())
+    agreed = _engine(epochs.latest.engine_version, epochs.latest.engine_answers)
+    if mine != agreed:
+        raise CountersignError("engine.differs", f"this is {mine}; the epoch has {agreed}")
+
+
+def _engine(version: str, answers: bytes) -> str:
+    return f"{version} with answers {answers.hex()}"

@@ -74,7 +74,7 @@ def run_role(run: Run) -> int:
     try:
         halt = run(RoleConfiguration.load(directory), stop, status)
     except CountersignError as error:
-        _halted(status, error.code, str(error))
+        _halted(status, error.code, str(error).removeprefix(f"{error.code}: "))
         return EXIT_FAILED
     if halt is None:
         status.write("stopped")

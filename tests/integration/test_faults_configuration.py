@@ -20,6 +20,7 @@ from deploy.initialize import AUDITOR, LEARNER, LEDGER
 from deploy.local.ports import LOOPBACK
 from deploy.local.stack import LocalStack
 from deploy.roles.entry import EXIT_FAILED, EXIT_HALTED
+from protocol.contracts.fingerprint import engine_answers
 from protocol.errors import ERRORS, CountersignError
 from schemas.epoch import Configuration, SignedConfiguration
 from streams.client import Client
@@ -189,6 +190,8 @@ def test_another_contract_engine(copy: Home, role: str, engine: dict[str, Any]) 
     file.write_bytes(sign_configuration(replace(agreed, **engine), {"auditor": keys[AUDITOR], "ledger": keys[LEDGER]}))
     exit_code, said, log = ending(copy.role(role))
     assert (exit_code, said["state"], said["code"]) == (EXIT_FAILED, "halted", "engine.differs"), log
+    assert said["text"].count(engine_answers().hex()) == (2 if "engine_version" in engine else 1)
+    assert "engine.differs" not in said["text"]
 
 
 @pytest.mark.parametrize("role", [LEARNER, "views", "dashboard"])
