@@ -353,7 +353,8 @@ CONTRACT: tuple[Attack, ...] = (
             "a_contract_without_end_is_rejected_and_the_next_request_served",
             "a_contract_that_wants_too_much_fails_alike",
         )
-        + of(_TRAPS, "what_would_kill_a_process", "what_would_never_end", "what_both_judge_alike"),
+        + of(_TRAPS, "what_would_kill_a_process", "what_would_never_end", "what_both_judge_alike")
+        + of(_TRAPS, "where_memory_ends_no_value_is_to_blame"),
     ),
     Attack(
         "Exhausts only the Ledger, whose machine is smaller than the Auditor's",
