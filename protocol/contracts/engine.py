@@ -111,12 +111,8 @@ class Program:
         """
         try:
             return value_of(self._module.call_with(options, self._entry, argument).value)
-        except Exception as error:  # also what the conversion of the result raises
+        except BaseException as error:  # also what the conversion of the result raises
             raise _judged(error) from None
-        except BaseException as error:
-            if type(error).__name__ == "PanicException":  # a BaseException that cannot be imported
-                raise ExhaustedError("panic") from None
-            raise
 
 
 class Engine:
@@ -163,7 +159,7 @@ class Engine:
             self._add(module, source, self._dialect)
             self._add(module, _ENTRY.format(entry=entry, run=run), self._dialect_of_ours)
             return Program(module.freeze(), entry)
-        except starlark.StarlarkError as error:
+        except BaseException as error:  # the engine folds constants: it may find no memory here, too
             raise _judged(error) from None
 
     def _add(self, module: starlark.Module, source: str, dialect: starlark.Dialect) -> None:
@@ -233,8 +229,11 @@ def _no_float(*_: object) -> None:
     raise TypeError("there are no floats")
 
 
-def _judged(error: Exception) -> ContractError | ExhaustedError:
-    """What an error of the engine means, without its text."""
+def _judged(error: BaseException) -> BaseException:
+    """What an error of the engine means, without its text; what is none of its errors stays as it is."""
+    if not isinstance(error, Exception):
+        # A panic is a BaseException that cannot be imported.
+        return ExhaustedError("panic") if type(error).__name__ == "PanicException" else error
     text = repr(error)
     if "MemoryError" in text or "RecursionError" in text:
         return ExhaustedError("memory")

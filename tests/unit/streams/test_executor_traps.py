@@ -189,10 +189,13 @@ def test_sources_past_the_scan(parties: Parties, expression: str) -> None:
     serve(ledger, world, call("trap", None))
 
 
-def test_registering_what_does_not_compile_within_bounds(parties: Parties) -> None:
+@pytest.mark.parametrize(
+    "source", [KILLERS["string that does not fit"], "def execute(argument):\n    return (1,) * 7000000\n"]
+)
+def test_registering_what_does_not_compile_within_bounds(parties: Parties, source: str) -> None:
     """The engine folds constants when it compiles: what is too great is rejected, and not registered."""
     world = World()
-    argument = {"contract": "trap", "source": KILLERS["string that does not fit"], "version": 1}
+    argument = {"contract": "trap", "source": source, "version": 1}
     registered, run = serve(parties[0], world, call("sys.contract.register", argument), call("trap", None))
     assert (registered.code, run.code) == ("contract.resources", "contract.unknown")
 
