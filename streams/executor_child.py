@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from protocol.contracts.calls import Batch
-from protocol.contracts.engine import ExhaustedError, quicken_conversions
+from protocol.contracts.engine import EXHAUSTION, ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
 from protocol.json_text import read_json
 from protocol.limits import Limits
@@ -116,7 +116,7 @@ def _address_space_bytes() -> int:
 def _run(parent: _Parent, limits: Limits) -> None:
     try:
         _serve(parent, limits)
-    except (ExhaustedError, MemoryError, RecursionError):
+    except (ExhaustedError, *EXHAUSTION):
         os._exit(EXHAUSTED_EXIT)
     except OSError:
         os._exit(0)  # the parent is gone

@@ -11,7 +11,8 @@ What the engine promises, and what is made sure of here (measured with the pinne
 4. *Errors.* Every error of a contract is one `ContractError`; the engine's texts carry Python's own and
    go no further.
 5. *Exhaustion.* Python's MemoryError inside a conversion comes back as an error's text, and a panic as an
-   exception of its own. Both are `ExhaustedError`: nothing that happened since counts.
+   exception of its own, when a contract runs and when it is compiled. Both are `ExhaustedError`: nothing
+   that happened since counts.
 6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON
    can hold them.
 7. *The border.* What crosses it is converted string by string, which takes ten times as long as what the
@@ -26,6 +27,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from typing import Final
 
 import starlark
 
@@ -79,6 +81,10 @@ def {entry}(text):
 """
 
 _public_names = re.compile(r"^def ([a-z]\w*)", re.MULTILINE).findall
+
+
+EXHAUSTION: Final = (MemoryError, RecursionError, SystemError)
+"""What Python raises where memory or stack ends; the last where there is none even for an error of another name."""
 
 
 class ContractError(Exception):
@@ -235,6 +241,6 @@ def _judged(error: BaseException) -> BaseException:
         # A panic is a BaseException that cannot be imported.
         return ExhaustedError("panic") if type(error).__name__ == "PanicException" else error
     text = repr(error)
-    if "MemoryError" in text or "RecursionError" in text:
+    if any(kind.__name__ in text for kind in EXHAUSTION):
         return ExhaustedError("memory")
     return ContractError()
