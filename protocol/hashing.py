@@ -71,10 +71,23 @@ def tagged(tag: str, *parts: bytes) -> bytes:
 
     Raises:
         KeyError: the tag is not in `Tag` (a mistake of the caller's).
+        MemoryError: there is none left.
     """
     if len(parts) == 1:  # nearly always, and several times for each request
-        return sha256(b"".join((_HEADS_OF_ONE[tag], _length(len(parts[0])), parts[0]))).digest()
+        return digest(b"".join((_HEADS_OF_ONE[tag], _length(len(parts[0])), parts[0])))
     framed = [_HEADS[tag], _count(len(parts))]
     for part in parts:
         framed += (_length(len(part)), part)
-    return sha256(b"".join(framed)).digest()
+    return digest(b"".join(framed))
+
+
+def digest(framed: bytes) -> bytes:
+    """SHA-256 of what is framed already.
+
+    Raises:
+        MemoryError: there is none left.
+    """
+    try:
+        return sha256(framed).digest()
+    except ValueError:  # what OpenSSL calls it: an error of initialization, a context that cannot be copied
+        raise MemoryError from None

@@ -11,11 +11,10 @@ Rules:
 """
 
 import struct
-from hashlib import sha256
 from typing import Final, NamedTuple
 
 from protocol.errors import CountersignError
-from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag
+from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag, digest
 
 HEAD_BYTES: Final = 8 + HASH_SIZE
 """Length of a packed record's head."""
@@ -122,7 +121,7 @@ def record_hash_of_names(
 ) -> bytes:
     """As `record_hash`, for who has the record's key in UTF-8."""
     # `tagged` written out, at half its cost: four hashes a transfer, in each party.
-    return sha256(
+    return digest(
         b"".join(
             (
                 _FRAMED_HEAD,
@@ -136,7 +135,7 @@ def record_hash_of_names(
                 _framed_hashes(HASH_SIZE, request_id, HASH_SIZE, previous_hash),
             )
         )
-    ).digest()
+    )
 
 
 def successor(

@@ -4,7 +4,9 @@
    and for each call its CPU time, by a timer whose signal ends the process.
 2. Whatever goes beyond a bound ends the process, and says nothing: the parent finds out which call it
    was.
-3. Nothing of its surroundings reaches a result: the parent gives it a fixed environment, and what a
+3. In a batch with calls of the registry, no call begins with more than half of the memory taken: what judges keys
+   must be loaded, and says of a key or a signature that it is bad where it finds no memory.
+4. Nothing of its surroundings reaches a result: the parent gives it a fixed environment, and what a
    setting could change is set here.
 """
 
@@ -18,7 +20,8 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from protocol.contracts.engine import ExhaustedError, quicken_conversions
+from protocol.contracts.calls import Batch
+from protocol.contracts.engine import EXHAUSTION, ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
 from protocol.json_text import read_json
 from protocol.limits import Limits
@@ -71,23 +74,38 @@ def _serve(parent: _Parent, limits: Limits) -> None:
     cpu_s = limits.contract_cpu_ms / 1000
     runner = Runner(limits)
     begin_bytes = _address_space_bytes()
+    half_bytes = begin_bytes + limits.contract_memory_bytes // 2
     bound_bytes = begin_bytes + limits.contract_memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (bound_bytes, bound_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     parent.send(["ready"])
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the engine prints its panics
+
+    def start_timer() -> None:
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+
+    def begin_call_with_room() -> None:
+        if _address_space_bytes() > half_bytes:
+            raise MemoryError
+        start_timer()
+
     while True:
         batch = parse_batch(parent.receive())
         parent.numbers = Numbers(batch.records.items())
+        begin_call = begin_call_with_room if _calls_registry(batch) else start_timer
         try:
-            results = runner.run(batch, parent, lambda: signal.setitimer(signal.ITIMER_PROF, cpu_s))
+            results = runner.run(batch, parent, begin_call)
             answer = ["done", parent.numbers.result_rows(results)]
         except DamagedRecordError as error:
             answer = ["damaged", error.detail]
         signal.setitimer(signal.ITIMER_PROF, 0)
         parent.send(answer)
-        if _address_space_bytes() - begin_bytes > limits.contract_memory_bytes // 2:
+        if _address_space_bytes() > half_bytes:
             runner.forget()  # the engine folds constants: a compiled contract may be large
+
+
+def _calls_registry(batch: Batch) -> bool:
+    return any(call.contract.startswith("sys.") for call in batch.calls)
 
 
 def _address_space_bytes() -> int:
@@ -98,7 +116,7 @@ def _address_space_bytes() -> int:
 def _run(parent: _Parent, limits: Limits) -> None:
     try:
         _serve(parent, limits)
-    except (ExhaustedError, MemoryError, RecursionError):
+    except (ExhaustedError, *EXHAUSTION):
         os._exit(EXHAUSTED_EXIT)
     except OSError:
         os._exit(0)  # the parent is gone

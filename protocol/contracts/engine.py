@@ -11,7 +11,8 @@ What the engine promises, and what is made sure of here (measured with the pinne
 4. *Errors.* Every error of a contract is one `ContractError`; the engine's texts carry Python's own and
    go no further.
 5. *Exhaustion.* Python's MemoryError inside a conversion comes back as an error's text, and a panic as an
-   exception of its own. Both are `ExhaustedError`: nothing that happened since counts.
+   exception of its own, when a contract runs and when it is compiled. Both are `ExhaustedError`: nothing
+   that happened since counts.
 6. *Values* that come out are whatever the contract made. Whoever takes them checks that canonical JSON
    can hold them.
 7. *The border.* What crosses it is converted string by string, which takes ten times as long as what the
@@ -26,6 +27,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from typing import Final
 
 import starlark
 
@@ -81,6 +83,10 @@ def {entry}(text):
 _public_names = re.compile(r"^def ([a-z]\w*)", re.MULTILINE).findall
 
 
+EXHAUSTION: Final = (MemoryError, RecursionError, SystemError)
+"""What Python raises where memory or stack ends; the last where there is none even for an error of another name."""
+
+
 class ContractError(Exception):
     """The contract went wrong: an error in its code, or one of its calls raised."""
 
@@ -111,12 +117,8 @@ class Program:
         """
         try:
             return value_of(self._module.call_with(options, self._entry, argument).value)
-        except Exception as error:  # also what the conversion of the result raises
+        except BaseException as error:  # also what the conversion of the result raises
             raise _judged(error) from None
-        except BaseException as error:
-            if type(error).__name__ == "PanicException":  # a BaseException that cannot be imported
-                raise ExhaustedError("panic") from None
-            raise
 
 
 class Engine:
@@ -163,7 +165,7 @@ class Engine:
             self._add(module, source, self._dialect)
             self._add(module, _ENTRY.format(entry=entry, run=run), self._dialect_of_ours)
             return Program(module.freeze(), entry)
-        except starlark.StarlarkError as error:
+        except BaseException as error:  # the engine folds constants: it may find no memory here, too
             raise _judged(error) from None
 
     def _add(self, module: starlark.Module, source: str, dialect: starlark.Dialect) -> None:
@@ -233,9 +235,12 @@ def _no_float(*_: object) -> None:
     raise TypeError("there are no floats")
 
 
-def _judged(error: Exception) -> ContractError | ExhaustedError:
-    """What an error of the engine means, without its text."""
+def _judged(error: BaseException) -> BaseException:
+    """What an error of the engine means, without its text; what is none of its errors stays as it is."""
+    if not isinstance(error, Exception):
+        # A panic is a BaseException that cannot be imported.
+        return ExhaustedError("panic") if type(error).__name__ == "PanicException" else error
     text = repr(error)
-    if "MemoryError" in text or "RecursionError" in text:
+    if any(kind.__name__ in text for kind in EXHAUSTION):
         return ExhaustedError("memory")
     return ContractError()

@@ -33,7 +33,15 @@ from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
-from protocol.contracts.engine import STEPS_PER_CHECK, ContractError, Engine, ExhaustedError, Program, value_of
+from protocol.contracts.engine import (
+    EXHAUSTION,
+    STEPS_PER_CHECK,
+    ContractError,
+    Engine,
+    ExhaustedError,
+    Program,
+    value_of,
+)
 from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
 from protocol.contracts.overlay import Overlay
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
@@ -190,7 +198,7 @@ class Host:
 
     def _reason(self, error: ContractError | ExhaustedError) -> BaseException:
         """Why a contract ended: what one of its calls raised comes first, the engine knows only its text."""
-        if isinstance(self._failure, (MemoryError, RecursionError)):
+        if isinstance(self._failure, EXHAUSTION):
             return ExhaustedError("memory")
         if self._failure is not None:
             return self._failure

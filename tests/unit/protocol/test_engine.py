@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.contracts import fingerprint
-from protocol.contracts.engine import ContractError, Engine, engine_version, quicken_conversions, value_of
+from protocol.contracts.engine import (
+    EXHAUSTION,
+    ContractError,
+    Engine,
+    ExhaustedError,
+    engine_version,
+    quicken_conversions,
+    value_of,
+)
 from protocol.contracts.fingerprint import EXPRESSIONS, engine_answers
 from protocol.contracts.source_scan import SourceRefusedError, scan_source
 from protocol.limits import Limits
@@ -239,3 +247,14 @@ def test_errors_carry_no_text() -> None:
         run(body("argument['x']"), {})
     assert str(raised.value) == ""
     assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("kind", EXHAUSTION)
+def test_exhaustion_is_no_error_of_a_contract(kind: type[Exception]) -> None:
+    """By whatever name Python says that memory or stack has ended, inside the engine too."""
+
+    def at_the_end() -> None:
+        raise kind("error return without exception set")
+
+    with pytest.raises(ExhaustedError):
+        run(body("f()"), f=at_the_end)

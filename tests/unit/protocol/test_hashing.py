@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from protocol import hashing
 from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag, tagged
 from protocol.merkle import leaf_hash
+from protocol.records import ABSENT, Record, RecordKey, verify_record
 from tests.reference import hashing as reference
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors/hashing.json").read_text())
@@ -65,3 +67,19 @@ def test_the_zero_hash_is_no_hash() -> None:
     """It has a hash's size, and stands for none."""
     assert len(ZERO_HASH) == HASH_SIZE == len(tagged("order"))
     assert not any(ZERO_HASH)
+
+
+def test_out_of_memory_is_no_other_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL has other names for it, and whoever catches ValueError would hold it against what was hashed."""
+
+    def at_the_end(_: bytes) -> None:
+        raise ValueError("[digital envelope routines] not able to copy ctx")
+
+    monkeypatch.setattr(hashing, "sha256", at_the_end)
+    record = Record(1, False, b"1", ZERO_HASH, ABSENT.record_hash, ZERO_HASH, 0, 0)
+    with pytest.raises(MemoryError):
+        tagged("record", b"part")
+    with pytest.raises(MemoryError):
+        tagged("record", b"part", b"part")
+    with pytest.raises(MemoryError):
+        verify_record(ZERO_HASH, RecordKey("object", "a"), record)

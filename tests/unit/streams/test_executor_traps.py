@@ -11,7 +11,7 @@ from protocol.contracts.names import contract_key
 from streams import executor as executor_module
 from streams.executor import Executor, InProcessExecutor
 from streams.executor_child import EXHAUSTED_EXIT
-from tests.unit.protocol.contract_world import World, call, notes, notes_world
+from tests.unit.protocol.contract_world import World, call, notes, notes_world, proof_fields
 from tests.unit.streams.executor_parties import LIMITS, MIB, Parties, start_parties
 
 
@@ -189,10 +189,13 @@ def test_sources_past_the_scan(parties: Parties, expression: str) -> None:
     serve(ledger, world, call("trap", None))
 
 
-def test_registering_what_does_not_compile_within_bounds(parties: Parties) -> None:
+@pytest.mark.parametrize(
+    "source", [KILLERS["string that does not fit"], "def execute(argument):\n    return (1,) * 7000000\n"]
+)
+def test_registering_what_does_not_compile_within_bounds(parties: Parties, source: str) -> None:
     """The engine folds constants when it compiles: what is too great is rejected, and not registered."""
     world = World()
-    argument = {"contract": "trap", "source": KILLERS["string that does not fit"], "version": 1}
+    argument = {"contract": "trap", "source": source, "version": 1}
     registered, run = serve(parties[0], world, call("sys.contract.register", argument), call("trap", None))
     assert (registered.code, run.code) == ("contract.resources", "contract.unknown")
 
@@ -300,3 +303,21 @@ def test_memory_of_many_is_nobodys_fault() -> None:
         assert [result.code for result in results] == [""] * 60
     finally:
         party.close()
+
+
+def test_keys_are_judged_where_there_is_memory() -> None:
+    """What fills a child before, read by read, makes no difference to a key: what judges it is loaded as well."""
+    world = World()
+    world.register("def execute(argument):\n    for i in range(30):\n        get('object', str(argument + i))\n")
+    for number in range(900):
+        world.do("object.put", {"key": str(number), "value": "x" * 30_000})
+    reading = [call("test", first) for first in range(0, 900, 30)]
+    registering = call("sys.entity.register", {"entity": "alice", "rights": [], **proof_fields("alice")})
+    limits = replace(LIMITS, contract_memory_bytes=32 * MIB, contract_cpu_ms=5_000)
+    for count in (10, 15, 20, 25, 30):
+        party = Executor(limits)
+        try:
+            results = party.run(world.batch(*reading[:count], registering), world)
+            assert [result.code for result in results] == [""] * (count + 1)
+        finally:
+            party.close()
