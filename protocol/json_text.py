@@ -5,9 +5,12 @@ byte; taken at its word, orjson would give the call an outcome that the other pa
 find. And a party whose machine is full would take what another one signed for malformed.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
+
+NO_MEMORY: Final = ("Not enough memory", "not valid UTF-8")
+"""What orjson says where there is none: of any text, and of a string in Python's hands, if it is Unicode."""
 
 
 def read_json(text: bytes | bytearray | str) -> Any:  # JSON
@@ -21,7 +24,7 @@ def read_json(text: bytes | bytearray | str) -> Any:  # JSON
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        if "memory" in error.msg:
+        if NO_MEMORY[0] in error.msg:
             raise MemoryError from None
         raise
 
@@ -39,6 +42,6 @@ def write_json(value: object, option: int = 0) -> bytes:
     try:
         return orjson.dumps(value, option=option)
     except TypeError as error:
-        if "UTF-8" in str(error):
+        if NO_MEMORY[1] in str(error):
             raise MemoryError from None
         raise

@@ -29,9 +29,10 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Final
 
+import orjson
 import starlark
 
-from protocol.json_text import read_json, write_json
+from protocol.json_text import NO_MEMORY, read_json
 
 CALL_STACK_MAX = 50
 """Frames of functions inside one another, of one contract."""
@@ -85,6 +86,9 @@ _public_names = re.compile(r"^def ([a-z]\w*)", re.MULTILINE).findall
 
 EXHAUSTION: Final = (MemoryError, RecursionError, SystemError)
 """What Python raises where memory or stack ends; the last where there is none even for an error of another name."""
+
+
+_SAID_OF_EXHAUSTION: Final = (*[kind.__name__ for kind in EXHAUSTION], *NO_MEMORY)
 
 
 class ContractError(Exception):
@@ -222,13 +226,14 @@ def engine_version() -> str:
 def quicken_conversions() -> None:
     """Replace the functions of `json` that the engine calls, for this whole process.
 
-    What they disagree about, great integers and floats, canonical JSON cannot hold anyway.
+    What they disagree about, great integers and floats, canonical JSON cannot hold anyway. Their errors are judged
+    by their texts, as all of the engine's are.
     """
-    vars(json).update(loads=read_json, dumps=_dumps)
+    vars(json).update(loads=orjson.loads, dumps=_dumps)
 
 
 def _dumps(value: object) -> str:
-    return write_json(value).decode()
+    return orjson.dumps(value).decode()
 
 
 def _no_float(*_: object) -> None:
@@ -241,6 +246,6 @@ def _judged(error: BaseException) -> BaseException:
         # A panic is a BaseException that cannot be imported.
         return ExhaustedError("panic") if type(error).__name__ == "PanicException" else error
     text = repr(error)
-    if any(kind.__name__ in text for kind in EXHAUSTION):
+    if any(said in text for said in _SAID_OF_EXHAUSTION):
         return ExhaustedError("memory")
     return ContractError()
