@@ -34,7 +34,9 @@ INTEGER_MAX: Final = 2**53 - 1
 DEPTH_MAX: Final = 32
 """How many arrays and objects may stand inside one another."""
 
-_ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
+"""orjson's options for the one form."""
+
 _may_be_float: Final = re.compile(rb"[0-9][.eE]").search
 
 
@@ -54,13 +56,12 @@ def loads(data: bytes) -> Value:
     """
     try:
         value: Value = read_json(data)
-        again = write_json(value, _ONE_FORM)
+        again = write_json(value, ONE_FORM)
     except (ValueError, TypeError, RecursionError) as error:  # orjson's errors are the first two
         raise NotCanonicalError(str(error)) from error
     if again != data:
         raise NotCanonicalError("not the one form of its value")
-    if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
-        check_value(value)
+    check_written(value, data)
     return value
 
 
@@ -70,19 +71,28 @@ def dumps(value: object) -> bytes:
     Raises:
         NotCanonicalError: another type, a great integer, a lone surrogate or deep nesting.
     """
-    check_value(value)
+    _check(value, DEPTH_MAX)
     try:
-        return orjson.dumps(value, option=_ONE_FORM)
+        return orjson.dumps(value, option=ONE_FORM)
     except TypeError as error:
         raise NotCanonicalError(str(error)) from error
 
 
-def check_value(value: object, depth: int = DEPTH_MAX) -> None:
-    """Require types, integers and depth of canonical JSON. Strings are left to the encoder.
+def check_written(value: object, data: bytes) -> None:
+    """Require of a value that orjson has written in the one form what it lets pass: no floats, no deep nesting.
+
+    Args:
+        data: what was written; most values need not be walked, for nothing in it looks like either.
 
     Raises:
-        NotCanonicalError: another type, a great integer or deep nesting.
+        NotCanonicalError: there is one.
     """
+    if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
+        _check(value, DEPTH_MAX)
+
+
+def _check(value: object, depth: int) -> None:
+    """Require types, integers and depth of canonical JSON. Strings are left to the encoder."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
         return
@@ -96,9 +106,9 @@ def check_value(value: object, depth: int = DEPTH_MAX) -> None:
         raise NotCanonicalError(f"nested deeper than {DEPTH_MAX}")
     if kind is list:
         for item in value:  # type: ignore[attr-defined]
-            check_value(item, depth - 1)
+            _check(item, depth - 1)
         return
     for key, item in value.items():  # type: ignore[attr-defined]
         if type(key) is not str:
             raise NotCanonicalError(f"a key of type {type(key).__name__}")
-        check_value(item, depth - 1)
+        _check(item, depth - 1)

@@ -23,6 +23,7 @@ from typing import Any
 from protocol.contracts.calls import Batch
 from protocol.contracts.engine import EXHAUSTION, ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
+from protocol.contracts.registry import BUILT_IN
 from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
@@ -105,7 +106,7 @@ def _serve(parent: _Parent, limits: Limits) -> None:
 
 
 def _calls_registry(batch: Batch) -> bool:
-    return any(call.contract.startswith("sys.") for call in batch.calls)
+    return any(call.contract in BUILT_IN for call in batch.calls)
 
 
 def _address_space_bytes() -> int:

@@ -83,10 +83,8 @@ def {entry}(text):
 
 _public_names = re.compile(r"^def ([a-z]\w*)", re.MULTILINE).findall
 
-
 EXHAUSTION: Final = (MemoryError, RecursionError, SystemError)
 """What Python raises where memory or stack ends; the last where there is none even for an error of another name."""
-
 
 _SAID_OF_EXHAUSTION: Final = (*[kind.__name__ for kind in EXHAUSTION], *NO_MEMORY)
 

@@ -52,9 +52,11 @@ from protocol.records import Record, RecordKey
 CALL_STEPS: Final = 100
 INVOKE_STEPS: Final = 1_000
 CONTRACTS_KEPT: Final = 256
-PLACES_KEPT: Final = 10_000
 SOURCES_KEPT: Final = 4 * 1024 * 1024
 """How many compiled contracts are kept, and how many characters their sources may have together."""
+
+PLACES_KEPT: Final = 10_000
+"""How many places of records are kept with their keys."""
 
 _WRAPPERS: Final = """
 def get(namespace, key):

@@ -9,20 +9,12 @@
    `records_per_request`.
 """
 
-import re
-from typing import Final
-
-import orjson
-
-from protocol.canonical_json import DEPTH_MAX, NotCanonicalError, Value, check_value
+from protocol.canonical_json import ONE_FORM, NotCanonicalError, Value, check_written
 from protocol.contracts.calls import Read, Row, Scan, Write
 from protocol.contracts.overlay import Overlay, check_chain
 from protocol.json_text import read_json, write_json
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey, successor
-
-_ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
-_may_be_float: Final = re.compile(rb"[0-9][.eE]").search
 
 
 class CallFailed(Exception):  # noqa: N818  # not an error of ours: an outcome
@@ -60,10 +52,6 @@ class Transaction:
             record = self._overlay.record(key)
             self._seen[key] = record
         return record
-
-    def has_seen(self, key: RecordKey) -> bool:
-        """Whether this request has touched a record."""
-        return key in self._seen
 
     def get(self, key: RecordKey) -> Value:
         """Read a value, this request's own write if there is one; None if there is none.
@@ -204,10 +192,8 @@ def canonical(value: object, bytes_max: int) -> bytes:
         CallFailed: `contract.value`, `contract.output_too_large`.
     """
     try:
-        data = write_json(value, _ONE_FORM)
-        # Of what the engine gives, orjson lets pass nothing but floats and depth; most values show neither.
-        if _may_be_float(data) or data.count(b"[") + data.count(b"{") > DEPTH_MAX:
-            check_value(value)
+        data = write_json(value, ONE_FORM)
+        check_written(value, data)
     except (NotCanonicalError, TypeError):
         raise CallFailed("contract.value") from None
     if len(data) > bytes_max:
