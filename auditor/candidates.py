@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from auditor.rejections import RejectionList
 from protocol.contracts.calls import Call
 from protocol.limits import Limits
-from protocol.merkle import PathRoots
 from protocol.records import Record, RecordKey
 from protocol.requests import (
     ClientSignatures,
@@ -73,7 +72,6 @@ class Candidates:
 def open_messages(messages: Sequence[Message], ledger_id: bytes, limits: Limits) -> Candidates:
     """Open what came in on `requests`; nothing of it is authentic yet."""
     candidates = Candidates()
-    roots = PathRoots()
     for message in messages:
         try:
             envelope_bytes = Envelope.body_of(message.value or b"")
@@ -81,7 +79,7 @@ def open_messages(messages: Sequence[Message], ledger_id: bytes, limits: Limits)
             candidates.skipped += 1
             continue
         try:
-            candidates.requests.append(open_request(envelope_bytes, ledger_id, limits, roots))
+            candidates.requests.append(open_request(envelope_bytes, ledger_id, limits))
             candidates.messages.append(message)
         except RequestError as error:
             candidates.unauthenticated.append((envelope_bytes, error.code))

@@ -1,7 +1,7 @@
 """Makes machine code of Python sources, in place: `python -m deploy.compiling FILE...`, where the packages are.
 
 `deploy.compiled` runs it in a copy of them. mypyc writes one extension of many C files, which setuptools would compile
-one after the other.
+one after the other. Beside it stands the one extension that is written in C (`protocol.native`).
 """
 
 import os
@@ -11,8 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from mypyc.build import mypycify
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+
+
+_HASHES = Extension(
+    "protocol.native._hashes",
+    ["protocol/native/hashes.c", "protocol/native/attachments.c"],
+    extra_compile_args=["-O2"],
+    libraries=["dl"],
+)
 
 
 class _BuildAtOnce(build_ext):  # type: ignore[misc]  # setuptools has no types
@@ -39,7 +47,7 @@ def main() -> None:
         script_args=["build_ext", "--inplace", "--quiet"],
         cmdclass={"build_ext": _BuildAtOnce},
         # -O1: compiled code mostly calls the interpreter's functions, and -O2 takes half as long again for nothing.
-        ext_modules=mypycify(sys.argv[1:], opt_level="1", debug_level="0", multi_file=True),
+        ext_modules=[*mypycify(sys.argv[1:], opt_level="1", debug_level="0", multi_file=True), _HASHES],
     )
 
 

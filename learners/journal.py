@@ -7,7 +7,7 @@ from learners.updates import UpdateError, check_content, unsigned_parts
 from protocol.configuration import Epochs
 from protocol.journal import Head, JournalError
 from schemas.errors import MalformedMessageError
-from schemas.slices import OutcomeSlices
+from schemas.slices import OutcomeSlices, slice_outcomes
 from schemas.statement import Statement, Update
 
 
@@ -33,7 +33,8 @@ def follow(head: Head, bodies: Sequence[bytes], epochs: Epochs) -> tuple[list[Fo
             head.check_follows(checked.statement)
         except (MalformedMessageError, JournalError) as error:
             raise UpdateError(f"after sequence {head.sequence}: {error}") from error
-        outcomes = check_content(update, checked.statement, checked.header)
+        check_content(update, checked.statement, checked.header)
+        outcomes = slice_outcomes(update.outcomes)
         head = head.advance(update.statement)
         followed.append(FollowedUpdate(update, checked.statement, outcomes))
     return followed, head

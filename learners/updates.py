@@ -17,14 +17,16 @@ from protocol.configuration import Epochs
 from protocol.countersigned import CheckedStatement, check_parts
 from protocol.errors import CountersignError
 from protocol.hashing import tagged
+from protocol.native import NATIVE
 from protocol.records import record_hash_of_names
 from schemas.errors import MalformedMessageError
 from schemas.order import OrderHeader
-from schemas.slices import OutcomeSlices, slice_outcomes
+from schemas.slices import slice_outcomes
 from schemas.statement import Countersigned, Decision, DecisionHead, Statement, Update
 
 _EMPTY_ARRAY: Final = b"\0"
 _NO_SIGNATURE: Final = bytes(64)
+_native: Final = None if NATIVE is None else NATIVE.attachments_hold
 
 
 class UpdateError(ValueError):
@@ -73,15 +75,10 @@ def unsigned_parts(update: Update, epochs: Epochs) -> CheckedStatement:
         raise UpdateError(str(error)) from error
 
 
-def check_content(
-    content: Decision | Update, statement: Statement, header: OrderHeader
-) -> tuple[OutcomeSlices, ...]:
+def check_content(content: Decision | Update, statement: Statement, header: OrderHeader) -> None:
     """Check entries, outcomes, outputs and values against the statement and order header they came with.
 
     Requires: statement and header belong together (`protocol.countersigned.check_parts`).
-
-    Returns:
-        The outcomes, sliced.
 
     Raises:
         UpdateError: something is missing, superfluous or another.
@@ -92,25 +89,27 @@ def check_content(
         raise UpdateError("the entries are not the ordered ones")
     if merkle.root(content.outcomes) != statement.outcomes_root:
         raise UpdateError("the outcomes are not the signed ones")
+    attached = content.outcomes, content.outputs, content.values
+    if _native is not None and _native(statement.ledger_id, *attached):
+        return
     try:
-        outcomes = slice_outcomes(content.outcomes)
-        check_attachments(statement.ledger_id, outcomes, content.outputs, content.values)
+        check_attachments(statement.ledger_id, *attached)
     except (MalformedMessageError, IndexError, UnicodeDecodeError, struct.error) as error:
         raise UpdateError(f"an outcome that no party would make: {error!r}") from error
-    return outcomes
 
 
 def check_attachments(
-    ledger_id: bytes, outcomes: Sequence[OutcomeSlices], outputs: Sequence[bytes], values: Sequence[bytes]
+    ledger_id: bytes, outcomes: Sequence[bytes], outputs: Sequence[bytes], values: Sequence[bytes]
 ) -> None:
     """Check outputs and values against the outcomes they belong to.
 
     Raises:
         UpdateError: one is missing, superfluous or another.
+        MalformedMessageError: an outcome ends early, or goes on.
         UnicodeDecodeError, struct.error: an outcome has a name or a version that none can have.
     """
     rest = iter(values)
-    for outcome, output in zip(outcomes, outputs, strict=True):
+    for outcome, output in zip(slice_outcomes(outcomes), outputs, strict=True):
         request_id, _, _, _, _, _, _, output_hash, writes, _ = outcome
         if tagged("output", output) != output_hash:
             raise UpdateError("an output is not the one its outcome pins")

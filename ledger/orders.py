@@ -129,11 +129,10 @@ def open_order(held: HeldOrder, limits: Limits) -> OpenedOrder | Contradiction:
     Of an entry only the envelope is read here: the Ledger makes its own entry and compares bytes.
     """
     requests: list[OpenedRequest] = []
-    roots = merkle.PathRoots()
     seen: dict[bytes, int] = {}
     for index, entry_bytes in enumerate(held.order.entries):
         try:
-            request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits, roots)
+            request = open_request(envelope_of(entry_bytes), held.header.ledger_id, limits)
             check_times(request.body, held.header.ordered_at_ms, limits)
         except (MalformedMessageError, RequestError) as error:
             return Contradiction(code="order.malformed", entry_index=index, text=str(error))

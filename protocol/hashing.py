@@ -15,6 +15,8 @@ from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Final
 
+from protocol.native import NATIVE
+
 HASH_SIZE: Final = 32
 """Bytes of a hash."""
 
@@ -64,6 +66,7 @@ _count: Final = struct.Struct(">I").pack
 _length: Final = struct.Struct(">Q").pack
 _HEADS: Final = {str(tag): b"CSv1" + bytes((len(tag),)) + tag.encode() for tag in Tag}
 _HEADS_OF_ONE: Final = {tag: head + _count(1) for tag, head in _HEADS.items()}
+_native: Final = None if NATIVE is None else NATIVE.tagged
 
 
 def tagged(tag: str, *parts: bytes) -> bytes:
@@ -73,6 +76,8 @@ def tagged(tag: str, *parts: bytes) -> bytes:
         KeyError: the tag is not in `Tag` (a mistake of the caller's).
         MemoryError: there is none left.
     """
+    if _native is not None:
+        return _native(_HEADS[tag], parts)
     if len(parts) == 1:  # nearly always, and several times for each request
         return digest(b"".join((_HEADS_OF_ONE[tag], _length(len(parts[0])), parts[0])))
     framed = [_HEADS[tag], _count(len(parts))]

@@ -17,11 +17,13 @@ from typing import Final, Self
 
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
+from protocol.native import NATIVE
 
 EMPTY_ROOT: Final = sha256().digest()
 """The root over no leaves."""
 
-_HASH_SIZES: Final = {HASH_SIZE}
+_native_root: Final = None if NATIVE is None else NATIVE.merkle_root
+_native_path_root: Final = None if NATIVE is None else NATIVE.path_root
 
 COUNT_MAX: Final = 2**63 - 1
 """The greatest number of leaves: Avro's integers are signed."""
@@ -41,6 +43,8 @@ def leaf_hash(leaf: bytes) -> bytes:
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over raw leaves."""
+    if _native_root is not None:
+        return _native_root(leaves)
     digest = sha256
     return root_of_hashes([digest(b"\0" + leaf).digest() for leaf in leaves])
 
@@ -97,78 +101,39 @@ def _path(levels: list[list[bytes]], index: int) -> tuple[bytes, ...]:
     return tuple(siblings)
 
 
-def root_from_path(leaf: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
+def root_from_path(leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes:
     """The root that a path leads to from a raw leaf; who knows the right one compares.
 
     Raises:
         MerkleError: the index is outside the tree, the path has another length, or a node is not 32 bytes.
     """
-    return root_from_hash(leaf_hash(leaf), index, count, path)
-
-
-def root_from_hash(node: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes:
-    """As `root_from_path`, from a leaf's hash, which must have been computed here."""
     if not 0 <= index < count <= COUNT_MAX:
         raise MerkleError(f"index {index} of {count}")
+    walk_up = _native_path_root or _walk_up
+    root = walk_up(leaf, index, count, path)
+    if root is None:
+        raise MerkleError(f"a path of {len(path)} nodes for leaf {index} of {count}")
+    return root
+
+
+def _walk_up(leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes | None:
+    """The root at the end of a path; None if the path is not of the one form."""
     digest = sha256
+    node = leaf_hash(leaf)
     place, last, used = index, count - 1, 0
     while last > 0:
         if place % 2 or place < last:  # the node has a sibling on this level
             if used == len(path) or len(path[used]) != HASH_SIZE:
-                raise MerkleError(f"a path of {len(path)} nodes for leaf {index} of {count}")
+                return None
             left, right = (path[used], node) if place % 2 else (node, path[used])
             node = digest(b"\1" + left + right).digest()
             used += 1
         place >>= 1
         last >>= 1
-    if used != len(path):
-        raise MerkleError(f"a path of {len(path)} nodes for leaf {index} of {count}")
-    return node
+    return node if used == len(path) else None
 
 
-class PathRoots:
-    """The roots that paths of many leaves lead to, as `root_from_path` gives them one by one.
-
-    The way up from a node is fixed by the node, its place on its level, the last place there and the rest of the path.
-    Its root is remembered under these four, so that neighbours under one tree hash the way they have in common once.
-    Memory grows with every leaf: make one for a batch.
-    """
-
-    def __init__(self) -> None:
-        self._roots: dict[tuple[bytes, int, int, tuple[bytes, ...]], bytes] = {}
-
-    def root(self, leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes:
-        """As `root_from_path`.
-
-        Raises:
-            MerkleError: the index is outside the tree, the path has another length, or a node is not 32 bytes.
-        """
-        node = leaf_hash(leaf)
-        if not 0 <= index < count <= COUNT_MAX or len(path) < 2 or set(map(len, path)) != _HASH_SIZES:
-            return root_from_hash(node, index, count, path)
-        known, digest = self._roots, sha256
-        place, last, used = index, count - 1, 0
-        passed: list[tuple[bytes, int, int, tuple[bytes, ...]]] = []
-        root: bytes | None = None
-        while root is None and used < len(path) and last > 0:
-            if place % 2 or place < last:
-                left, right = (path[used], node) if place % 2 else (node, path[used])
-                node = digest(b"\1" + left + right).digest()
-                used += 1
-            place >>= 1
-            last >>= 1
-            way = (node, place, last, path[used:])
-            root = known.get(way)
-            if root is None:
-                passed.append(way)
-        if root is None:
-            root = root_from_hash(node, place, last + 1, path[used:])
-        for way in passed:
-            known[way] = root
-        return root
-
-
-def verify_path(leaf: bytes, index: int, count: int, path: Sequence[bytes], root: bytes) -> None:
+def verify_path(leaf: bytes, index: int, count: int, path: tuple[bytes, ...], root: bytes) -> None:
     """Check that a raw leaf is the one at `index` of the `count` under a root.
 
     Raises:

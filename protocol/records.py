@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE, ZERO_HASH, Tag, digest
+from protocol.native import NATIVE
 
 HEAD_BYTES: Final = 8 + HASH_SIZE
 """Length of a packed record's head."""
@@ -32,6 +33,7 @@ _FRAMED_HEAD: Final = b"CSv1" + bytes((len(Tag.RECORD),)) + Tag.RECORD.encode() 
 _framed_version: Final = struct.Struct(">QQQ?Q").pack
 _framed_hashes: Final = struct.Struct(">Q32sQ32s").pack
 _length: Final = struct.Struct(">Q").pack
+_native: Final = None if NATIVE is None else NATIVE.record_hash
 
 
 class DamagedRecordError(CountersignError):
@@ -104,6 +106,8 @@ def record_hash(
     Args:
         ledger_id, request_id, previous_hash: 32 bytes each.
     """
+    if _native is not None:
+        return _native(ledger_id, key[0], key[1], version, deleted, value, request_id, previous_hash)
     return record_hash_of_names(
         ledger_id, key[0].encode(), key[1].encode(), version, deleted, value, request_id, previous_hash
     )

@@ -52,12 +52,9 @@ class RequestError(CountersignError):
 
 
 def open_request(
-    envelope_bytes: bytes, ledger_id: bytes, limits: Limits, roots: merkle.PathRoots | None = None
+    envelope_bytes: bytes, ledger_id: bytes, limits: Limits
 ) -> OpenedRequest:
     """Parse an envelope and all that can be judged of it without records, time or keys.
-
-    Args:
-        roots: of the batch that is being opened, if it is one.
 
     Raises:
         RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`,
@@ -75,9 +72,8 @@ def open_request(
     if envelope.count > limits.signed_together:
         raise RequestError("request.too_large", f"{envelope.count} requests signed together")
     identity = request_id(envelope.body)
-    root_of = merkle.root_from_path if roots is None else roots.root
     try:
-        root = root_of(identity, envelope.index, envelope.count, envelope.path)
+        root = merkle.root_from_path(identity, envelope.index, envelope.count, envelope.path)
     except merkle.MerkleError as error:
         raise RequestError("request.malformed", str(error)) from error
     return OpenedRequest(envelope_bytes, envelope, body, identity, root)

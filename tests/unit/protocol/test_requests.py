@@ -167,18 +167,17 @@ def test_as_many_are_signed_together_as_the_limit_says() -> None:
                 error = refusal(lambda e=envelope: open_request(e.to_bytes(), LEDGER_ID, LIMITS))  # type: ignore[misc]
                 assert error.code == code
             else:
-                request = open_request(envelope.to_bytes(), LEDGER_ID, LIMITS, merkle.PathRoots())
+                request = open_request(envelope.to_bytes(), LEDGER_ID, LIMITS)
                 assert (request.root, request.request_id) == (batch.root, identity)
 
 
 @pytest.mark.parametrize(
     "changes", [{"index": 1}, {"index": -1}, {"count": 0}, {"count": 2}, {"path": (bytes(32),)}], ids=str
 )
-@pytest.mark.parametrize("roots", [None, merkle.PathRoots()], ids=["alone", "in a batch"])
-def test_a_place_that_no_tree_has(changes: dict[str, Any], roots: merkle.PathRoots | None) -> None:
+def test_a_place_that_no_tree_has(changes: dict[str, Any]) -> None:
     """The path has the one length that index and count give it."""
     envelope = replace(alone(body()), **changes).to_bytes()
-    error = refusal(lambda: open_request(envelope, LEDGER_ID, LIMITS, roots))
+    error = refusal(lambda: open_request(envelope, LEDGER_ID, LIMITS))
     assert error.code == "request.malformed"
 
 
