@@ -14,7 +14,6 @@ from mypyc.build import mypycify
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-
 _HASHES = Extension(
     "protocol.native._hashes",
     ["protocol/native/hashes.c", "protocol/native/attachments.c"],
