@@ -45,6 +45,13 @@ def test_every_module_of_the_list_is_machine_code() -> None:
     assert [file for file in files if file.endswith(".py") or not file.startswith(str(root_of_roles()))] == []
 
 
+def test_the_hashing_in_c_is_there() -> None:
+    """The copy finds it, where OpenSSL is: otherwise its twins would be tested in its place, and nobody would know."""
+    found = _run("-c", "from protocol.native import NATIVE; print(NATIVE.__file__)")
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith(str(root_of_roles()))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", TESTS)

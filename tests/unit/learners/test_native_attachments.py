@@ -1,0 +1,93 @@
+"""Checking attachments in C says that they hold where its Python twin does, and only there."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from learners.updates import check_attachments
+from protocol.native import NATIVE
+from schemas.statement import Decision
+from tests.unit.learners.test_updates import LEDGER, columns, outcomes
+from tests.worlds import World
+
+pytestmark = pytest.mark.skipif(NATIVE is None, reason="no hashing in C here; tests/compiled runs these with it")
+
+Columns = tuple[tuple[bytes, ...], tuple[bytes, ...], tuple[bytes, ...]]
+
+
+def hold(ledger_id: bytes, attached: Columns) -> bool:
+    assert NATIVE is not None
+    return NATIVE.attachments_hold(ledger_id, *attached)
+
+
+def parts_of(decision: Decision) -> Columns:
+    return decision.outcomes, decision.outputs, decision.values
+
+
+def decided() -> tuple[World, Decision]:
+    """A batch of several requests that read and write, one of which fails."""
+    world = World()
+    fails = world.request("object.delete", {"key": "nothing"})
+    return world, world.decide(world.put("a", 1), world.put("b", [2, "two"]), fails, world.get("a"), world.put("a", 3))
+
+
+def test_what_parties_usually_decide_holds() -> None:
+    """It is judged here and not left to the twin; an empty batch, too."""
+    world, decision = decided()
+    assert hold(world.ledger_id, parts_of(decision))
+    assert hold(world.ledger_id, ((), (), ()))
+
+
+def test_each_byte_counts() -> None:
+    """Of the pinned hashes, of what they are over, and of all that says where they stand: where one is changed, it does
+    not hold, or the twin lets it pass as well, because the field pins nothing here.
+    """
+    world, decision = decided()
+    whole = parts_of(decision)
+    seen = {True: 0, False: 0}
+    for column, parts in enumerate(whole):
+        for row, part in enumerate(parts):
+            for at in range(len(part)):
+                altered = part[:at] + bytes((part[at] ^ 0x11,)) + part[at + 1 :]
+                changed = (*parts[:row], altered, *parts[row + 1 :])
+                attached: Columns = (*whole[:column], changed, *whole[column + 1 :])  # type: ignore[assignment]
+                seen[hold(world.ledger_id, attached)] += 1
+                if hold(world.ledger_id, attached):
+                    check_attachments(world.ledger_id, *attached)
+    assert min(seen.values()) > 50
+
+
+@pytest.mark.parametrize("column", [0, 1, 2])
+def test_one_more_or_one_less(column: int) -> None:
+    """Outcomes and outputs are as many, and each write has its value."""
+    world, decision = decided()
+    whole = list(parts_of(decision))
+    for parts in (whole[column][:-1], (*whole[column], whole[column][-1])):
+        other = [*whole[:column], parts, *whole[column + 1 :]]
+        assert not hold(world.ledger_id, (other[0], other[1], other[2]))
+
+
+@given(made=st.lists(outcomes(), min_size=1, max_size=3), data=st.data())
+def test_it_never_holds_where_the_twin_refuses(
+    made: list[tuple[bytes, bytes, list[bytes]]], data: st.DataObject
+) -> None:
+    """Honest outcomes of every kind, and with bytes cut out and put in anywhere."""
+    bodies, outputs, values = columns(made)
+    row = data.draw(st.integers(0, len(bodies) - 1))
+    start = data.draw(st.integers(0, len(bodies[row])))
+    end = min(len(bodies[row]), start + data.draw(st.integers(0, 40)))
+    bodies[row] = bodies[row][:start] + data.draw(st.binary(max_size=12)) + bodies[row][end:]
+    attached = tuple(bodies), tuple(outputs), tuple(values)
+    if hold(LEDGER, attached):
+        check_attachments(LEDGER, *attached)
+
+
+@given(bodies=st.lists(st.binary(max_size=200), min_size=1, max_size=3))
+def test_any_bytes(bodies: list[bytes]) -> None:
+    """Nothing is read beyond their end, whatever lengths and counts they name."""
+    far = [b"\xff" * 9 + b"\x01", b"\xfe" * 8 + b"\x7f", b"\x80" * 20, b"\xfc\xff\xff\xff\x0f"]
+    for body in (*bodies, *(bytes(32) + number for number in far), *(b"\0" + bytes(32) + number for number in far)):
+        with suppress(ValueError):
+            assert not hold(LEDGER, ((body,), (b"",), ()))
