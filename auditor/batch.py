@@ -15,7 +15,6 @@ from protocol.batches import AssembledBatch, assemble
 from protocol.configuration import Epochs
 from protocol.contracts.calls import Execution, Read, Rejected
 from protocol.hashing import tagged
-from protocol.limits import Limits
 from protocol.records import RecordKey
 from protocol.requests import OpenedRequest
 from protocol.signatures import commitment, order_hash
@@ -80,17 +79,6 @@ class ExecutedBatch:
             if read.writer_sequence != sequence:
                 key = RecordKey(read.namespace, read.key)
                 self.reads[key] = ReadCheck(key, read.version, read.record_hash)
-
-
-def fitting(results: Sequence[Execution | Rejected], limits: Limits) -> int:
-    """How many results fit into one batch by the bytes of their outputs and values; always at least one."""
-    size = 0
-    for place, result in enumerate(results):
-        if isinstance(result, Execution):
-            size += len(result.output) + sum(len(write.record.value) for write in result.writes)
-            if size > limits.batch_output_bytes and place:
-                return place
-    return len(results)
 
 
 class BatchBuilder:

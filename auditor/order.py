@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from auditor import send
-from auditor.batch import BatchBuilder, ExecutedBatch, OrderedBatch, fitting
+from auditor.batch import BatchBuilder, ExecutedBatch, OrderedBatch
 from auditor.candidates import Candidates, drop_forged, drop_untimely, open_messages, signature_checks
 from auditor.rejections import UnauthenticatedAllowance
 from auditor.state import OrderState, write_sequence
@@ -169,11 +169,11 @@ class OrderMachine(Machine):
         drop_untimely(candidates, ordered_at_ms=ordered_at_ms, sequence=state.sequence, limits=self._limits)
         self._drop_beyond_guard(candidates, state)
         executed = yield from self._execute(state, candidates, fetched, ordered_at_ms)
-        fit = fitting(executed.results, self._limits)
+        fit = len(executed.results)  # an execution ends where the batch is full
         batch = ExecutedBatch(
             settled=self._settle(messages, candidates, fit), candidates=candidates, scans=executed.scans
         )
-        batch.sort(executed.results[:fit], state.sequence + 1)
+        batch.sort(executed.results, state.sequence + 1)
         for envelope_bytes, code in candidates.unauthenticated[: self._allowed(candidates)]:
             candidates.rejections.add_unauthenticated(envelope_bytes, code)
         kind: Kind = "empty" if not batch.requests and self._filling_is_due(state) else "normal"

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from deploy.home import Home
@@ -17,14 +17,14 @@ from deploy.local.disk import explained
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.canonical_json import dumps
-from protocol.configuration import TREE, Epochs, check_dispersal, check_epochs, ledger_id
+from protocol.configuration import TREE, ConfigurationError, Epochs, check_dispersal, check_epochs, ledger_id
 from protocol.contracts.engine import engine_version
 from protocol.contracts.fingerprint import engine_answers
 from protocol.contracts.genesis import genesis_records
 from protocol.contracts.registry import RIGHTS
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE, ZERO_HASH
-from protocol.limits import Limits
+from protocol.limits import KIB, Limits
 from protocol.signatures import configuration_input
 from protocol.signing import Algorithm, SigningKey
 from schemas import epoch, evidence, exhibit, feed, order, outcome, piece, receipt, rejection, request, statement
@@ -42,6 +42,9 @@ SALT_FILE = "salt.secret"
 
 _FORMAT = 1
 
+_PIECE_BYTES = 8 * KIB  # of a piece's message, beside its slice: header, path, the last update's signatures
+_LENGTH_BYTES = 8  # of an update in a block
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLedger:
@@ -53,6 +56,7 @@ class NewLedger:
         block_updates: updates in a block, the unit of dispersal; 0 for as many as there are replicas.
         partitions: of the topic `requests`.
         algorithm: of all keys.
+        limits: of the ledger; its batches are made smaller where a block of so many would not fit into a message.
         store: what the parties' stores on this machine are made of; None: whatever they are started with.
         store_of: the same by namespace, for those that lie in another database; None, too.
     """
@@ -88,6 +92,29 @@ class NewLedger:
             checksum=self.checksum,
             block_updates=self.block_updates or self.replicas,
         )
+        fitting_limits(self)
+
+
+def fitting_limits(new: NewLedger) -> Limits:
+    """The limits of a new ledger: batches are halved until a block of the longest decisions makes pieces that fit.
+
+    Raises:
+        ConfigurationError: `epoch.malformed`, batches would have to be smaller than a request may be.
+    """
+    limits = new.limits
+    block_updates = new.block_updates or new.replicas
+    longest = (limits.message_bytes - _PIECE_BYTES) * new.enough // block_updates - _LENGTH_BYTES
+    while limits.decision_bytes > min(longest, limits.message_bytes):
+        smaller = replace(
+            limits,
+            batch_bytes=max(limits.batch_bytes // 2, limits.request_bytes),
+            batch_output_bytes=max(limits.batch_output_bytes // 2, limits.request_output_bytes),
+        )
+        if smaller == limits:
+            text = f"pieces of a block of {block_updates} updates would not fit into messages: k is {new.enough}"
+            raise ConfigurationError("epoch.malformed", text)
+        limits = smaller
+    return limits
 
 
 def replica_role(number: int) -> str:
@@ -182,6 +209,7 @@ def _configuration(
     ledger_key: SigningKey,
     replica_keys: list[SigningKey],
 ) -> Configuration:
+    limits = fitting_limits(new)
     return Configuration(
         format=_FORMAT,
         ledger_id=ledger_id(genesis),
@@ -202,9 +230,9 @@ def _configuration(
         engine_version=engine_version(),
         engine_answers=engine_answers(),
         schemas=accepted_schemas(),
-        limits=dumps(new.limits.to_mapping()),
-        window=new.limits.window_sequences,
-        skew_ms=new.limits.clock_skew_ms,
+        limits=dumps(limits.to_mapping()),
+        window=limits.window_sequences,
+        skew_ms=limits.clock_skew_ms,
     )
 
 

@@ -5,6 +5,8 @@ Rules:
 1. The unit stands in the name: bytes, ms, or what is counted. Each is the greatest value still allowed.
 2. Limits are part of an epoch's configuration, so both parties reject and close batches alike.
 3. What fits the inner limit fits the outer one: otherwise a valid request could never be ordered.
+4. What a batch becomes is counted before it is ordered, never as less than its bytes: a decision that is longer than a
+   message could never be sent, nor anything after it.
 """
 
 from collections.abc import Mapping
@@ -21,6 +23,19 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 
 _VALUE_MAX = 2**53 - 1  # the integers of canonical JSON
+
+# What a decision takes at most beside its envelopes, texts, values and names. A number has up to 10 bytes, a length up
+# to 4, a hash 32; what is read or written stands in an entry and in an outcome.
+REQUEST_BYTES = 256  # two indexes, request_id, versions, status, code, output_hash, four arrays and four lengths
+READ_BYTES = 104
+WRITE_BYTES = 88
+SCAN_BYTES = 96
+ROW_BYTES = 104
+
+ENVELOPE_BYTES = 1024
+"""What an envelope may add to its body: a path of at most 12 hashes, a signature, a few numbers."""
+
+_SIGNED_BYTES = 4 * KIB  # statement, header, salt and signatures of a decision; what a result or receipts have instead
 
 
 class InvalidLimitsError(CountersignError, ValueError):
@@ -54,7 +69,7 @@ class Limits:
         resources_factor: how much wider the Ledger's bounds are than the Auditor's.
         batch_requests: requests in a batch.
         batch_bytes: envelopes in a batch.
-        batch_output_bytes: outputs and written values of a batch; reaching it closes the batch.
+        batch_output_bytes: what executing a batch adds to its decision; reaching it closes the batch.
         batch_linger_ms: how long a batch waits for more.
         block_half_full_ms: how long a block stays half full before empty batches fill it.
         message_bytes: a Kafka message.
@@ -114,6 +129,17 @@ class Limits:
         for inner, outer in FITS_INTO:
             if getattr(self, inner) > getattr(self, outer):
                 raise InvalidLimitsError(f"limit {inner} is wider than {outer}")
+
+    @property
+    def decision_bytes(self) -> int:
+        """The longest decision, and so the longest of all that is made of one batch.
+
+        At least one request is taken into a batch, whatever it gives.
+        """
+        record = max(READ_BYTES + WRITE_BYTES, SCAN_BYTES, ROW_BYTES) + 6 * (self.name_bytes + self.key_bytes + 1)
+        one = REQUEST_BYTES + 2 * self.name_bytes + self.fail_text_bytes + self.request_output_bytes
+        one += self.records_per_request * record
+        return self.batch_bytes + ENVELOPE_BYTES + max(self.batch_output_bytes, one) + _SIGNED_BYTES
 
     @classmethod
     def tiny(cls) -> Self:

@@ -14,7 +14,7 @@ from protocol.contracts.calls import Call
 from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.errors import CountersignError
 from protocol.hashing import HASH_SIZE
-from protocol.limits import Limits
+from protocol.limits import ENVELOPE_BYTES, Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from protocol.signatures import SignatureCheck, request_batch_input, request_id
 from schemas.epoch import PublicKey
@@ -22,9 +22,6 @@ from schemas.errors import MalformedMessageError
 from schemas.request import Envelope, RecordName, RequestBody
 
 FORMAT: Final = 1
-
-_ENVELOPE_OVERHEAD_BYTES: Final = 1024
-"""What an envelope may add to its body: a path of at most 12 hashes, a signature, a few numbers."""
 
 
 class OpenedRequest(NamedTuple):
@@ -60,7 +57,7 @@ def open_request(
         RequestError: `request.too_large`, `request.malformed`, `request.wrong_ledger`,
             `argument.not_canonical`.
     """
-    if len(envelope_bytes) > limits.request_bytes + _ENVELOPE_OVERHEAD_BYTES:
+    if len(envelope_bytes) > limits.request_bytes + ENVELOPE_BYTES:
         raise RequestError("request.too_large", f"{len(envelope_bytes)} bytes")
     try:
         envelope = Envelope.from_bytes(envelope_bytes)

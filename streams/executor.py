@@ -262,7 +262,7 @@ class Executor:
             alone = replace(batch, calls=(call,), records={}, first_index=index)
             result = self._run_alone(alone, overlay)
             if isinstance(result, Execution):
-                room -= bytes_in_decision(result)
+                room -= bytes_in_decision(result, self._limits)
                 if room < 0 and results:
                     break
                 index += 1

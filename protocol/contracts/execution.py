@@ -8,12 +8,11 @@
 4. Memory, stack and time are not judged here: `ExhaustedError` leaves `execute`, and the process that
    runs it should end.
 5. The batch is closed before the first call whose results, with those before it, would exceed
-   `batch_output_bytes`; at least one call is executed. Beside outputs and values this counts the lists of
-   versions, so that messages stay bounded.
+   `batch_output_bytes`; at least one call is executed. This counts all that a decision holds beside envelopes, so
+   that messages stay bounded.
 """
 
 from collections.abc import Callable
-from typing import Final
 
 from protocol.contracts.calls import Batch, Call, Execution, Fetch, Rejected
 from protocol.contracts.host import Contract, Host, OutOfStepsError
@@ -22,10 +21,8 @@ from protocol.contracts.overlay import Overlay
 from protocol.contracts.registry import BUILT_IN, RegistryCall
 from protocol.contracts.transaction import CallFailed, Transaction, canonical
 from protocol.json_text import read_json
-from protocol.limits import Limits
+from protocol.limits import READ_BYTES, REQUEST_BYTES, ROW_BYTES, SCAN_BYTES, WRITE_BYTES, Limits
 from protocol.records import RecordKey
-
-_VERSION_BYTES: Final = 200  # of a record version in an entry, an outcome and a decision, beside its names
 
 
 def execute(batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
@@ -71,7 +68,7 @@ class Runner:
                 before_call()
             result = running.result(call, index)
             if isinstance(result, Execution):
-                room -= bytes_in_decision(result)
+                room -= bytes_in_decision(result, self._limits)
                 if room < 0 and results:
                     break
                 index += 1
@@ -149,11 +146,19 @@ class _RunningBatch:
         return canonical(BUILT_IN[contract.name](registry_call, argument), self._limits.request_output_bytes)
 
 
-def bytes_in_decision(execution: Execution) -> int:
-    """What an execution takes in a decision, nearly."""
-    size = len(execution.output) + sum([len(write.record.value) for write in execution.writes])
-    size += _VERSION_BYTES * len(execution.reads) + 2 * sum([len(read.key) for read in execution.reads])
+def bytes_in_decision(execution: Execution, limits: Limits) -> int:
+    """What an execution takes in a decision beside its envelope: never less than the bytes it is encoded in."""
+    size = REQUEST_BYTES + 2 * limits.name_bytes + _bytes_of(execution.fail_text) + len(execution.output)
+    for read in execution.reads:
+        size += READ_BYTES + 2 * (_bytes_of(read.namespace) + _bytes_of(read.key))
+    for namespace, key, record in execution.writes:
+        size += WRITE_BYTES + 2 * (_bytes_of(namespace) + _bytes_of(key)) + len(record.value)
     for scan in execution.scans:
-        size += _VERSION_BYTES * (1 + len(scan.rows)) + 4 * (len(scan.start) + len(scan.end))
-        size += 2 * sum([len(row.key) for row in scan.rows])
+        places = scan.namespace, scan.start, scan.end, scan.covered_to
+        size += SCAN_BYTES + 2 * sum([_bytes_of(place) for place in places])
+        size += sum([ROW_BYTES + 2 * _bytes_of(row.key) for row in scan.rows])
     return size
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -141,6 +141,14 @@ def test_what_cannot_be_compiled_is_not_registered(client: Client) -> None:
     assert rejected.value.code == "contract.resources"
 
 
+def test_batches_of_many_long_names(client: Client) -> None:
+    """Names of what is written count, in bytes: decisions of such batches, and pieces of blocks, fit into messages."""
+    contract = f"long-{secrets.token_hex(4)}"
+    assert register(client, contract, loop("put('object', argument + str(i), i)", times=60)).ok
+    called = [client.submit(contract, "\U0001f511" * 250 + f"{number}/") for number in range(120)]
+    assert all(answer.result(120).ok for answer in called)
+
+
 def test_a_stranger_and_what_belongs_to_others(ledger: Pipeline, client: Client) -> None:
     """It has no rights but those it is given, and writes no namespace but its own, through `invoke` neither."""
     name = f"stranger-{secrets.token_hex(4)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from auditor.batch import BatchBuilder, ExecutedBatch, OrderedBatch, fitting
+from auditor.batch import BatchBuilder, ExecutedBatch, OrderedBatch
 from auditor.candidates import Candidates, open_messages
 from auditor.state import OrderState
 from protocol import merkle
@@ -70,31 +70,6 @@ def build(
 def ordered_update(call: StoreCall) -> Update:
     (entry,) = [entry for entry in call.outbox_put if entry.kind == "order"]
     return Update.from_bytes(entry.message)
-
-
-# --- What fits ---
-
-
-def test_a_batch_closes_before_the_result_that_is_too_much() -> None:
-    """Outputs and written values together, to the byte."""
-    first, second = execution(0, output=b"12", values=[b"345", b"6"]), execution(1, output=b"", values=[b"78"])
-    results = [first, second, execution(2)]
-    for allowed, count in ((9, 3), (8, 2), (7, 1), (6, 1), (1, 1)):
-        assert fitting(results, replace(Limits.tiny(), **narrow(allowed))) == count
-
-
-def narrow(allowed: int) -> dict[str, int]:
-    """Limits of a batch's outputs, and what must fit into them."""
-    return {"batch_output_bytes": allowed, "request_output_bytes": allowed, "value_bytes": allowed}
-
-
-def test_what_is_rejected_takes_no_room() -> None:
-    """Nor does it count as the first one, which always fits."""
-    limits = replace(Limits.tiny(), **narrow(1))
-    rejected = Rejected(code="contract.unknown", final=True)
-    assert fitting([execution(0), rejected, rejected], limits) == 3
-    assert fitting([execution(0), rejected, execution(1)], limits) == 2
-    assert fitting([], limits) == 0
 
 
 # --- What was executed ---

@@ -1,16 +1,18 @@
 """A new ledger is made whole or not at all, with the numbers that were asked for."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.home import Home
-from deploy.initialize import NewLedger, initialize
+from deploy.initialize import NewLedger, fitting_limits, initialize
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.configuration import ConfigurationError
 from protocol.errors import CountersignError
+from protocol.limits import Limits
 from storage.record_stores import StoreKind
 
 REFUSED = {
@@ -21,6 +23,7 @@ REFUSED = {
     "liars below zero": (NewLedger(liars=-1), "epoch.malformed"),
     "more replicas than the code has slices": (NewLedger(replicas=257), "epoch.malformed"),
     "blocks of fewer than no updates": (NewLedger(block_updates=-4), "epoch.malformed"),
+    "blocks whose pieces are longer than a message": (NewLedger(block_updates=40), "epoch.malformed"),
 }
 
 
@@ -41,7 +44,7 @@ def test_numbers_that_do_not_fit_are_refused_before_anything_is_written(name: st
         (NewLedger(), 3, 4),
         (NewLedger(checksum="simple"), 3, 4),
         (NewLedger(checksum="none", liars=0), 4, 4),
-        (NewLedger(replicas=7, liars=2, silent=1, block_updates=56), 4, 56),
+        (NewLedger(replicas=7, liars=2, silent=1, block_updates=28), 4, 28),
     ],
     ids=["usual", "simple", "none", "larger blocks"],
 )
@@ -97,3 +100,28 @@ def test_a_place_that_cannot_be_written_is_no_matter_of_settings(tmp_path: Path)
     with pytest.raises(CountersignError) as caught:
         initialize(Home(tmp_path / "home"), NewLedger())
     assert caught.value.code == "file.unusable"
+
+
+@pytest.mark.parametrize(
+    ("new", "halvings"),
+    [
+        (NewLedger(), 0),
+        (NewLedger(replicas=5, silent=1), 0),
+        (NewLedger(replicas=7, liars=3), 1),
+        (NewLedger(silent=1), 1),
+        (NewLedger(block_updates=8), 1),
+        (NewLedger(block_updates=16), 2),
+        (NewLedger(replicas=64, liars=21), 0),
+    ],
+    ids=repr,
+)
+def test_pieces_of_the_longest_decisions_fit_into_messages(new: NewLedger, halvings: int) -> None:
+    """Where a block has many updates for its k, batches are smaller, and nothing else is."""
+    limits, usual = fitting_limits(new), Limits()
+    assert replace(limits, batch_bytes=usual.batch_bytes, batch_output_bytes=usual.batch_output_bytes) == usual
+    assert (limits.batch_bytes << halvings, limits.batch_output_bytes << halvings) == (
+        usual.batch_bytes,
+        usual.batch_output_bytes,
+    )
+    block = (new.block_updates or new.replicas) * limits.decision_bytes
+    assert block / new.enough < limits.message_bytes

@@ -8,6 +8,7 @@ from protocol.contracts.calls import Execution, Read, Rejected, Row, Scan, Write
 from protocol.contracts.execution import Runner, bytes_in_decision
 from protocol.contracts.names import contract_key, public_key_key
 from protocol.hashing import ZERO_HASH
+from protocol.limits import READ_BYTES, REQUEST_BYTES, ROW_BYTES, SCAN_BYTES, WRITE_BYTES
 from protocol.records import ABSENT, RecordKey, successor
 from tests.unit.protocol.contract_world import LEDGER_ID, LIMITS, World, call
 
@@ -16,6 +17,8 @@ ROW = Row("abcd", 1, 0, 0, ZERO_HASH)
 SCAN = Scan("space", "ab", "xyz", 9, "xyz", True, ())
 WRITE = Write("space", "a", ABSENT._replace(value=b"12345"))
 NOTHING = Execution(0, "ok", "", "", b"", (), (), ())
+CALL = REQUEST_BYTES + 2 * LIMITS.name_bytes
+NAMES = 2 * (5 + 3)
 
 
 @pytest.mark.parametrize(
@@ -23,15 +26,22 @@ NOTHING = Execution(0, "ok", "", "", b"", (), (), ())
     [
         (NOTHING, 0),
         (NOTHING._replace(output=b"123"), 3),
-        (NOTHING._replace(writes=(WRITE, WRITE)), 10),
-        (NOTHING._replace(reads=(READ, READ)), 2 * (200 + 2 * 3)),
-        (NOTHING._replace(scans=(SCAN,)), 200 + 4 * (2 + 3)),
-        (NOTHING._replace(scans=(SCAN._replace(rows=(ROW, ROW)), SCAN)), 2 * (200 + 20) + 2 * (200 + 2 * 4)),
+        (NOTHING._replace(fail_text="123"), 3),
+        (NOTHING._replace(fail_text="1\U0001f511"), 5),
+        (NOTHING._replace(writes=(WRITE, WRITE)), 2 * (WRITE_BYTES + 2 * (5 + 1) + 5)),
+        (NOTHING._replace(writes=(WRITE._replace(namespace="é", key="\U0001f511"),)), WRITE_BYTES + 2 * (2 + 4) + 5),
+        (NOTHING._replace(reads=(READ, READ)), 2 * (READ_BYTES + NAMES)),
+        (NOTHING._replace(reads=(READ._replace(key="éé"),)), READ_BYTES + 2 * (5 + 4)),
+        (NOTHING._replace(scans=(SCAN,)), SCAN_BYTES + 2 * (5 + 2 + 3 + 3)),
+        (
+            NOTHING._replace(scans=(SCAN._replace(rows=(ROW, ROW._replace(key="é"))), SCAN)),
+            2 * (SCAN_BYTES + 26) + 2 * ROW_BYTES + 2 * (4 + 2),
+        ),
     ],
 )
 def test_what_counts(execution: Execution, size: int) -> None:
-    """Output, written values, each version read or scanned with its names, each scan with its bounds."""
-    assert bytes_in_decision(execution) == size
+    """Output, values, text, versions read, written and scanned with their names, scans with their bounds, in UTF-8."""
+    assert bytes_in_decision(execution, LIMITS) == CALL + size
 
 
 def test_a_batch_is_full_at_its_last_byte() -> None:
@@ -41,7 +51,7 @@ def test_a_batch_is_full_at_its_last_byte() -> None:
     calls = [call("test", 1_000) for _ in range(4)]
     first, *_ = Runner(LIMITS).run(world.batch(*calls), world)
     assert isinstance(first, Execution)
-    size = bytes_in_decision(first)
+    size = bytes_in_decision(first, LIMITS)
     for room, fit in ((2 * size - 1, 1), (2 * size, 2), (2 * size + 1, 2), (3 * size, 3), (4 * size, 4)):
         limits = replace(LIMITS, request_output_bytes=1_100, value_bytes=1_000, batch_output_bytes=room)
         assert len(Runner(limits).run(world.batch(*calls), world)) == fit
