@@ -18,6 +18,7 @@ from protocol.requests import (
     ClientSignatures,
     OpenedRequest,
     RequestError,
+    TouchedRecords,
     call_of,
     check_times,
     open_request,
@@ -48,8 +49,8 @@ class Candidates:
     rejections: RejectionList = field(default_factory=RejectionList)
     skipped: int = 0
 
-    def records(self) -> tuple[RecordKey, ...]:
-        """The records these requests will surely or probably touch, each once."""
+    def records(self) -> TouchedRecords:
+        """The records these requests will touch."""
         return records_of(self.requests)
 
     def replay(self) -> tuple[RequestExpiry, ...]:

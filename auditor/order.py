@@ -159,7 +159,10 @@ class OrderMachine(Machine):
     def _order(self, state: OrderState, messages: Sequence[Message]) -> Generator[Effect, Any, OrderState | None]:
         """Order what these messages hold; None if the store refused."""
         candidates = open_messages(messages, self._epochs.ledger_id, self._limits)
-        fetched: Fetched = yield Fetch(keys=candidates.records(), replay=candidates.replay(), cells=("decided",))
+        touched = candidates.records()
+        fetched: Fetched = yield Fetch(
+            keys=touched.surely, ahead=touched.probably, replay=candidates.replay(), cells=("decided",)
+        )
         state = state.with_decided(fetched.cells)
         ordered_at_ms = max(self.now_ms, state.ordered_at_ms)
         if not messages and not self._filling_is_due(state):

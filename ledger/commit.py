@@ -229,7 +229,8 @@ class CommitMachine(Machine):
         if isinstance(opened, Contradiction):
             yield from self._refuse(state, held, opened)
             return None
-        fetched: Fetched = yield Fetch(keys=opened.records, replay=opened.replay())
+        surely, probably = opened.records
+        fetched: Fetched = yield Fetch(keys=surely, ahead=probably, replay=opened.replay())
         contradiction = yield from self._authenticate(opened, fetched)
         if contradiction:
             yield from self._refuse(state, held, contradiction, records=fetched.records)

@@ -11,8 +11,15 @@ from protocol.configuration import Epochs
 from protocol.contracts.calls import Call, Read
 from protocol.journal import FORMAT
 from protocol.limits import Limits
-from protocol.records import RecordKey
-from protocol.requests import OpenedRequest, RequestError, call_of, check_times, open_request, records_of
+from protocol.requests import (
+    OpenedRequest,
+    RequestError,
+    TouchedRecords,
+    call_of,
+    check_times,
+    open_request,
+    records_of,
+)
 from protocol.signatures import SignatureCheck, order_input
 from schemas.errors import MalformedMessageError
 from schemas.leaves import envelope_of
@@ -65,7 +72,7 @@ class OpenedOrder:
 
     held: HeldOrder
     requests: tuple[OpenedRequest, ...]
-    records: tuple[RecordKey, ...]
+    records: TouchedRecords
 
     def replay(self) -> tuple[RequestExpiry, ...]:
         """What to ask the replay guard."""

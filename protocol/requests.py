@@ -146,8 +146,20 @@ def encode_request(body: RequestBody, now_ms: int, ledger_id: bytes, limits: Lim
     return encoded
 
 
-def records_of(requests: Iterable[OpenedRequest]) -> tuple[RecordKey, ...]:
-    """The records that requests will surely or probably touch, each once, to be fetched ahead."""
+class TouchedRecords(NamedTuple):
+    """Records that requests touch, each once.
+
+    Attributes:
+        surely: the keys of who signed, and the contracts.
+        probably: what the requests say themselves.
+    """
+
+    surely: tuple[RecordKey, ...]
+    probably: tuple[RecordKey, ...]
+
+
+def records_of(requests: Iterable[OpenedRequest]) -> TouchedRecords:
+    """The records that requests will touch, to be fetched ahead."""
     signers: dict[tuple[str, int], None] = {}
     contracts: dict[tuple[str, int], None] = {}
     names: dict[RecordName, None] = {}
@@ -159,8 +171,8 @@ def records_of(requests: Iterable[OpenedRequest]) -> tuple[RecordKey, ...]:
             names[name] = None
     keys = [public_key_key(*signer) for signer in signers]
     keys += [contract_key(*contract) for contract in contracts]
-    keys += [RecordKey(*name) for name in names]
-    return tuple(dict.fromkeys(keys))
+    surely = dict.fromkeys(keys)
+    return TouchedRecords(tuple(surely), tuple([key for key in map(RecordKey._make, names) if key not in surely]))
 
 
 def call_of(request: OpenedRequest) -> Call:

@@ -135,9 +135,15 @@ class Fetch:
     """Read records, versions, ranges, replay guard and cells, all at once.
 
     Performed by the store. Answered by `Fetched`.
+
+    Attributes:
+        keys: records that are read in any case.
+        ahead: others that will probably be needed. Of many great ones only the first are read: whoever needs another
+            reads it then.
     """
 
     keys: tuple[RecordKey, ...] = ()
+    ahead: tuple[RecordKey, ...] = ()
     versions: tuple[Version, ...] = ()
     scans: tuple[ScanRange, ...] = ()
     replay: tuple[RequestExpiry, ...] = ()

@@ -21,6 +21,11 @@ from storage.effects import (
 )
 from storage.ports import RecordStore, Refusal, SigningGuard
 
+_AHEAD_AT_ONCE = 1_024
+_AHEAD_BYTES = 16 * 1024 * 1024
+"""Of the records read ahead so many are read at once, and no more of them once their values are so long together: the
+keys come from clients, who may name every great record there is."""
+
 
 class StorePerformer:
     """Answers store and guard effects, for a stage and for the simulation alike.
@@ -60,16 +65,22 @@ class StorePerformer:
                 return GuardRead(now_ms=self._now_ms(), place=self._guard.highest(effect.kind))
 
     def _fetch(self, effect: Fetch) -> Fetched:
+        ahead = effect.ahead
         found = self._store.fetch(
-            effect.keys,
+            (*effect.keys, *ahead[:_AHEAD_AT_ONCE]),
             versions=effect.versions,
             scans=effect.scans,
             replay=effect.replay,
             cells=effect.cells,
         )
+        records = found.records
+        for first in range(_AHEAD_AT_ONCE, len(ahead), _AHEAD_AT_ONCE):
+            if sum(len(record.value) for record in records.values()) > _AHEAD_BYTES:
+                break
+            records = {**records, **self._store.fetch(ahead[first : first + _AHEAD_AT_ONCE]).records}
         return Fetched(
             now_ms=self._now_ms(),
-            records=found.records,
+            records=records,
             versions=found.versions,
             scans=found.scans,
             replayed=found.replayed,

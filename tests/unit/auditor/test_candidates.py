@@ -93,11 +93,12 @@ def test_what_is_fetched_and_asked_and_executed_is_that_of_the_requests() -> Non
     second = world.request("object.get", {"key": "a"}, keys=keys[:1])
     candidates = opened(world, first, second)
     assert candidates.records() == (
-        public_key_key("admin", 1),
-        RecordKey("sys", "contract/object.put/1"),
-        RecordKey("sys", "contract/object.get/1"),
-        RecordKey("object", "a"),
-        RecordKey("object", "b"),
+        (
+            public_key_key("admin", 1),
+            RecordKey("sys", "contract/object.put/1"),
+            RecordKey("sys", "contract/object.get/1"),
+        ),
+        (RecordKey("object", "a"), RecordKey("object", "b")),
     )
     assert candidates.replay() == (
         RequestExpiry(first.request_id, first.body.expiry_ms),

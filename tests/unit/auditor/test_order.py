@@ -200,7 +200,7 @@ def test_one_request_is_a_batch_whatever_its_size() -> None:
 
 def test_what_gives_too_much_is_taken_up_again_from_there() -> None:
     """The batch closes by what its requests give; its positions reach as far as it goes, and the rest is not lost."""
-    narrow = {"batch_output_bytes": 150, "request_output_bytes": 150, "value_bytes": 120}
+    narrow = {"batch_output_bytes": 3_000, "request_output_bytes": 150, "value_bytes": 120}
     world, stage = started(replace(Limits(), **narrow))
     requests = [world.put("a", "x" * 60) for _ in range(5)]
     world.ask(*requests)
@@ -215,7 +215,7 @@ def test_what_gives_too_much_is_taken_up_again_from_there() -> None:
 
 def test_what_a_crash_left_over_of_a_portion_is_read_again() -> None:
     """Positions are those of what was settled, so nothing is lost and nothing ordered twice."""
-    narrow = {"batch_output_bytes": 150, "request_output_bytes": 150, "value_bytes": 120}
+    narrow = {"batch_output_bytes": 3_000, "request_output_bytes": 150, "value_bytes": 120}
     world, stage = started(replace(Limits(), **narrow))
     requests = [world.put("a", "x" * 60) for _ in range(5)]
     world.ask(*requests)

@@ -195,12 +195,13 @@ def test_opening_gives_requests_records_and_calls(world: World) -> None:
     found = opened(world, first, second)
     assert [request.request_id for request in found.requests] == [first.request_id, second.request_id]
     assert found.records == (
-        public_key_key("admin", 1),
-        public_key_key("bob", 1),
-        contract_key("object.put", 1),
-        contract_key("object.get", 1),
-        RecordKey("object", "a"),
-        RecordKey("bank", "x"),
+        (
+            public_key_key("admin", 1),
+            public_key_key("bob", 1),
+            contract_key("object.put", 1),
+            contract_key("object.get", 1),
+        ),
+        (RecordKey("object", "a"), RecordKey("bank", "x")),
     )
     assert found.replay() == tuple(
         RequestExpiry(request.request_id, request.body.expiry_ms) for request in (first, second)
@@ -270,4 +271,4 @@ def test_an_entry_without_an_envelope_is_malformed(world: World) -> None:
 
 def test_an_order_of_nothing_opens_to_nothing(world: World) -> None:
     found = opened(world, kind="empty")
-    assert (found.requests, found.records, found.calls(), found.replay()) == ((), (), (), ())
+    assert (found.requests, found.records, found.calls(), found.replay()) == ((), ((), ()), (), ())

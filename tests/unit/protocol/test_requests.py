@@ -239,13 +239,15 @@ def test_the_records_that_requests_will_touch() -> None:
     first = opened(body(keys=(RecordName("object", "a"), shared)))
     second = opened(body(key_version=2, contract_version=3, keys=(RecordName("object", "a"),)))
     assert records_of([first, second, first]) == (
-        public_key_key("admin", 1),
-        public_key_key("admin", 2),
-        contract_key("object.get", 1),
-        contract_key("object.get", 3),
-        RecordKey("object", "a"),
+        (
+            public_key_key("admin", 1),
+            public_key_key("admin", 2),
+            contract_key("object.get", 1),
+            contract_key("object.get", 3),
+        ),
+        (RecordKey("object", "a"),),
     )
-    assert records_of([]) == ()
+    assert records_of([]) == ((), ())
 
 
 def key_record(value: bytes | None) -> Record:

@@ -113,3 +113,32 @@ def test_errors_come_through() -> None:
     guard = MemoryGuard(MemoryGuardDisk(window=4))
     with pytest.raises(StoreAbsentError):
         StorePerformer(MemoryStore(), guard, lambda: 0).perform(Load())
+
+
+def filled(performer: StorePerformer, count: int, value: bytes) -> tuple[RecordKey, ...]:
+    """So many further records with this value."""
+    keys = tuple(RecordKey("bank", str(number)) for number in range(count))
+    writes = [RecordWrite(key, RECORD._replace(value=value)) for key in keys]
+    done = performer.perform(Apply(call=StoreCall(expected_cells={"store_id": b"one"}, writes=writes, cells={})))
+    assert isinstance(done, Applied)
+    return keys
+
+
+@pytest.mark.parametrize("count", [0, 1, 1_023, 1_024, 1_025, 5_000])
+def test_records_read_ahead_are_all_there_where_they_are_small(performer: StorePerformer, count: int) -> None:
+    """However many."""
+    keys = filled(performer, count, b"1")
+    event = performer.perform(Fetch(keys=(KEY,), ahead=keys))
+    assert isinstance(event, Fetched)
+    assert event.records.keys() == {KEY, *keys}
+
+
+def test_of_many_great_records_the_first_are_read_ahead(performer: StorePerformer) -> None:
+    """A client may name every great record there is; what must be read is read all the same."""
+    keys = filled(performer, 5_000, bytes(20_000))
+    event = performer.perform(Fetch(keys=(KEY,), ahead=keys))
+    assert isinstance(event, Fetched)
+    assert event.records.keys() == {KEY, *keys[:1_024]}
+    event = performer.perform(Fetch(keys=keys, ahead=(KEY,)))
+    assert isinstance(event, Fetched)
+    assert event.records.keys() == {KEY, *keys}
