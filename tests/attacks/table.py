@@ -357,6 +357,12 @@ CONTRACT: tuple[Attack, ...] = (
         + of(_TRAPS, "where_memory_ends_no_value_is_to_blame"),
     ),
     Attack(
+        "Makes messages that are too long: many records under the longest names there are",
+        "batches are closed before any message of theirs can be too long",
+        of(_CONTRACTS, "names_without_end_make_no_message_that_is_too_long")
+        + of("property/test_decision_size.py", "no_request_takes_more_than_is_counted"),
+    ),
+    Attack(
         "Exhausts only the Ledger, whose machine is smaller than the Auditor's",
         "nobody: the Ledger halts, and goes on when it has more",
         of(_CONTRACTS, "a_ledger_that_an_order_exhausts_halts_accuses_nobody_and_goes_on_with_more"),

@@ -35,6 +35,11 @@ def execute(argument):
     for i in range(50000):
         pass
 """
+WORDY = """
+def execute(argument):
+    for i in range(60):
+        put("object", argument + str(i), i)
+"""
 RECURSIVE = """
 def execute(argument):
     return invoke("recursive/1", argument)
@@ -58,10 +63,12 @@ def started() -> Line:
         "thief": THIEF,
         "forever": FOREVER,
         "greedy": GREEDY,
+        "wordy": WORDY,
         "recursive": RECURSIVE,
     }.items():
         argument = {"contract": name, "source": source, "version": 1}
-        line.ask(line.clients.request("sys.contract.register", argument, "eve" if name != "greedy" else "admin"))
+        owner = "admin" if name in ("greedy", "wordy") else "eve"  # these two write `object`
+        line.ask(line.clients.request("sys.contract.register", argument, owner))
     line.run()
     line.check_honest()
     return line
@@ -125,6 +132,18 @@ def test_a_contract_without_end_is_rejected_and_the_next_request_served(line: Li
     line.check_honest()
     assert line.code_of(request) == "contract.resources"
     assert line.receipts()[asked.request_id].ok
+
+
+def test_names_without_end_make_no_message_that_is_too_long() -> None:
+    """Written ones count, in bytes: such batches are shorter. Like a broker, the log refuses what is too long."""
+    line = started()
+    requests = [line.clients.request("wordy", "\U0001f511" * 250 + f"{number}/") for number in range(48)]
+    line.ask(*requests)
+    line.run(30_000)
+    line.check_honest()
+    receipts = line.receipts()
+    assert all(receipts[request.request_id].ok for request in requests)
+    assert len({receipts[request.request_id].sequence for request in requests}) > 2
 
 
 def test_a_ledger_that_an_order_exhausts_halts_accuses_nobody_and_goes_on_with_more() -> None:
