@@ -168,7 +168,7 @@ class PieceIntake:
             if (yield from self._ends(last, reconstruction.block)):
                 reconstruction.vouch(last, statement_hash(last.statement))
         if len(reconstruction.signed) > 1:
-            self.two_histories = tuple(reconstruction.signed)
+            self.two_histories = tuple(reconstruction.signed[:2])  # two prove it, however many there are
         return reconstruction.rebuild()
 
     def advance(self, rebuilt: Rebuilt) -> None:

@@ -286,3 +286,19 @@ def test_two_histories_convict_the_parties_and_no_replica(late: bool) -> None:
     assert named(cluster) == [Culprit("auditor"), Culprit("auditor")]
     kinds = [Evidence.from_bytes(data).kind for data in cluster.evidence()]
     assert kinds == [TWO_STATEMENTS, TWO_STATEMENTS]
+
+
+def test_three_histories_at_once_convict_the_parties_as_two_do() -> None:
+    """Three replicas get a history of their own each, all doubly signed, and all pieces come at once."""
+    cluster = decided(blocks=1)
+    cluster.disperse(0)
+    for liar in (1, 2):
+        fork = Cluster()
+        for number in range(4):
+            fork.publish(fork.world.decide(fork.world.put(f"fork {liar}", number)).to_message())
+        fork.disperse(liar)
+        cluster.publish(fork.log.messages(pieces_topic(liar))[0].value or b"", pieces_topic(liar))
+    actor = cluster.learn()
+    assert actor.halt is not None
+    assert actor.halt.code == "evidence.raised"
+    assert named(cluster) == [Culprit("auditor"), Culprit("auditor")]
