@@ -247,6 +247,33 @@ def test_a_crash_at_any_step_leaves_what_the_next_one_goes_on_with() -> None:
     assert list(dict.fromkeys(values(cluster))) == had
 
 
+def test_a_decision_that_nobody_signed_does_not_end_it() -> None:
+    """Whoever can write on decisions says that they begin early enough: it goes by what both parties signed."""
+    cluster = dispersed(2)
+    had = wipe(cluster)
+    shorten(cluster, 8)
+    first = cluster.world.decisions[0]
+    forged = replace(first, signed=first.signed._replace(auditor_signature=bytes(64)))
+    cluster.publish(forged.to_message())
+    recover(cluster)
+    assert values(cluster) == had
+
+
+def test_two_histories_stop_it() -> None:
+    """The others disperse two blocks for one place, each doubly signed: it signs neither."""
+    cluster, fork = dispersed(1), Cluster()
+    wipe(cluster)
+    cluster.log.lose_tail(pieces_topic(3), 0, 1)
+    fork.decide(4, requests=2)
+    fork.disperse(3)
+    cluster.publish(fork.log.messages(pieces_topic(3))[0].value or b"", pieces_topic(3))
+    shorten(cluster, 4)
+    actor = recover(cluster)
+    assert actor.halt is not None
+    assert actor.halt.code == "evidence.raised"
+    assert not values(cluster)
+
+
 # --- The replica says when it is in the dark ---
 
 
