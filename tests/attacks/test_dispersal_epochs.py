@@ -138,6 +138,20 @@ def test_a_learner_that_does_not_know_the_new_epoch_yet(updates: int, learned: i
     assert cluster.evidence() == []
 
 
+def test_a_lost_tail_behind_what_was_read_too_early() -> None:
+    """What the log still has of it is read again, though it has lost what came after: the three are just enough."""
+    cluster, before = cluster_of_two_epochs()
+    cluster.disperse(0, 1)
+    actor = cluster.learner(epochs=before).settle()
+    for replica in (0, 1):
+        cluster.log.lose_tail(pieces_topic(replica), 0, 1)
+    actor.settle()
+    cluster.disperse(0, 1, 2)
+    assert actor.settle().views.position.sequence == 7
+    assert actor.measures["alarm_tail_lost"] == 2
+    assert cluster.learn(actor.views).views.position.sequence == 15
+
+
 def test_a_learner_started_again_with_more_replicas() -> None:
     """It reads the topics of those that joined as well; without them there would be too few."""
     cluster, before = cluster_of_two_epochs(n=7, b=2, k=5, replica_keys=SEVEN)
