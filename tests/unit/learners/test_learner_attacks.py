@@ -156,8 +156,8 @@ def test_altered_statements_beside_good_pieces_only_cost_their_own() -> None:
     assert cluster.evidence() == []
 
 
-def test_altered_statements_around_every_piece_cost_nothing() -> None:
-    """The broker shows every piece with an altered statement first, and last: that of the true one is taken, and kept."""
+def test_an_altered_statement_before_every_piece_costs_nothing() -> None:
+    """The broker shows every piece with an altered statement first, and last: that of the true one counts."""
     cluster = decided(blocks=2)
     cluster.disperse()
     published = [cluster.pieces(index) for index in range(4)]
