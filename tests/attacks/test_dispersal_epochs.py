@@ -11,12 +11,13 @@ import pytest
 from learners.accounting import Accounting
 from learners.reconstruction import Reconstruction
 from learners.recovery import RECOVERED, RecoveryMachine
+from learners.replica import ReplicaMachine
 from protocol.configuration import Epochs
 from schemas.piece import PieceHeader
 from schemas.topics import DECISIONS, pieces_topic
 from tests.attacks.dispersal import LYING
 from tests.parties import key_of
-from tests.unit.learners.cluster import Actor, Cluster
+from tests.unit.learners.cluster import Actor, Cluster, Corrupting
 from tests.unit.learners.raw_blocks import RawBlocks, epochs, opened
 
 SEVEN = tuple(key_of(f"replica {index}").public_key for index in range(7))
@@ -187,6 +188,19 @@ def test_a_replica_with_a_new_key_signs_nothing_of_the_old_epoch() -> None:
     replica.key = key_of("new replica 3")
     assert replica.run().halt is None
     assert numbers(cluster.headers(3)) == [2, 3]
+
+
+def test_a_replica_with_a_new_key_does_not_go_on_behind_who_had_the_old_one() -> None:
+    """Whoever has the old key signed false roots: the topic is the number's, and the place is not the replica's own."""
+    cluster, before = cluster_of_two_epochs(replica_keys=(*SEVEN[:3], key_of("new replica 3").public_key))
+    cluster.disperse(0)
+    liar = ReplicaMachine(epochs=before, index=3, encoder=Corrupting(3, 4, 3))
+    assert Actor(liar, cluster.log, key_of("replica 3")).run().halt is None
+    replica = cluster.replica_actor(3)
+    replica.key = key_of("new replica 3")
+    assert replica.run().halt is None
+    assert numbers(cluster.headers(3)) == [0, 1, 2, 3]
+    assert [header.root for header in cluster.headers(3)[2:]] == [header.root for header in cluster.headers(0)[2:]]
 
 
 @pytest.mark.parametrize("index", [0, 5])
