@@ -9,7 +9,7 @@ from learners.codec import erasure_code
 from learners.recovery import RECOVERED, RecoveryMachine
 from learners.replica import BEHIND, ReplicaMachine
 from schemas.topics import DECISIONS, pieces_topic
-from storage.effects import Effect, Halt, Publish
+from storage.effects import Effect, Halt, Publish, ReadTail
 from tests.parties import key_of
 from tests.unit.learners.cluster import Actor, Cluster, Corrupting
 
@@ -298,8 +298,28 @@ def test_a_quiet_replica_is_not_in_the_dark() -> None:
     cluster = dispersed(2)
     machine = ReplicaMachine(epochs=cluster.epochs, index=LOST)
     actor = Actor(machine, cluster.log, key_of(f"replica {LOST}"))
+    looks: list[Effect] = []
+    actor.on_effect = lambda effect: looks.append(effect) if isinstance(effect, ReadTail) else None
     while actor.now_ms < 5 * cluster.epochs.limits.resend_longest_ms:
         assert actor.run().halt is None
+    assert 2 <= len(looks) <= 6, "it looks for its own last piece now and then"
+
+
+def test_a_replica_that_catches_up_slowly_is_not_cut_off() -> None:
+    """Much later decisions are known all the time, and what comes next comes: that is no reason to end either."""
+    cluster = Cluster()
+    cluster.decide(16)
+    missing = [message.value or b"" for message in cluster.log.messages(DECISIONS)][:-1]
+    shorten(cluster, 15)
+    machine = ReplicaMachine(epochs=cluster.epochs, index=LOST)
+    actor = Actor(machine, cluster.log, key_of(f"replica {LOST}")).run()
+    longest_ms = cluster.epochs.limits.resend_longest_ms
+    for message in missing:
+        actor.now_ms += longest_ms // 4
+        cluster.publish(message)
+        assert actor.run().halt is None
+    assert actor.now_ms > 2 * longest_ms
+    assert len(values(cluster)) == 4
 
 
 def test_cut_off_it_takes_what_the_others_have_whatever_decisions_begin_with() -> None:
