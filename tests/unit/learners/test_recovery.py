@@ -212,6 +212,23 @@ def test_a_block_whose_content_both_parties_did_not_sign_stops_it() -> None:
     assert not values(cluster)
 
 
+def test_a_journal_that_does_not_end_with_the_signed_statement_stops_it() -> None:
+    """Three agree on updates that are whole and chained, and that both parties did not sign: it publishes nothing."""
+    cluster, fork = Cluster(), Cluster()
+    cluster.decide(4)
+    fork.decide(4, requests=2)
+    data = fork.block_bytes(0)
+    about = replace(cluster.block(0).description, block_length=len(data))
+    made = disperse(about, data, erasure_code(3, 4))
+    for replica in (0, 2, 3):
+        cluster.lie(replica, made.header(replica), made.slice(replica), cluster.last(0))
+    shorten(cluster, 4)
+    actor = recover(cluster)
+    assert actor.halt is not None
+    assert actor.halt.code == "replicas.assumption"
+    assert not values(cluster)
+
+
 def test_a_block_that_does_not_follow_the_own_last_piece_stops_it() -> None:
     """The others' history is not the one it has signed: it signs nothing more."""
     cluster = dispersed(2)
