@@ -6,6 +6,7 @@ import pytest
 
 from learners.checksums import disperse
 from learners.codec import erasure_code
+from learners.dispersal import frame_block
 from learners.recovery import RECOVERED, RecoveryMachine
 from learners.replica import BEHIND, ReplicaMachine
 from schemas.topics import DECISIONS, pieces_topic
@@ -163,6 +164,21 @@ def test_it_waits_for_others_that_are_behind_too() -> None:
     assert len(values(cluster)) == 2
 
 
+def test_others_that_are_slow_are_listened_to_as_long_as_something_comes() -> None:
+    """Each block in good time after the one before, all of them later than the longest pause."""
+    cluster = dispersed(8)
+    had = wipe(cluster)
+    others = {replica: wipe(cluster, replica) for replica in (0, 2, 3)}
+    shorten(cluster, 32)
+    actor = recovery(cluster).run()
+    for block in range(8):
+        actor.now_ms += cluster.epochs.limits.resend_longest_ms // 2
+        for replica, pieces in others.items():
+            cluster.publish(pieces[block] or b"", pieces_topic(replica))
+        assert actor.run().halt is None
+    assert values(cluster) == had
+
+
 def test_it_is_not_for_ever_that_it_waits() -> None:
     """Where all are in the dark the replica looks at decisions again: they may be sent again."""
     cluster = Cluster()
@@ -212,12 +228,14 @@ def test_a_block_whose_content_both_parties_did_not_sign_stops_it() -> None:
     assert not values(cluster)
 
 
-def test_a_journal_that_does_not_end_with_the_signed_statement_stops_it() -> None:
-    """Three agree on updates that are whole and chained, and that both parties did not sign: it publishes nothing."""
+@pytest.mark.parametrize("true", [0, 1, 3])
+def test_a_journal_that_does_not_lead_to_the_signed_statement_stops_it(true: int) -> None:
+    """Three agree on whole updates, the last ones perhaps the true ones, with no way there: it publishes nothing."""
     cluster, fork = Cluster(), Cluster()
     cluster.decide(4)
     fork.decide(4, requests=2)
-    data = fork.block_bytes(0)
+    worlds = [fork.world] * (4 - true) + [cluster.world] * true
+    data = frame_block([world.updates[sequence].to_bytes() for sequence, world in enumerate(worlds)])
     about = replace(cluster.block(0).description, block_length=len(data))
     made = disperse(about, data, erasure_code(3, 4))
     for replica in (0, 2, 3):
