@@ -78,7 +78,8 @@ class PieceIntake:
             self._count("alarm_tail_lost", 1)
             replica = self._topics.index(alarm.topic)
             self._read_on[replica] = Position(alarm.topic, 0, alarm.end_offset)
-            self._too_new.pop(replica, None)
+            if replica in self._too_new and self._too_new[replica].offset >= alarm.end_offset:
+                del self._too_new[replica]
 
     def read_on(self) -> tuple[Position, ...]:
         """By replica, where to begin after a restart: nothing before it is needed any more.
@@ -168,7 +169,7 @@ class PieceIntake:
             if (yield from self._ends(last, reconstruction.block)):
                 reconstruction.vouch(last, statement_hash(last.statement))
         if len(reconstruction.signed) > 1:
-            self.two_histories = tuple(reconstruction.signed)
+            self.two_histories = tuple(reconstruction.signed[:2])  # two prove it, however many there are
         return reconstruction.rebuild()
 
     def advance(self, rebuilt: Rebuilt) -> None:

@@ -75,7 +75,10 @@ def find_place(replica: int, epochs: Epochs) -> Generator[Effect, Any, OwnPlace]
 def _own_pieces(
     messages: tuple[Message, ...], replica: int, epochs: Epochs
 ) -> Iterator[tuple[Message, OpenedPiece, CheckedStatement]]:
-    """What may be own pieces, the last block first; no signature is verified yet."""
+    """What may be own pieces, the last block first; no signature is verified yet.
+
+    A piece under a key that the number had before is another replica's, and may be a lie.
+    """
     found = []
     for message in messages:
         try:
@@ -83,7 +86,7 @@ def _own_pieces(
             checked = check_parts(piece.last, epochs)
         except (PieceFaultError, CountersignError):
             continue
-        if piece.last_is_whole:
+        if piece.last_is_whole and has_share(replica, piece.header.epoch, epochs):
             found.append((message, piece, checked))
     return iter(sorted(found, key=lambda row: row[1].header.block, reverse=True))
 

@@ -11,12 +11,13 @@ import pytest
 from learners.accounting import Accounting
 from learners.reconstruction import Reconstruction
 from learners.recovery import RECOVERED, RecoveryMachine
+from learners.replica import ReplicaMachine
 from protocol.configuration import Epochs
 from schemas.piece import PieceHeader
 from schemas.topics import DECISIONS, pieces_topic
 from tests.attacks.dispersal import LYING
 from tests.parties import key_of
-from tests.unit.learners.cluster import Actor, Cluster
+from tests.unit.learners.cluster import Actor, Cluster, Corrupting
 from tests.unit.learners.raw_blocks import RawBlocks, epochs, opened
 
 SEVEN = tuple(key_of(f"replica {index}").public_key for index in range(7))
@@ -138,6 +139,20 @@ def test_a_learner_that_does_not_know_the_new_epoch_yet(updates: int, learned: i
     assert cluster.evidence() == []
 
 
+def test_a_lost_tail_behind_what_was_read_too_early() -> None:
+    """What the log still has of it is read again, though it has lost what came after: the three are just enough."""
+    cluster, before = cluster_of_two_epochs()
+    cluster.disperse(0, 1)
+    actor = cluster.learner(epochs=before).settle()
+    for replica in (0, 1):
+        cluster.log.lose_tail(pieces_topic(replica), 0, 1)
+    actor.settle()
+    cluster.disperse(0, 1, 2)
+    assert actor.settle().views.position.sequence == 7
+    assert actor.measures["alarm_tail_lost"] == 2
+    assert cluster.learn(actor.views).views.position.sequence == 15
+
+
 def test_a_learner_started_again_with_more_replicas() -> None:
     """It reads the topics of those that joined as well; without them there would be too few."""
     cluster, before = cluster_of_two_epochs(n=7, b=2, k=5, replica_keys=SEVEN)
@@ -173,6 +188,19 @@ def test_a_replica_with_a_new_key_signs_nothing_of_the_old_epoch() -> None:
     replica.key = key_of("new replica 3")
     assert replica.run().halt is None
     assert numbers(cluster.headers(3)) == [2, 3]
+
+
+def test_a_replica_with_a_new_key_does_not_go_on_behind_who_had_the_old_one() -> None:
+    """Whoever has the old key signed false roots: the topic is the number's, and the place is not the replica's own."""
+    cluster, before = cluster_of_two_epochs(replica_keys=(*SEVEN[:3], key_of("new replica 3").public_key))
+    cluster.disperse(0)
+    liar = ReplicaMachine(epochs=before, index=3, encoder=Corrupting(3, 4, 3))
+    assert Actor(liar, cluster.log, key_of("replica 3")).run().halt is None
+    replica = cluster.replica_actor(3)
+    replica.key = key_of("new replica 3")
+    assert replica.run().halt is None
+    assert numbers(cluster.headers(3)) == [0, 1, 2, 3]
+    assert [header.root for header in cluster.headers(3)[2:]] == [header.root for header in cluster.headers(0)[2:]]
 
 
 @pytest.mark.parametrize("index", [0, 5])

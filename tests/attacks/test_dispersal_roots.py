@@ -39,6 +39,15 @@ def rewritten(cluster: Cluster) -> Dispersal:
     return disperse(about, block, erasure_code(cluster.k, cluster.n))
 
 
+def forked(cluster: Cluster) -> Dispersal:
+    """Another journal, whole in itself, and beside it the true last statement, in which it does not end."""
+    fork = Cluster()
+    fork.decide(4, requests=2)
+    block = fork.block_bytes(0)
+    about = replace(honest(cluster).description, block_length=len(block))
+    return disperse(about, block, erasure_code(cluster.k, cluster.n))
+
+
 def tell(cluster: Cluster, made: Dispersal, *liars: int, block: int = 0) -> None:
     """Let these replicas sign their pieces of this block."""
     for liar in liars:
@@ -126,7 +135,7 @@ def test_a07_no_root_that_enough_replicas_can_name(checksum: str) -> None:
     assert all_together(cluster)
 
 
-@pytest.mark.parametrize("make", [invented, rewritten])
+@pytest.mark.parametrize("make", [invented, rewritten, forked])
 @pytest.mark.parametrize("checksum", LYING)
 def test_a07_a_false_block_of_enough_replicas(checksum: str, make: object) -> None:
     """k replicas agree on a codeword that is not the block its last statement ends: each of them is named."""

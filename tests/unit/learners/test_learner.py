@@ -247,6 +247,7 @@ def test_a_lost_tail_of_pieces_is_counted_and_healed() -> None:
     assert actor.measures["alarm_tail_lost"] == 1
     rows_of_the_world(cluster, actor.views)
     assert actor.views.position.sequence == 11
+    assert [message.sequence for message in cluster.feed()] == list(range(12))
 
 
 # --- Bounds ---

@@ -157,7 +157,7 @@ def test_altered_statements_beside_good_pieces_only_cost_their_own() -> None:
 
 
 def test_an_altered_statement_before_every_piece_costs_nothing() -> None:
-    """The broker shows every piece with an altered statement first: that of the true piece behind it is taken."""
+    """The broker shows every piece with an altered statement first, and last: that of the true one counts."""
     cluster = decided(blocks=2)
     cluster.disperse()
     published = [cluster.pieces(index) for index in range(4)]
@@ -171,6 +171,7 @@ def test_an_altered_statement_before_every_piece_costs_nothing() -> None:
             ):
                 cluster.publish(replace(piece, last=bad).to_message(), pieces_topic(index))
             cluster.publish(piece.to_message(), pieces_topic(index))
+            bad = piece.last._replace(auditor_signature=bytes(64))
             cluster.publish(replace(piece, last=bad).to_message(), pieces_topic(index))
     actor = cluster.learner().settle()
     learned_all(cluster, actor)
@@ -209,18 +210,42 @@ def test_silence_is_lag_and_no_proof() -> None:
     assert lags == [0, 0, 2, 0]
 
 
-def test_what_proves_nothing_accuses_nobody() -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_what_proves_nothing_accuses_nobody(late: bool) -> None:
     """Another statement hash, or another root before it: counted as wrong, but no verifier would convict."""
     cluster = decided(blocks=1)
+    cluster.disperse(0, 1, 3)
+    actor = cluster.learner()
+    if late:
+        actor.run()
     made = honest(cluster)
     about = replace(made.description, previous_block_root=tagged("block", b"another"))
     other = disperse(about, cluster.block_bytes(0), erasure_code(cluster.k, cluster.n))
     cluster.lie(LIAR, other.header(LIAR), other.slice(LIAR), cluster.last(0))
     cluster.lie(LIAR, replace(made.header(LIAR), last_statement_hash=ZERO_HASH), made.slice(LIAR), cluster.last(0))
-    cluster.disperse(0, 1, 3)
-    actor = cluster.learner().settle()
+    actor.settle()
     learned_all(cluster, actor, 1)
     assert actor.measures["wrong_2"] == 2
+    assert cluster.evidence() == []
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("number", [2, 0])
+def test_the_last_statement_of_another_block_is_no_second_history(late: bool, number: int) -> None:
+    """A liar names, and shows, what both parties signed for another place: that is no contradiction of theirs."""
+    cluster = decided(blocks=3)
+    made, last = cluster.block(1, previous_root=honest(cluster).root), cluster.last(number)
+    about = replace(made.description, last_statement_hash=last_hash(cluster, number))
+    other = disperse(about, made.block, erasure_code(cluster.k, cluster.n))
+    actor = cluster.learner()
+    if late:
+        cluster.disperse(0, 1, 3)
+        actor.run()
+    cluster.lie(LIAR, other.header(LIAR), other.slice(LIAR), last)
+    cluster.disperse(0, 1, 3)
+    actor.settle()
+    learned_all(cluster, actor, 3)
+    assert actor.measures["wrong_2"] == 1
     assert cluster.evidence() == []
 
 
@@ -286,3 +311,19 @@ def test_two_histories_convict_the_parties_and_no_replica(late: bool) -> None:
     assert named(cluster) == [Culprit("auditor"), Culprit("auditor")]
     kinds = [Evidence.from_bytes(data).kind for data in cluster.evidence()]
     assert kinds == [TWO_STATEMENTS, TWO_STATEMENTS]
+
+
+def test_three_histories_at_once_convict_the_parties_as_two_do() -> None:
+    """Three replicas get a history of their own each, all doubly signed, and all pieces come at once."""
+    cluster = decided(blocks=1)
+    cluster.disperse(0)
+    for liar in (1, 2):
+        fork = Cluster()
+        for number in range(4):
+            fork.publish(fork.world.decide(fork.world.put(f"fork {liar}", number)).to_message())
+        fork.disperse(liar)
+        cluster.publish(fork.log.messages(pieces_topic(liar))[0].value or b"", pieces_topic(liar))
+    actor = cluster.learn()
+    assert actor.halt is not None
+    assert actor.halt.code == "evidence.raised"
+    assert named(cluster) == [Culprit("auditor"), Culprit("auditor")]

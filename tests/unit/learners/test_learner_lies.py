@@ -11,6 +11,7 @@ import pytest
 
 from learners.checksums import disperse
 from learners.codec import erasure_code
+from learners.learner import LearnerMachine
 from protocol.evidence.verdicts import Culprit
 from protocol.hashing import tagged
 from schemas.piece import PieceHeader
@@ -174,3 +175,20 @@ def test_the_first_of_two_pieces_counts_and_both_are_judged() -> None:
         actor.run()
         learned_all(cluster, actor, 1)
         assert named(cluster) == [Culprit("replica", LIAR)]
+
+
+def test_evidence_that_no_message_holds_is_counted_and_not_sent() -> None:
+    """The log would refuse it and stop the learner; the liar is remembered all the same."""
+    cluster = decided()
+    cluster.disperse(0, 1, 3)
+    cluster.replica(LIAR, Corrupting(cluster.k, cluster.n, LIAR))
+    actor = cluster.learner()
+    assert isinstance(actor.machine, LearnerMachine)
+    limits = replace(cluster.epochs.limits)
+    object.__setattr__(limits, "message_bytes", 1000)  # less than any ledger's limits may be
+    actor.machine._limits = limits
+    actor.settle()
+    learned_all(cluster, actor)
+    assert cluster.evidence() == []
+    assert actor.measures["evidence_too_large"] == 1
+    assert actor.measures["gauge_blamed_2"] == 1

@@ -6,10 +6,11 @@ import pytest
 
 from learners.checksums import disperse
 from learners.codec import erasure_code
+from learners.dispersal import frame_block
 from learners.recovery import RECOVERED, RecoveryMachine
 from learners.replica import BEHIND, ReplicaMachine
 from schemas.topics import DECISIONS, pieces_topic
-from storage.effects import Effect, Halt, Publish
+from storage.effects import Effect, Halt, Publish, ReadTail
 from tests.parties import key_of
 from tests.unit.learners.cluster import Actor, Cluster, Corrupting
 
@@ -163,6 +164,21 @@ def test_it_waits_for_others_that_are_behind_too() -> None:
     assert len(values(cluster)) == 2
 
 
+def test_others_that_are_slow_are_listened_to_as_long_as_something_comes() -> None:
+    """Each block in good time after the one before, all of them later than the longest pause."""
+    cluster = dispersed(8)
+    had = wipe(cluster)
+    others = {replica: wipe(cluster, replica) for replica in (0, 2, 3)}
+    shorten(cluster, 32)
+    actor = recovery(cluster).run()
+    for block in range(8):
+        actor.now_ms += cluster.epochs.limits.resend_longest_ms // 2
+        for replica, pieces in others.items():
+            cluster.publish(pieces[block] or b"", pieces_topic(replica))
+        assert actor.run().halt is None
+    assert values(cluster) == had
+
+
 def test_it_is_not_for_ever_that_it_waits() -> None:
     """Where all are in the dark the replica looks at decisions again: they may be sent again."""
     cluster = Cluster()
@@ -212,6 +228,25 @@ def test_a_block_whose_content_both_parties_did_not_sign_stops_it() -> None:
     assert not values(cluster)
 
 
+@pytest.mark.parametrize("true", [0, 1, 3])
+def test_a_journal_that_does_not_lead_to_the_signed_statement_stops_it(true: int) -> None:
+    """Three agree on whole updates, the last ones perhaps the true ones, with no way there: it publishes nothing."""
+    cluster, fork = Cluster(), Cluster()
+    cluster.decide(4)
+    fork.decide(4, requests=2)
+    worlds = [fork.world] * (4 - true) + [cluster.world] * true
+    data = frame_block([world.updates[sequence].to_bytes() for sequence, world in enumerate(worlds)])
+    about = replace(cluster.block(0).description, block_length=len(data))
+    made = disperse(about, data, erasure_code(3, 4))
+    for replica in (0, 2, 3):
+        cluster.lie(replica, made.header(replica), made.slice(replica), cluster.last(0))
+    shorten(cluster, 4)
+    actor = recover(cluster)
+    assert actor.halt is not None
+    assert actor.halt.code == "replicas.assumption"
+    assert not values(cluster)
+
+
 def test_a_block_that_does_not_follow_the_own_last_piece_stops_it() -> None:
     """The others' history is not the one it has signed: it signs nothing more."""
     cluster = dispersed(2)
@@ -247,6 +282,33 @@ def test_a_crash_at_any_step_leaves_what_the_next_one_goes_on_with() -> None:
     assert list(dict.fromkeys(values(cluster))) == had
 
 
+def test_a_decision_that_nobody_signed_does_not_end_it() -> None:
+    """Whoever can write on decisions says that they begin early enough: it goes by what both parties signed."""
+    cluster = dispersed(2)
+    had = wipe(cluster)
+    shorten(cluster, 8)
+    first = cluster.world.decisions[0]
+    forged = replace(first, signed=first.signed._replace(auditor_signature=bytes(64)))
+    cluster.publish(forged.to_message())
+    recover(cluster)
+    assert values(cluster) == had
+
+
+def test_two_histories_stop_it() -> None:
+    """The others disperse two blocks for one place, each doubly signed: it signs neither."""
+    cluster, fork = dispersed(1), Cluster()
+    wipe(cluster)
+    cluster.log.lose_tail(pieces_topic(3), 0, 1)
+    fork.decide(4, requests=2)
+    fork.disperse(3)
+    cluster.publish(fork.log.messages(pieces_topic(3))[0].value or b"", pieces_topic(3))
+    shorten(cluster, 4)
+    actor = recover(cluster)
+    assert actor.halt is not None
+    assert actor.halt.code == "evidence.raised"
+    assert not values(cluster)
+
+
 # --- The replica says when it is in the dark ---
 
 
@@ -271,8 +333,28 @@ def test_a_quiet_replica_is_not_in_the_dark() -> None:
     cluster = dispersed(2)
     machine = ReplicaMachine(epochs=cluster.epochs, index=LOST)
     actor = Actor(machine, cluster.log, key_of(f"replica {LOST}"))
+    looks: list[Effect] = []
+    actor.on_effect = lambda effect: looks.append(effect) if isinstance(effect, ReadTail) else None
     while actor.now_ms < 5 * cluster.epochs.limits.resend_longest_ms:
         assert actor.run().halt is None
+    assert 2 <= len(looks) <= 6, "it looks for its own last piece now and then"
+
+
+def test_a_replica_that_catches_up_slowly_is_not_cut_off() -> None:
+    """Much later decisions are known all the time, and what comes next comes: that is no reason to end either."""
+    cluster = Cluster()
+    cluster.decide(16)
+    missing = [message.value or b"" for message in cluster.log.messages(DECISIONS)][:-1]
+    shorten(cluster, 15)
+    machine = ReplicaMachine(epochs=cluster.epochs, index=LOST)
+    actor = Actor(machine, cluster.log, key_of(f"replica {LOST}")).run()
+    longest_ms = cluster.epochs.limits.resend_longest_ms
+    for message in missing:
+        actor.now_ms += longest_ms // 4
+        cluster.publish(message)
+        assert actor.run().halt is None
+    assert actor.now_ms > 2 * longest_ms
+    assert len(values(cluster)) == 4
 
 
 def test_cut_off_it_takes_what_the_others_have_whatever_decisions_begin_with() -> None:

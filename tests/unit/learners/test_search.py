@@ -67,3 +67,21 @@ def test_k_and_b_pieces_in_vain_prove_one_liar_too_many() -> None:
     held = [share(replica, lies=replica < 3) for replica in range(5)]
     with pytest.raises(FruitlessError):
         search.find(held, frozenset())
+
+
+def test_pieces_of_another_length_are_spent_without_a_decoding() -> None:
+    """They can be no part of the block, and count among the wrong ones: a third of them is one liar too many."""
+    search: Search[Held] = Search(ABOUT, MADE.root, B)
+    short = [Held(replica, Slice(b"short", slice_hash(b"short"))) for replica in range(3)]
+    assert search.find([*short, share(3)], frozenset()) is None
+    with pytest.raises(FruitlessError):
+        search.find([*short, share(3), share(4)], frozenset())
+    assert search.decodes == 0
+
+
+def test_who_was_blamed_is_tried_where_nobody_else_is_left() -> None:
+    """Fewer than k others: what the known liars send now may be true."""
+    search: Search[Held] = Search(ABOUT, MADE.root, B)
+    found = search.find([share(0), share(1), share(2)], frozenset(range(5)))
+    assert found is not None
+    assert found.dispersal.block == BLOCK
