@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
@@ -32,6 +31,7 @@ from schemas.request import Envelope
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
 from storage.effects import END_OFFSET, Message, Outgoing, Position
 from streams.client_bodies import RequestBodies
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt, check_outcome, check_receipts, check_rejections
 from streams.client_requests import PendingRequest, PendingRequests
 from streams.kafka_connection import KafkaConnection
@@ -53,33 +53,6 @@ class NoReceiptError(CountersignError):
     """The request expired without a receipt. It was not decided in time, or its receipt was lost on the
     way.
     """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientOptions:
-    """How a client sends.
-
-    Attributes:
-        linger_ms: how long the first request of a batch waits for others.
-        signed_together: most requests under one signature, of those the ledger allows; 1 signs each request by itself.
-        in_flight: most requests without an answer; `submit` waits beyond that.
-        expiry_ms: validity of a request, from the call; None for the ledger's own default.
-
-    Raises:
-        CountersignError: `config.invalid`, one is out of its range.
-    """
-
-    linger_ms: int = 2
-    signed_together: int = 500
-    in_flight: int = 10_000
-    expiry_ms: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse options with which nothing would ever be sent."""
-        for name in ("signed_together", "in_flight", "expiry_ms"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise CountersignError("config.invalid", f"{name} is {value}")
 
 
 class Client:

@@ -24,7 +24,8 @@ from schemas.request import Envelope
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS
 from storage.effects import FIRST_OFFSET, Outgoing, Position
 from streams.async_client import AsyncClient
-from streams.client import Client, ClientOptions
+from streams.client import Client
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt
 from streams.client_requests import PendingRequest
 from streams.kafka_connection import KafkaConnection
