@@ -178,6 +178,28 @@ def test_a_body_that_is_too_long(slow: tuple[SlowViews, QueryServer]) -> None:
     assert (status, answer["error"]) == (400, "sql.limit")
 
 
+def test_a_body_that_cannot_be_read(slow: tuple[SlowViews, QueryServer]) -> None:
+    """It is no mistake of ours."""
+    status, answer = raw(slow[1], b'{"sql":"x"}', **{"Content-Encoding": "gzip"})
+    assert (status, answer["error"]) == (400, "sql.refused")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_body_that_does_not_come(
+    slow: tuple[SlowViews, QueryServer], caplog: pytest.LogCaptureFixture, ends: bool
+) -> None:
+    """Its sender is not waited for, and fills no log, whether he falls silent or goes away."""
+    _, server = slow
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sender:
+        sender.sendall(b"POST /query HTTP/1.1\r\nHost: %s\r\nContent-Length: 99\r\n\r\n{" % server.url[7:].encode())
+        if ends:
+            sender.shutdown(socket.SHUT_WR)
+        else:
+            assert b"sql.refused" in sender.recv(4096)
+    assert raw(server, b'{"sql":"x"}')[0] == 200
+    assert not caplog.records
+
+
 def test_a_sequence_that_does_not_come(slow: tuple[SlowViews, QueryServer]) -> None:
     """A wait ends, and says how far the learner is."""
     client = QueryClient(slow[1].url)
