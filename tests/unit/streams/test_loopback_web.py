@@ -37,6 +37,7 @@ def test_names_of_loopback(host: str) -> None:
         "10.0.0.1",
         "[::2]",
         "[",
+        "[::1].evil.example",
         "0.0.0.0",
         "127.0.0.1@evil.example",
     ],
