@@ -1,13 +1,17 @@
 """The rows of the live views: every decision counts once, and nothing grows without bound."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.feed import Learned, LearnedRequest, LearnedWrite
+from schemas.topics import MESSAGE_BYTES_MAX
 from streams.views_tally import (
+    NAME_BYTES_MAX,
     RECORDS_MAX,
     VALUE_BYTES_MAX,
     Tally,
@@ -65,6 +69,22 @@ def test_a_long_value_is_named_by_its_length() -> None:
     records = tally(learned(0, request(write("a", 1, shown), write("b", 1, long)))).records["bank"]["records"]
     assert records["a"]["value"] == shown.decode()
     assert (records["b"]["value"], records["b"]["value_bytes"]) == (None, VALUE_BYTES_MAX + 1)
+
+
+@pytest.mark.parametrize("sign", ["\x01", "\\", "\u00e9", "\U0001f600"])
+def test_a_row_fits_into_its_changelog(sign: str) -> None:
+    """As full as it can be, of the longest names in the signs that take most room as JSON; no longer ones are shown."""
+    width = len(sign.encode())
+    name, value = sign * (NAME_BYTES_MAX // width), sign.encode() * (VALUE_BYTES_MAX // width)
+    full = [write(f"{number:04}{name[4:]}", 1, value) for number in range(RECORDS_MAX)]
+    made = tally(
+        learned(0, request(*full, write(name + sign, 1), entity=name), request(write("a", 1), entity=name + sign))
+    )
+    row = made.records["bank"]
+    assert len(row["records"]) == RECORDS_MAX
+    assert list(made.entities) == [name]
+    assert len(json.dumps(row)) < MESSAGE_BYTES_MAX
+    assert made.activity["bank"]["writes"] == RECORDS_MAX
 
 
 def test_a_namespace_keeps_the_records_written_last() -> None:
