@@ -11,7 +11,7 @@ from protocol.signatures import SignatureCheck
 from protocol.signing import verify_key
 from schemas.epoch import PublicKey
 from storage import effects
-from storage.effects import Alarm, Effect, Halt, Outgoing, Position
+from storage.effects import Alarm, Effect, Halt, Message, Outgoing, Position
 from storage.ports import Contents, ScanRows
 from streams.log import LogUnavailableError
 from streams.memory_log import MemoryLogReader
@@ -89,6 +89,22 @@ def test_a_lost_tail_is_told_and_counted(world: World) -> None:
     assert world.meter.values["alarm.log.tail_lost"] == 1
 
 
+def test_a_tail_whose_offsets_were_used_again(world: World) -> None:
+    """It is lost although the log is as long as before."""
+    alarm = Alarm("orders", 0, 9, 9)
+
+    class Reader(MemoryLogReader):
+        def receive(
+            self, topics: Sequence[str], max_messages: int, wait_ms: int
+        ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
+            return (), (alarm,)
+
+    machine = Script(effects.Receive(topics=("orders",), max_messages=10, wait_ms=1_000))
+    assert world.stage(lambda: machine, reader=Reader(world.log)).run() is not None
+    assert machine.answers[0].alarms == (alarm,)
+    assert world.meter.values["alarm.log.tail_lost"] == 1
+
+
 def test_a_store_that_is_away_is_waited_for(world: World) -> None:
     """Reading is tried again for the same machine."""
     world.store.failing = ["load", "load"]
@@ -129,6 +145,29 @@ def test_a_log_that_stays_away_raises_an_alarm(world: World) -> None:
     machine = Script(receive, come_back)
     assert world.stage(lambda: machine, reader=reader).run() == Halt(code="done", text="")
     assert [type(answer).__name__ for answer in machine.answers] == ["Received", "Sought"]
+
+
+def test_messages_that_cannot_be_sent_raise_an_alarm(world: World) -> None:
+    """They wait until the log is back, and the operator is told that they do."""
+    world.log.away = True
+
+    def come_back() -> None:
+        for _ in range(1_000):
+            world.log.advance(world.log.now_ms + 3_000)
+            time.sleep(0.01)
+            if world.meter.values.get("alarm.broker.unreachable"):
+                break
+        world.log.away = False
+        world.log.advance(world.log.now_ms)
+
+    machine = Script(effects.Publish(messages=(Outgoing("orders", 0, None, b"late"),)))
+    stage = world.stage(lambda: machine)
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    assert stage.run() == Halt(code="done", text="")
+    thread.join()
+    assert world.meter.values["alarm.broker.unreachable"] >= 1
+    assert [message.value for message in world.log.messages("orders")] == [b"late"]
 
 
 def test_an_apply_wakes_who_awaits_the_cell(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
