@@ -122,7 +122,7 @@ def test_the_greatest_sequence_is_kept(cluster: MockCluster, world: World) -> No
         ("request.expired", True, False, "request "),
         ("busy", True, False, "request "),
         ("request.after_unknown", False, False, "trying again later"),
-        ("signature.invalid", False, True, "trying again later"),
+        ("signature.bad", False, True, "trying again later"),
     ],
 )
 def test_a_rejection_is_an_answer(
@@ -151,7 +151,7 @@ def test_rejections_that_are_no_answer(cluster: MockCluster, world: World) -> No
         entry = RejectionEntry(
             envelope_hash=pending.envelope_hash, request_id=pending.request_id, code="busy", final=False
         )
-        others = replace(entry, envelope_hash=bytes(32), request_id=ZERO_HASH, code="signature.invalid")
+        others = replace(entry, envelope_hash=bytes(32), request_id=ZERO_HASH, code="signature.bad")
         client._take_rejections(message(REJECTIONS, world.reject(entry, others, as_of=-1).to_message()))
         assert not future.done()
         client._take_receipts(receipt(pending, world))

@@ -97,9 +97,29 @@ def test_a_namespace_keeps_the_records_written_last() -> None:
     assert "old-1" not in joined["records"]  # the oldest one that was not written again
     assert list(joined["records"])[-2:] == ["old-0", "new"]
     assert joined["records"]["old-0"]["version"] == 2
-    assert len(first.records["bank"]["records"]) == RECORDS_MAX, "what is held in a table is not changed"
+    held = first.records["bank"]["records"]
+    assert (len(held), held["old-0"]["version"]) == (RECORDS_MAX, 1), "what is held in a table is not changed"
     many = tally(learned(2, request(*(write(f"more-{i}", 1) for i in range(2 * RECORDS_MAX)))))
     assert len(many.records["bank"]["records"]) == RECORDS_MAX
+
+
+def test_an_older_decision_changes_no_newer_row() -> None:
+    """Not even for as long as it takes until the newer one comes again."""
+    older = tally(learned(3, request(write("a", 1), entity="e")))
+    newer = tally(learned(4, request(write("a", 2), entity="e")))
+    for held, new in ((newer, older), (newer, newer)):
+        assert add_activity(held.activity["bank"], new.activity["bank"]) is None
+        assert add_entity(held.entities["e"], new.entities["e"]) is None
+        assert add_records(held.records["bank"], new.records["bank"]) is None
+
+
+def test_what_an_entity_did_adds_up() -> None:
+    """Its requests and how many of them failed; the last one is shown."""
+    first = tally(learned(0, request(entity="e", code="bad"), request(entity="e"))).entities["e"]
+    second = tally(learned(1, request(entity="e", code="worse"))).entities["e"]
+    row = add_entity(first, second)
+    assert row is not None
+    assert (row["requests"], row["failed"], row["code"], row["sequence"]) == (3, 2, "worse", 1)
 
 
 DECISIONS = [
