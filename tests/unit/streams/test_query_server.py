@@ -242,7 +242,12 @@ def test_appends_that_come_at_once(
     while len(server._sequence_waiters) < 2 and time.monotonic() < deadline:
         time.sleep(0.001)
     views.sequence = 2
-    server._loop.call_soon_threadsafe(lambda: [server._wake(sequence) for sequence in (1, 1, 2)])
+
+    def wake() -> None:  # all of them before whoever is woken goes on
+        for sequence in (1, 1, 2):
+            server._wake(sequence)
+
+    server._loop.call_soon_threadsafe(wake)
     for thread in asking:
         thread.join()
     assert answers == [2, 2]
