@@ -72,6 +72,11 @@ def test_it_asks_again_after_a_while_and_then_less_often(cluster: MockCluster, w
         pending = signed(client)
         assert pending.send_again_at > time.monotonic() + RESEND_FIRST_S / 2
         assert pending.wait_s == 2 * RESEND_FIRST_S
+        reader = KafkaLogReader(connection(cluster))
+        reader.seek([Position(REQUESTS, 0, FIRST_OFFSET)])
+        assert len(reader.receive([REQUESTS], 100, 10_000)[0]) == 1
+        assert not reader.receive([REQUESTS], 100, 600)[0], "it was asked twice at once"
+        reader.close()
         pending.send_again_at = 0.0
         until(lambda: pending.send_again_at > time.monotonic() + RESEND_FIRST_S)
         assert pending.wait_s == 4 * RESEND_FIRST_S
