@@ -11,6 +11,7 @@ from storage.effects import Effect, Event, Halt, Outgoing, Position
 from storage.machine import Stepped
 from storage.ports import Place
 from streams.stage import run_stages
+from streams.stop_signal import StopSignal
 from tests.unit.streams.stage_world import Script, World, call
 
 
@@ -223,3 +224,14 @@ def test_a_store_that_fails_again_and_again(world: World, monkeypatch: pytest.Mo
 
     assert world.stage(live).run() is None
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.05, 0.1, 0.2]
+
+
+def test_whoever_listens_too_late_is_told_at_once() -> None:
+    """A wait that begins after the end was asked for would never hear of it."""
+    stop = StopSignal()
+    told: list[str] = []
+    stop.on_request(lambda: told.append("before"))
+    stop.request()
+    stop.request()
+    stop.on_request(lambda: told.append("after"))
+    assert told == ["before", "after"]
