@@ -10,7 +10,8 @@ from protocol.evidence.verify import verify_evidence
 from protocol.limits import Limits
 from protocol.receipts import VerifiedReceipt, verify_receipt
 from streams.async_client import AsyncClient
-from streams.client import Client, ClientOptions, NoReceiptError, RejectedError
+from streams.client import Client, NoReceiptError, RejectedError
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt, ContractFailedError
 from streams.engine_process import EngineProcess
 from streams.query_client import QueryClient

@@ -10,7 +10,8 @@ from deploy.initialize import ADMINISTRATOR, CLIENT
 from deploy.output import Output
 from deploy.presence import require_deciding, require_running
 from protocol.errors import CountersignError
-from streams.client import Client, ClientOptions
+from streams.client import Client
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt
 
 EntityOption = Annotated[str, typer.Option("--as", metavar="ENTITY", help="Which entity signs.")]

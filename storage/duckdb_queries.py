@@ -150,7 +150,7 @@ class Reader:
                 raise QueryError("sql.limit", f"the result is larger than {self.limits.result_bytes} bytes")
             if len(rows) + batch.num_rows > self.limits.rows:
                 raise QueryError("sql.limit", f"more than {self.limits.rows} rows")
-            columns = [[_plain(value) for value in column.to_pylist()] for column in batch.columns]
+            columns = [_values(column) for column in batch.columns]
             rows.extend(zip(*columns, strict=True))
         return tuple(rows)
 
@@ -240,6 +240,18 @@ def _weight(column: Any) -> int:
     """About how many bytes a column is worth as Python values, from what it takes in Arrow."""
     flat = not pyarrow.types.is_nested(column.type) and not pyarrow.types.is_boolean(column.type)
     return int(column.nbytes) * (1 if flat else 8) + len(column)
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values as JSON can hold them.
+
+    Raises:
+        QueryError: `sql.refused`, one is a time that Python has none for: a year of five digits, nanoseconds.
+    """
+    try:
+        return [_plain(value) for value in column.to_pylist()]
+    except (OverflowError, ValueError) as error:
+        raise QueryError("sql.refused", f"a {column.type} cannot be shown; cast it to VARCHAR: {error}") from error
 
 
 def _plain(value: Any) -> Any:

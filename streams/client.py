@@ -9,16 +9,17 @@ Rules:
    answer for real time.
 4. Two threads: one signs and sends, one receives and checks. Results come through futures.
 5. Nobody waits in vain: what the broker refuses ends its request, and what ends one of the threads ends all of them.
+   What a future calls back runs in one of the two threads, and may submit, which does not wait there, and close.
 6. What the parties would turn away for its form alone is refused at the call, and harms no other request.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -32,6 +33,7 @@ from schemas.request import Envelope
 from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS, request_partition
 from storage.effects import END_OFFSET, Message, Outgoing, Position
 from streams.client_bodies import RequestBodies
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt, check_outcome, check_receipts, check_rejections
 from streams.client_requests import PendingRequest, PendingRequests
 from streams.kafka_connection import KafkaConnection
@@ -53,33 +55,6 @@ class NoReceiptError(CountersignError):
     """The request expired without a receipt. It was not decided in time, or its receipt was lost on the
     way.
     """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientOptions:
-    """How a client sends.
-
-    Attributes:
-        linger_ms: how long the first request of a batch waits for others.
-        signed_together: most requests under one signature, of those the ledger allows; 1 signs each request by itself.
-        in_flight: most requests without an answer; `submit` waits beyond that.
-        expiry_ms: validity of a request, from the call; None for the ledger's own default.
-
-    Raises:
-        CountersignError: `config.invalid`, one is out of its range.
-    """
-
-    linger_ms: int = 2
-    signed_together: int = 500
-    in_flight: int = 10_000
-    expiry_ms: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse options with which nothing would ever be sent."""
-        for name in ("signed_together", "in_flight", "expiry_ms"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise CountersignError("config.invalid", f"{name} is {value}")
 
 
 class Client:
@@ -114,6 +89,7 @@ class Client:
         self._bodies = RequestBodies(epochs, entity=entity, key_version=key_version)
         self._after = -1
         self._closing = False
+        self._process = os.getpid()
         self._changed = Condition()
         self._failure: CountersignError | None = None
         self._submitted: list[PendingRequest] = []
@@ -187,6 +163,7 @@ class Client:
                 its keys or all of it; `request.malformed`, a name or a number that none can be;
                 `request.too_far_ahead`, `request.expired`; `client.closed`. Whatever has ended the client before.
         """
+        self.require_own_process()
         body, body_bytes = self._bodies.make(
             contract,
             argument,
@@ -197,7 +174,7 @@ class Client:
         )
         pending = PendingRequest(body=body, body_bytes=body_bytes)
         with self._changed:
-            while self._unanswered() >= self._options.in_flight and not self._is_ending():
+            while self._unanswered() >= self._options.in_flight and not self._is_ending() and not self._is_within():
                 self._changed.wait()
             if self._failure is not None:
                 raise CountersignError(self._failure.code, self._failure.detail)
@@ -220,8 +197,10 @@ class Client:
         return self.submit(contract, argument, version=version).result(timeout_s)
 
     def close(self, *, timeout_s: float = 30) -> None:
-        """Wait for what is in flight, then end; a second call does nothing."""
-        deadline = time.monotonic() + timeout_s
+        """Wait for what is in flight, then end; a second call does nothing, nor does a forked process's."""
+        if os.getpid() != self._process:
+            return
+        deadline = time.monotonic() + (0 if self._is_within() else timeout_s)
         with self._changed:
             if self._closing:
                 return
@@ -230,10 +209,20 @@ class Client:
             self._closing = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread is not current_thread():
+                thread.join()
         self._give_up(CountersignError("client.closed", "without an answer; the request may be decided all the same"))
         self._writer.close()
         self._reader.close()
+
+    def require_own_process(self) -> None:
+        """Require that this is not a fork of the process that made the client: nothing would ever be sent.
+
+        Raises:
+            CountersignError: `client.closed`.
+        """
+        if os.getpid() != self._process:
+            raise CountersignError("client.closed", f"only process {self._process}, which made it, can use it")
 
     def __enter__(self) -> Self:
         return self
@@ -274,6 +263,15 @@ class Client:
 
     def _is_ending(self) -> bool:
         return self._closing or self._failure is not None
+
+    def _is_within(self) -> bool:
+        """Whether a future calls back: nothing goes on until that returns."""
+        return current_thread() in self._threads
+
+    def _tell_of_free_places(self) -> None:
+        """After requests were settled, wake whoever waits for one of their places."""
+        with self._changed:
+            self._changed.notify_all()
 
     # --- The sending thread ---
 
@@ -337,7 +335,8 @@ class Client:
             if retriable:
                 request.send_again_at = 0.0
             else:
-                self._pending.settle(request, LogRefusedError(text))
+                self._pending.settle(request, LogRefusedError(f"{REQUESTS}: {text}"))
+                self._tell_of_free_places()
 
     def _send_again(self) -> None:
         """Send again what has waited too long for an answer; give up what has expired."""
@@ -345,6 +344,7 @@ class Client:
         for pending in self._pending.due(now):
             if pending.body.expiry_ms + self._limits.clock_skew_ms < now_ms or pending.future.cancelled():
                 self._pending.settle(pending, NoReceiptError("request.expired", "no receipt came"))
+                self._tell_of_free_places()
                 continue
             pending.put_off(now)
             self._send(pending)
@@ -376,17 +376,19 @@ class Client:
             for index, request_id in enumerate(checked.request_ids())
             if (pending := self._pending.of_id(request_id)) is not None
         ]
+        if not mine:
+            return
+        self._after = max(self._after, checked.statement.sequence)  # before anybody has it, and sends more
         for index, pending in mine:
             try:
                 receipt = check_outcome(checked, index, pending.request_id, pending.body)
             except CountersignError as error:
                 self._pending.settle(pending, error)
+            except MalformedMessageError:
+                continue  # nobody signed that; the true one will come
             else:
                 self._pending.settle(pending, receipt)
-        if mine:
-            self._after = max(self._after, checked.statement.sequence)
-            with self._changed:
-                self._changed.notify_all()
+        self._tell_of_free_places()
 
     def _take_rejections(self, message: Message) -> None:
         for entry in check_rejections(message.value or b"", self.epochs):
@@ -395,5 +397,4 @@ class Client:
                 self._pending.settle(pending, RejectedError(entry.code, f"request {pending.request_id.hex()}"))
             elif pending is not None and entry.code != "busy":
                 self._pending.settle(pending, RejectedError(entry.code, "trying again later may help"))
-        with self._changed:
-            self._changed.notify_all()
+        self._tell_of_free_places()

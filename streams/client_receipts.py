@@ -138,7 +138,8 @@ def check_outcome(shared: CheckedReceipts, index: int, request_id: bytes, body: 
     """The receipt of one's own request.
 
     Raises:
-        CountersignError: `receipt.request` or `receipt.time`: not what was asked for.
+        CountersignError: `receipt.request` or `receipt.time`: what both parties signed is not what was asked for.
+        MalformedMessageError: the output was altered on the way; no signature is over it but through its hash.
     """
     outcome = shared.receipts.outcomes[index]
     asked = outcome_begin(index, request_id, body.entity, body.key_version, body.contract, body.contract_version)
@@ -146,7 +147,7 @@ def check_outcome(shared: CheckedReceipts, index: int, request_id: bytes, body: 
         raise CountersignError("receipt.request", request_id.hex())
     status, code, fail_text, output_hash = outcome_end_of_head(outcome, len(asked))
     if tagged("output", shared.receipts.outputs[index]) != output_hash:
-        raise CountersignError("receipt.request", "output of " + request_id.hex())
+        raise MalformedMessageError("an output that is not the one both parties signed")
     if shared.statement.sequence <= body.after:
         raise CountersignError(
             "receipt.time", f"sequence {shared.statement.sequence} is not after {body.after}"

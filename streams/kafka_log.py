@@ -284,11 +284,11 @@ class KafkaLogWriter:
 
     def _hand_over(self) -> None:
         """Give librdkafka what it has room for."""
-        while self._waiting and self._produce(self._waiting[0], self._on_undelivered):
+        while self._waiting and self._produce(self._waiting[0], self._on_undelivered) is None:
             self._handed_over.append(self._waiting.popleft())
 
-    def _produce(self, message: Outgoing, on_delivery: _OnDelivery) -> bool:
-        """Hand a message to librdkafka; False if that cannot take it at the moment."""
+    def _produce(self, message: Outgoing, on_delivery: _OnDelivery) -> KafkaError | None:
+        """Hand a message to librdkafka; why that cannot take it at the moment."""
         topic, partition, key, value = message
         if len(value) > self._connection.message_bytes_max:
             raise LogRefusedError(f"{topic}: a message of {len(value)} bytes is above the limit")
@@ -296,14 +296,14 @@ class KafkaLogWriter:
         try:
             self._producer.produce(name, value, key, partition, on_delivery)
         except BufferError:
-            return False
+            return KafkaError(KafkaError._QUEUE_FULL)
         except KafkaException as exception:
-            error = exception.args[0]
+            error: KafkaError = exception.args[0]
             if is_refusal(error):
                 raise LogRefusedError(f"{topic}: {error.str()}") from exception
             self._reach.on_error(error)
-            return False
-        return True
+            return error
+        return None
 
     def flush(self, wait_ms: int) -> bool:
         """See `LogWriter.flush`."""
@@ -362,11 +362,16 @@ class KafkaLogWriter:
         """See `NowaitWriter.send_nowait`."""
         if self._reach.fatal:
             self._start_anew()
-        return self._produce(message, partial(self._on_failure, reference))
+        error = self._produce(message, partial(self._on_failure, reference))
+        if error is not None and (error.code() == KafkaError._QUEUE_FULL or error.fatal()):
+            return False
+        self._on_failure(reference, error)
+        return True
 
-    def _on_failure(self, reference: object, error: KafkaError | None, _raw: KafkaMessage) -> None:
+    def _on_failure(self, reference: object, error: KafkaError | None, _raw: KafkaMessage | None = None) -> None:
         if error is not None:
-            self._failures.append(DeliveryFailure(reference, not is_refusal(error), error.str()))
+            is_hopeless = is_refusal(error) or error.code() == KafkaError._UNKNOWN_PARTITION
+            self._failures.append(DeliveryFailure(reference, not is_hopeless, error.str()))
 
     def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
         """See `NowaitWriter.take_failures`."""

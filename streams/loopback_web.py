@@ -61,7 +61,12 @@ async def add_security_headers(_request: web.Request, response: web.StreamRespon
 
 def is_loopback_host(host: str) -> bool:
     """Whether a Host header names this machine's loopback, with or without a port."""
-    name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
+    if host.startswith("["):
+        name, _, port = host[1:].partition("]")
+        if port and not port.startswith(":"):
+            return False
+    else:
+        name = host.partition(":")[0]
     if name.lower().rstrip(".") == "localhost":
         return True
     try:

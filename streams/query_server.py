@@ -174,10 +174,7 @@ class QueryServer:
             return _error(error, _STATUS.get(error.code, 400))
 
     async def _query(self, request: web.Request) -> web.Response:
-        try:
-            asked = _asked(await request.read())
-        except web.HTTPRequestEntityTooLarge:
-            raise QueryError("sql.limit", f"the request is longer than {_BODY_BYTES} bytes") from None
+        asked = _asked(await self._body(request))
         as_of: int | None = asked.get("as_of")
         wait_for: int | None = asked.get("wait_for")
         wanted = [sequence for sequence in (as_of, wait_for) if sequence is not None]
@@ -208,6 +205,15 @@ class QueryServer:
                 "sequence": result.sequence,
             }
         )
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(self._limits.wait_ms / 1000):
+                return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise QueryError("sql.limit", f"the request is longer than {_BODY_BYTES} bytes") from None
+        except (web.RequestPayloadError, ConnectionError, TimeoutError) as error:
+            raise QueryError("sql.refused", f"the request did not come whole: {type(error).__name__}") from None
 
     async def _health(self, _: web.Request) -> web.Response:
         stuck = self._views.stuck

@@ -91,7 +91,7 @@ class RoleConfiguration:
             raise CountersignError("config.invalid", f"{file}: {error}") from error
 
     def save(self) -> None:
-        """Write the file, readable by its owner only: it may hold a password."""
+        """Write the file, readable by its owner only: it may hold a password. A crash leaves the old one."""
         lines: list[str] = []
         table: list[str] = []
         for each in fields(self):
@@ -99,11 +99,13 @@ class RoleConfiguration:
             if isinstance(value, Mapping):
                 table += _table((each.name,), value)
             elif each.name != "directory":
-                lines.append(f"{each.name} = {value if isinstance(value, int) else _quoted(value)}")
+                lines.append(f"{each.name} = {_literal(value)}")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = self.directory / CONFIGURATION_FILE
-        file.touch(mode=0o600)
-        file.write_text("\n".join([*lines, *table]) + "\n")
+        written = file.with_suffix(".new")
+        written.touch(mode=0o600)
+        written.write_text("\n".join([*lines, *table]) + "\n")
+        written.replace(file)
 
     def path(self, name: str) -> Path:
         """A file of this role."""
@@ -173,12 +175,16 @@ def _check_stores(namespace_stores: Mapping[str, Any], file: Path) -> None:
 
 def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> list[str]:
     """The lines of a table with its inner ones; none of an empty one."""
-    texts = [f"{_quoted(name)} = {_quoted(text)}" for name, text in values.items() if isinstance(text, str)]
+    texts = [f"{_quoted(name)} = {_literal(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
     lines = [f"[{'.'.join(path)}]", *texts] if texts else []
     for name, inner in values.items():
         if isinstance(inner, Mapping):
             lines += _table((*path, name), inner)
     return lines
+
+
+def _literal(value: Any) -> str:
+    return _quoted(value) if isinstance(value, str) else str(value).lower()  # a number, or true or false
 
 
 def _quoted(text: str) -> str:

@@ -5,8 +5,8 @@ Rules:
 1. A row remembers the last sequence that changed it, and takes every sequence once: a decision that is
    learned, delivered or recovered a second time changes nothing.
 2. Activity is counted by the time at which a request was ordered, never by when it was learned or read.
-3. Rows are bounded: a namespace shows the records that were written last, and long values by their length.
-   SQL has them all.
+3. Rows are bounded, or no changelog would take them: a namespace shows the records that were written last, long values
+   by their length, and nothing of a longer name than `NAME_BYTES_MAX`. SQL has them all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,10 @@ RECORDS_MAX = 500
 
 VALUE_BYTES_MAX = 512
 """The longest value that is shown."""
+
+
+NAME_BYTES_MAX = 1024
+"""The longest name that is shown, of whatever it is; by default no ledger has a longer one."""
 
 
 class NamespaceRow(TypedDict):
@@ -78,17 +82,24 @@ def tally(learned: Learned) -> Tally:
     records: dict[str, RecordsRow] = {}
     sequence = learned.sequence
     for request in learned.requests:
+        if not _are_short(request.entity, request.contract, request.code):
+            continue
         _count_request(entities, learned, request)
-        for write in request.writes:
+        writes = [write for write in request.writes if _are_short(write.namespace, write.key)]
+        for write in writes:
             nothing = NamespaceRow(requests=0, writes=0, deletions=0, sequence=sequence)
             row = activity.setdefault(write.namespace, nothing)
             row["writes"] += 1
             row["deletions"] += write.deleted
             newest = records.setdefault(write.namespace, RecordsRow(records={}, sequence=sequence))
             _put_last(newest["records"], ((write.key, _record_row(learned, request, write)),))
-        for namespace in {write.namespace for write in request.writes}:
+        for namespace in {write.namespace for write in writes}:
             activity[namespace]["requests"] += 1
     return Tally(activity=activity, entities=entities, records=records)
+
+
+def _are_short(*names: str) -> bool:
+    return all(len(name.encode()) <= NAME_BYTES_MAX for name in names)
 
 
 def _count_request(entities: dict[str, EntityRow], learned: Learned, request: LearnedRequest) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.errors import CountersignError
-from streams.client import Client, ClientOptions, RejectedError
+from streams.client import Client, RejectedError
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt
 from tests.pipeline import DEADLINE_S, Pipeline, await_that
 

@@ -30,7 +30,8 @@ from storage.effects import Message
 from storage.errors import StoreAbsentError
 from storage.ports import Version
 from storage.record_stores import RealStore, StoreKind
-from streams.client import Client, ClientOptions
+from streams.client import Client
+from streams.client_options import ClientOptions
 from streams.kafka_admin import Extent, KafkaAdmin
 from streams.kafka_log import KafkaLogReader
 from streams.query_client import QueryClient

@@ -21,7 +21,8 @@ from deploy.measuring.processes import effect_times, measure_usage, per_request,
 from deploy.output import JsonOption, Output, run
 from deploy.session import DEFAULT_ENTITY, open_client
 from storage.record_stores import StoreKind
-from streams.client import Client, ClientOptions
+from streams.client import Client
+from streams.client_options import ClientOptions
 from streams.garbage_collection import collect_rarely
 
 _ROWS = 24

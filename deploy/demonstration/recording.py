@@ -21,7 +21,8 @@ from schemas.errors import MalformedMessageError
 from schemas.feed import Metrics
 from schemas.topics import METRICS
 from storage.effects import FIRST_OFFSET, Position
-from streams.client import Client, ClientOptions
+from streams.client import Client
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt
 from streams.kafka_log import KafkaLogReader
 

@@ -144,9 +144,22 @@ async def _activity(session: aiohttp.ClientSession, address: str) -> Mapping[str
     try:
         for name, path in _PAGES.items():
             async with session.get(address + path) as response:
-                body = await response.content.read(_ANSWER_BYTES_MAX)
-                found[name] = orjson.loads(body)["rows"]
-                found["as_of"] = orjson.loads(body)["as_of"]
+                page = orjson.loads(await _body(response))
+                found[name], found["as_of"] = page["rows"], page["as_of"]
     except (aiohttp.ClientError, TimeoutError, ValueError, LookupError, TypeError):
         return None
     return found
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The whole of an answer, which comes in parts.
+
+    Raises:
+        ValueError: it is too long.
+    """
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > _ANSWER_BYTES_MAX:
+            raise ValueError(f"an answer of more than {_ANSWER_BYTES_MAX} bytes")
+    return bytes(body)

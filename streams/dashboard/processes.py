@@ -3,12 +3,11 @@
 Rules:
 
 1. Metrics are unsigned and anybody's: only roles of this ledger are kept, few instances of each, with bounded
-   names and finite values.
+   names and values that are numbers everywhere, in JSON and in a browser.
 2. Rates come from the sender's own clock, silence from ours.
 3. A counter that falls, or a clock that goes back, is a new beginning.
 """
 
-import math
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ RATE_MS = 5_000
 
 _MEASURES_MAX = 1_000
 _NAME_CHARACTERS_MAX = 128
+_VALUE_MAX = 2.0**53
 _INSTANCES_MAX = 4
 _FORGET_MS = 60_000
 
@@ -45,7 +45,7 @@ class ProcessHistory:
         values = {
             sys.intern(name): value
             for name, value in metrics.values[:_MEASURES_MAX]
-            if len(name) <= _NAME_CHARACTERS_MAX and math.isfinite(value)
+            if len(name) <= _NAME_CHARACTERS_MAX and abs(value) <= _VALUE_MAX
         }
         if self._samples and metrics.at_ms <= self._samples[-1][0]:
             self._samples.clear()

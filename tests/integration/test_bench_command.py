@@ -4,7 +4,7 @@ import pytest
 
 from deploy.commands.bench import Plan, Workload, _measure
 from deploy.output import Output
-from streams.client import ClientOptions
+from streams.client_options import ClientOptions
 from tests.pipeline import Pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(300)]

@@ -16,7 +16,7 @@ from protocol.errors import CountersignError
 from protocol.limits import Limits
 from schemas.statement import Decision, Statement
 from schemas.topics import DECISIONS
-from streams.client import ClientOptions
+from streams.client_options import ClientOptions
 from streams.kafka_log import KafkaLogReader
 from streams.learn_once import LearnedJournal, learn_once
 

@@ -367,6 +367,13 @@ def test_values_are_what_json_can_hold(views: DuckDbViews, sql: str, column_type
     assert (answer.columns, answer.types, answer.rows) == (("shown",), (column_type,), ((value,),))
 
 
+@pytest.mark.parametrize("time_of", ["'infinity'::DATE", "'10000-01-01'::TIMESTAMP", "make_timestamp_ns(1001)"])
+def test_a_time_that_python_has_none_for(views: DuckDbViews, time_of: str) -> None:
+    """It is said how to see it."""
+    with pytest.raises(QueryError, match="cast it to VARCHAR"):
+        views.query(f"SELECT {time_of}")
+
+
 def test_as_of_a_sequence_that_is_not_there(views: DuckDbViews) -> None:
     """The past ends where the learner is."""
     assert views.query("SELECT 1", as_of=2).sequence == 2

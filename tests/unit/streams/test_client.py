@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,91 +17,34 @@ import pytest
 import streams.client as client_module
 from protocol.errors import CountersignError
 from protocol.limits import Limits
-from protocol.requests import open_request
-from schemas.receipt import Receipts
-from schemas.request import Envelope
-from schemas.topics import RECEIPTS, REJECTIONS, REQUESTS
-from storage.effects import FIRST_OFFSET, Outgoing, Position
+from schemas.topics import RECEIPTS
 from streams.async_client import AsyncClient
-from streams.client import Client, ClientOptions
+from streams.client_options import ClientOptions
 from streams.client_receipts import ClientReceipt
 from streams.client_requests import PendingRequest
-from streams.kafka_connection import KafkaConnection
-from streams.kafka_log import KafkaLogReader, KafkaLogWriter
-from streams.log import LogStartLostError, publish
-from tests.mock_cluster import FETCH, PRODUCE, MockCluster, mock_cluster
-from tests.parties import key_of
+from streams.log import LogStartLostError
+from tests.mock_cluster import FETCH, PRODUCE, MockCluster
+from tests.unit.streams.client_world import (
+    TOPIC_AUTHORIZATION_FAILED,
+    WAIT_S,
+    client_cluster,
+    code_of,
+    ledger,
+    opened,
+    put,
+)
 from tests.worlds import World
-
-TOPIC_AUTHORIZATION_FAILED = 29
-WAIT_S = 20
 
 
 @pytest.fixture
 def cluster() -> Iterator[MockCluster]:
-    with mock_cluster() as made:
-        for topic in (REQUESTS, RECEIPTS, REJECTIONS):
-            made.create_topic(topic)
+    with client_cluster() as made:
         yield made
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def connection(cluster: MockCluster) -> KafkaConnection:
-    return KafkaConnection(bootstrap=cluster.bootstrap, fetch_wait_ms=5)
-
-
-@contextmanager
-def opened(cluster: MockCluster, world: World, **options: Any) -> Iterator[Client]:
-    client = Client(
-        connection(cluster),
-        world.epochs,
-        entity="admin",
-        key=key_of("admin"),
-        partitions=1,
-        options=ClientOptions(**options),
-    )
-    try:
-        yield client
-    finally:
-        client.close(timeout_s=0)
-
-
-@contextmanager
-def ledger(cluster: MockCluster, world: World, *, times: int = 1) -> Iterator[None]:
-    """Both parties: they decide each request once, and publish its receipt so many times whenever it is sent."""
-    stop = threading.Event()
-
-    def serve() -> None:
-        reader, writer = KafkaLogReader(connection(cluster)), KafkaLogWriter(connection(cluster))
-        reader.seek([Position(REQUESTS, 0, FIRST_OFFSET)])
-        receipts: dict[bytes, bytes] = {}
-        while not stop.is_set():
-            for message in reader.receive([REQUESTS], 100, 20)[0]:
-                envelope = message.value or b""
-                if envelope not in receipts:
-                    request = open_request(Envelope.body_of(envelope), world.ledger_id, Limits())
-                    made = world.decide(request)
-                    answer = Receipts(signed=made.signed, outcomes=made.outcomes, outputs=made.outputs)
-                    receipts[envelope] = answer.to_message()
-                publish(writer, [Outgoing(RECEIPTS, 0, None, receipts[envelope])] * times, stop.is_set)
-        reader.close()
-        writer.close()
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def put(client: Client, number: int) -> Any:
-    return client.submit("object.put", {"key": f"key/{number}", "value": number})
 
 
 def test_requests_that_are_sent_again_and_again(
@@ -328,10 +270,3 @@ def test_closing_while_the_broker_is_away(cluster: MockCluster, world: World) ->
         with pytest.raises(CountersignError) as raised:
             put(client, 11)
         assert raised.value.code == "client.closed"
-
-
-def code_of(future: Any) -> str:
-    """The code with which a future fails."""
-    error = future.exception(WAIT_S)
-    assert isinstance(error, CountersignError)
-    return error.code

@@ -267,3 +267,23 @@ def test_what_nobody_asks_for_takes_bounded_memory(cluster: MockCluster) -> None
     assert values == [message.value for message in messages]
     reader.close()
     writer.close()
+
+
+def test_a_seek_drops_what_was_held_back(cluster: MockCluster) -> None:
+    """What came before it of a topic that nobody asked for does not come twice."""
+    writer = KafkaLogWriter(connection(cluster))
+    assert publish(writer, [*numbered(3, "results"), *numbered(3)], lambda: False)
+    writer.close()
+    reader = KafkaLogReader(connection(cluster))
+    both = [Position("orders", 0, FIRST_OFFSET), Position("results", 0, FIRST_OFFSET)]
+    reader.seek(both)
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not reader._held.holds("results") and time.monotonic() < deadline:
+        reader.receive(["orders"], 1000, 100)
+    reader.seek(both)
+    values: list[bytes | None] = []
+    while len(values) < 3:
+        values += [message.value for message in reader.receive(["results"], 1000, WAIT_MS)[0]]
+    assert values == [b"0", b"1", b"2"]
+    assert reader.receive(["results"], 1000, 300)[0] == ()
+    reader.close()

@@ -19,7 +19,7 @@ from streams.loopback_web import (
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:8080", "LOCALHOST", "[::1]:80", "127.8.1.1"]
+    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:8080", "LOCALHOST", "[::1]:80", "127.8.1.1", "localhost.:80"]
 )
 def test_names_of_loopback(host: str) -> None:
     """Every way to write this machine's own loopback."""
@@ -37,6 +37,7 @@ def test_names_of_loopback(host: str) -> None:
         "10.0.0.1",
         "[::2]",
         "[",
+        "[::1].evil.example",
         "0.0.0.0",
         "127.0.0.1@evil.example",
     ],
@@ -52,7 +53,7 @@ def test_requests_through_a_foreign_name_are_refused() -> None:
     async def ask() -> None:
         application = web.Application(middlewares=[guard_loopback])
         application.on_response_prepare.append(add_security_headers)
-        application.router.add_get("/", _say_secret)
+        application.router.add_route("*", "/", _say_secret)  # the guard alone says which methods
         runner = web.AppRunner(application)
         await runner.setup()
         await web.TCPSite(runner, LOOPBACK, 0).start()

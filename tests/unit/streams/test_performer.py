@@ -11,11 +11,13 @@ from protocol.signatures import SignatureCheck
 from protocol.signing import verify_key
 from schemas.epoch import PublicKey
 from storage import effects
-from storage.effects import Alarm, Effect, Halt, Outgoing, Position
+from storage.effects import Alarm, Effect, Halt, Message, Outgoing, Position
 from storage.ports import Contents, ScanRows
 from streams.log import LogUnavailableError
 from streams.memory_log import MemoryLogReader
+from streams.stop_signal import StopSignal
 from tests.unit.streams.stage_world import KEY, STORE_ID, Script, World, call
+from tests.worlds import World as LedgerWorld
 
 
 @pytest.fixture
@@ -71,10 +73,14 @@ def test_an_execution_gives_the_ranges_it_read(world: World) -> None:
 
 
 def test_decisions_are_found_by_what_they_claim(world: World) -> None:
-    """Rubbish among the decisions is passed by."""
-    world.log.insert(Outgoing("decisions", 0, None, b"rubbish"))
-    assert world.answers(effects.FindDecisions(sequences=(0,)))[0].messages == ()
-    assert len(world.answers(effects.ReadTail(topic="decisions", count=3))[0].messages) == 1
+    """Those of other sequences, and rubbish among them, are passed by; one that was sent twice comes twice."""
+    ledger = LedgerWorld()
+    made = [ledger.decide(ledger.put("a", number)).to_message() for number in range(3)]
+    for value in (made[0], b"rubbish", made[1], made[2], made[1]):
+        world.log.insert(Outgoing("decisions", 0, None, value))
+    found = world.answers(effects.FindDecisions(sequences=(1, 7)))[0].messages
+    assert [message.value for message in found] == [made[1]] * 2
+    assert len(world.answers(effects.ReadTail(topic="decisions", count=3))[0].messages) == 3
 
 
 def test_a_lost_tail_is_told_and_counted(world: World) -> None:
@@ -89,11 +95,28 @@ def test_a_lost_tail_is_told_and_counted(world: World) -> None:
     assert world.meter.values["alarm.log.tail_lost"] == 1
 
 
+def test_a_tail_whose_offsets_were_used_again(world: World) -> None:
+    """It is lost although the log is as long as before."""
+    alarm = Alarm("orders", 0, 9, 9)
+
+    class Reader(MemoryLogReader):
+        def receive(
+            self, topics: Sequence[str], max_messages: int, wait_ms: int
+        ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
+            return (), (alarm,)
+
+    machine = Script(effects.Receive(topics=("orders",), max_messages=10, wait_ms=1_000))
+    assert world.stage(lambda: machine, reader=Reader(world.log)).run() is not None
+    assert machine.answers[0].alarms == (alarm,)
+    assert world.meter.values["alarm.log.tail_lost"] == 1
+
+
 def test_a_store_that_is_away_is_waited_for(world: World) -> None:
     """Reading is tried again for the same machine."""
     world.store.failing = ["load", "load"]
     assert world.answers(effects.Load())[0].cells == {"store_id": STORE_ID}
     assert not world.store.failing
+    assert not [name for name in world.meter.values if name.startswith("alarm")], "a moment is no alarm"
 
 
 def test_a_log_that_is_away_is_waited_for(world: World) -> None:
@@ -129,6 +152,47 @@ def test_a_log_that_stays_away_raises_an_alarm(world: World) -> None:
     machine = Script(receive, come_back)
     assert world.stage(lambda: machine, reader=reader).run() == Halt(code="done", text="")
     assert [type(answer).__name__ for answer in machine.answers] == ["Received", "Sought"]
+
+
+def test_messages_that_cannot_be_sent_raise_an_alarm(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """They wait until the log is back, and the operator is told that they do, but not over and over."""
+    world.log.away = True
+
+    def come_back() -> None:
+        for _ in range(1_000):
+            world.log.advance(world.log.now_ms + 3_000)
+            time.sleep(0.01)
+            if world.meter.values.get("alarm.broker.unreachable", 0) > 1:
+                break
+        world.log.away = False
+        world.log.advance(world.log.now_ms)
+
+    machine = Script(effects.Publish(messages=(Outgoing("orders", 0, None, b"late"),)))
+    stage = world.stage(lambda: machine)
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    assert stage.run() == Halt(code="done", text="")
+    thread.join()
+    assert world.meter.values["alarm.broker.unreachable"] >= 2
+    assert len([record for record in caplog.records if "broker.unreachable" in record.getMessage()]) == 1
+    assert [message.value for message in world.log.messages("orders")] == [b"late"]
+
+
+def test_messages_that_can_be_sent_before_the_time_to_drain_is_over(world: World) -> None:
+    """They are: what was begun is finished, though the stage is told to stop meanwhile."""
+    world.stop = StopSignal(drain_s=20)
+    world.log.away = True
+    machine = Script(effects.Publish(messages=(Outgoing("orders", 0, None, b"late"),)))
+    stage = world.stage(lambda: machine)
+    thread = threading.Thread(target=stage.run)
+    thread.start()
+    world.stop.request()
+    time.sleep(0.6)  # longer than it waits for the log at once
+    world.log.away = False
+    world.log.advance(world.log.now_ms)
+    thread.join(10)
+    assert [message.value for message in world.log.messages("orders")] == [b"late"]
+    assert len(machine.answers) == 1
 
 
 def test_an_apply_wakes_who_awaits_the_cell(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

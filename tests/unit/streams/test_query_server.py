@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,28 @@ def test_a_body_that_is_too_long(slow: tuple[SlowViews, QueryServer]) -> None:
     assert (status, answer["error"]) == (400, "sql.limit")
 
 
+def test_a_body_that_cannot_be_read(slow: tuple[SlowViews, QueryServer]) -> None:
+    """It is no mistake of ours."""
+    status, answer = raw(slow[1], b'{"sql":"x"}', **{"Content-Encoding": "gzip"})
+    assert (status, answer["error"]) == (400, "sql.refused")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_body_that_does_not_come(
+    slow: tuple[SlowViews, QueryServer], caplog: pytest.LogCaptureFixture, ends: bool
+) -> None:
+    """Its sender is not waited for, and fills no log, whether he falls silent or goes away."""
+    _, server = slow
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sender:
+        sender.sendall(b"POST /query HTTP/1.1\r\nHost: %s\r\nContent-Length: 99\r\n\r\n{" % server.url[7:].encode())
+        if ends:
+            sender.shutdown(socket.SHUT_WR)
+        else:
+            assert b"sql.refused" in sender.recv(4096)
+    assert raw(server, b'{"sql":"x"}')[0] == 200
+    assert not caplog.records
+
+
 def test_a_sequence_that_does_not_come(slow: tuple[SlowViews, QueryServer]) -> None:
     """A wait ends, and says how far the learner is."""
     client = QueryClient(slow[1].url)
@@ -185,6 +208,7 @@ def test_a_sequence_that_does_not_come(slow: tuple[SlowViews, QueryServer]) -> N
     assert code_of(lambda: client.query("x", as_of=1)) == "sql.behind"
     status, _ = raw(slow[1], b'{"sql":"x","wait_for":1}')
     assert status == 503
+    assert not slow[1]._sequence_waiters
 
 
 def test_a_sequence_that_comes_meanwhile(slow: tuple[SlowViews, QueryServer]) -> None:
@@ -199,6 +223,43 @@ def test_a_sequence_that_comes_meanwhile(slow: tuple[SlowViews, QueryServer]) ->
     views.append(5)
     waiting.join()
     assert answers[0].sequence == 5
+
+
+def test_appends_that_come_at_once(
+    slow: tuple[SlowViews, QueryServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has what he waited for is not woken again, and holds nobody up."""
+    views, server = slow
+    answers: list[int] = []
+
+    def ask(sequence: int) -> None:
+        answers.append(QueryClient(server.url).query("x", wait_for=sequence).sequence)
+
+    asking = [threading.Thread(target=ask, args=(sequence,)) for sequence in (1, 2)]
+    for thread in asking:
+        thread.start()
+    deadline = time.monotonic() + 10
+    while len(server._sequence_waiters) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    views.sequence = 2
+
+    def wake() -> None:  # all of them before whoever is woken goes on
+        for sequence in (1, 1, 2):
+            server._wake(sequence)
+
+    server._loop.call_soon_threadsafe(wake)
+    for thread in asking:
+        thread.join()
+    assert answers == [2, 2]
+    assert not caplog.records
+
+
+def test_both_sequences_are_waited_for(slow: tuple[SlowViews, QueryServer]) -> None:
+    """The greater of `as_of` and `wait_for`."""
+    views, server = slow
+    views.append(1)
+    assert code_of(lambda: QueryClient(server.url).query("x", as_of=1, wait_for=2)) == "sql.behind"
+    assert code_of(lambda: QueryClient(server.url).query("x", as_of=2, wait_for=1)) == "sql.behind"
 
 
 def test_more_queries_than_readers(slow: tuple[SlowViews, QueryServer]) -> None:

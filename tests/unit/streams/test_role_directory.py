@@ -1,5 +1,8 @@
 """What a role is told: read back as it was written, and refused where it makes no sense."""
 
+import errno
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,37 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     written.save()
     assert RoleConfiguration.load(tmp_path) == written
     assert (tmp_path / CONFIGURATION_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_settings_that_are_no_texts_are_kept(tmp_path: Path) -> None:
+    """A file that a person wrote to is written again by `up`, with all that is in it."""
+    RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public").save()
+    file = tmp_path / CONFIGURATION_FILE
+    file.write_text(
+        file.read_text()
+        + '[kafka]\n"socket.timeout.ms" = 5000\n"enable.ssl.certificate.verification" = false\n"x" = "y"\n'
+    )
+    loaded = RoleConfiguration.load(tmp_path)
+    loaded.save()
+    assert RoleConfiguration.load(tmp_path) == loaded
+    settings: Mapping[str, object] = loaded.kafka
+    assert settings == {"socket.timeout.ms": 5000, "enable.ssl.certificate.verification": False, "x": "y"}
+
+
+def test_a_crash_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is the old one: without it a role trusts no ledger and never starts again."""
+    old = RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public")
+    old.save()
+
+    def crash(file: Path, text: str) -> None:
+        with file.open("w") as opened:
+            opened.write(text[:10])
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "write_text", crash)
+    with pytest.raises(OSError, match="no space"):
+        replace(old, port=1).save()
+    assert RoleConfiguration.load(tmp_path) == old
 
 
 def test_places_say_how_to_reach_each_replica() -> None:

@@ -11,6 +11,7 @@ from storage.effects import Effect, Event, Halt, Outgoing, Position
 from storage.machine import Stepped
 from storage.ports import Place
 from streams.stage import run_stages
+from streams.stop_signal import StopSignal
 from tests.unit.streams.stage_world import Script, World, call
 
 
@@ -171,3 +172,66 @@ def test_a_guard_that_contradicts_halts(world: World) -> None:
     halt = world.stage(lambda: Script(note(b"a" * 32), note(b"b" * 32))).run()
     assert halt is not None
     assert halt.code == "guard.contradiction"
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"),
+    [
+        (effects.Await(cell="decided", value_to_differ_from=b"", timeout_ms=60_000), 1),
+        (effects.Receive(topics=("orders",), max_messages=1, wait_ms=60_000), 1),
+        (effects.Load(), 1_000_000),
+    ],
+)
+def test_a_stop_ends_a_machine_that_would_never_end(world: World, asked: Effect, most: int) -> None:
+    """At its first wait; one that never waits, when the time to drain is over."""
+    ended = threading.Event()
+
+    def again() -> Effect:
+        world.stop.request()
+        return effects.Report(metrics={}) if ended.is_set() else asked
+
+    machine = Script(*[again] * (most + 1_000))
+    thread = threading.Thread(target=world.stage(lambda: machine).run)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    ended.set()
+    assert len(machine.answers) < most
+
+
+def test_a_store_that_fails_again_and_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New machines come ever more slowly, and quickly again once one has stored something."""
+    pauses: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        pauses.append(seconds)
+        return len(pauses) == 12
+
+    monkeypatch.setattr(world.stop, "wait", wait)
+    world.store.failing = ["apply"] * 9
+    lives = 0
+
+    def live() -> Script:
+        nonlocal lives
+        lives += 1
+        if lives == 10:  # this one stores something before it fails
+            return Script(effects.Apply(call=call(sequence=b"1")), fail)
+        return Script(fail)
+
+    def fail() -> Effect:
+        world.store.failing = world.store.failing or ["apply"]
+        return effects.Apply(call=call(sequence=b"2"))
+
+    assert world.stage(live).run() is None
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.05, 0.1, 0.2]
+
+
+def test_whoever_listens_too_late_is_told_at_once() -> None:
+    """A wait that begins after the end was asked for would never hear of it."""
+    stop = StopSignal()
+    told: list[str] = []
+    stop.on_request(lambda: told.append("before"))
+    stop.request()
+    stop.request()
+    stop.on_request(lambda: told.append("after"))
+    assert told == ["before", "after"]

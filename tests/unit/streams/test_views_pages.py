@@ -4,6 +4,7 @@ import pytest
 
 from protocol.errors import CountersignError
 from streams.views_pages import (
+    ROWS_MAX,
     ActivityKey,
     activity_page,
     entities_page,
@@ -69,6 +70,11 @@ def test_activity_goes_back_as_far_as_asked_the_oldest_first() -> None:
     ]
     assert page["rows"][0]["minute_ms"] == int((THIS_MINUTE_S - MINUTE_S) * 1000)
     assert len(activity_page(activity(), {}, NOW_MS)["rows"]) == 4
+    assert len(activity_page(activity(), {"minutes": "1"}, NOW_MS)["rows"]) == 3, "a minute that ended within the last"
+    full = [((f"n{number}", (THIS_MINUTE_S, THIS_MINUTE_S + 59.9)), namespace_row(1)) for number in range(ROWS_MAX)]
+    page = activity_page([*activity(), *full], {}, NOW_MS)
+    assert len(page["rows"]) == ROWS_MAX
+    assert {row["minute_ms"] for row in page["rows"]} == {int(THIS_MINUTE_S * 1000)}
 
 
 def test_one_record_or_those_written_last() -> None:

@@ -1,13 +1,17 @@
 """The rows of the live views: every decision counts once, and nothing grows without bound."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.feed import Learned, LearnedRequest, LearnedWrite
+from schemas.topics import MESSAGE_BYTES_MAX
 from streams.views_tally import (
+    NAME_BYTES_MAX,
     RECORDS_MAX,
     VALUE_BYTES_MAX,
     Tally,
@@ -67,6 +71,22 @@ def test_a_long_value_is_named_by_its_length() -> None:
     assert (records["b"]["value"], records["b"]["value_bytes"]) == (None, VALUE_BYTES_MAX + 1)
 
 
+@pytest.mark.parametrize("sign", ["\x01", "\\", "\u00e9", "\U0001f600"])
+def test_a_row_fits_into_its_changelog(sign: str) -> None:
+    """As full as it can be, of the longest names in the signs that take most room as JSON; no longer ones are shown."""
+    width = len(sign.encode())
+    name, value = sign * (NAME_BYTES_MAX // width), sign.encode() * (VALUE_BYTES_MAX // width)
+    full = [write(f"{number:04}{name[4:]}", 1, value) for number in range(RECORDS_MAX)]
+    made = tally(
+        learned(0, request(*full, write(name + sign, 1), entity=name), request(write("a", 1), entity=name + sign))
+    )
+    row = made.records["bank"]
+    assert len(row["records"]) == RECORDS_MAX
+    assert list(made.entities) == [name]
+    assert len(json.dumps(row)) < MESSAGE_BYTES_MAX
+    assert made.activity["bank"]["writes"] == RECORDS_MAX
+
+
 def test_a_namespace_keeps_the_records_written_last() -> None:
     """Whatever is written, a row holds no more than RECORDS_MAX, and those are the newest."""
     first = tally(learned(0, request(*(write(f"old-{i}", 1) for i in range(RECORDS_MAX)))))
@@ -77,9 +97,29 @@ def test_a_namespace_keeps_the_records_written_last() -> None:
     assert "old-1" not in joined["records"]  # the oldest one that was not written again
     assert list(joined["records"])[-2:] == ["old-0", "new"]
     assert joined["records"]["old-0"]["version"] == 2
-    assert len(first.records["bank"]["records"]) == RECORDS_MAX, "what is held in a table is not changed"
+    held = first.records["bank"]["records"]
+    assert (len(held), held["old-0"]["version"]) == (RECORDS_MAX, 1), "what is held in a table is not changed"
     many = tally(learned(2, request(*(write(f"more-{i}", 1) for i in range(2 * RECORDS_MAX)))))
     assert len(many.records["bank"]["records"]) == RECORDS_MAX
+
+
+def test_an_older_decision_changes_no_newer_row() -> None:
+    """Not even for as long as it takes until the newer one comes again."""
+    older = tally(learned(3, request(write("a", 1), entity="e")))
+    newer = tally(learned(4, request(write("a", 2), entity="e")))
+    for held, new in ((newer, older), (newer, newer)):
+        assert add_activity(held.activity["bank"], new.activity["bank"]) is None
+        assert add_entity(held.entities["e"], new.entities["e"]) is None
+        assert add_records(held.records["bank"], new.records["bank"]) is None
+
+
+def test_what_an_entity_did_adds_up() -> None:
+    """Its requests and how many of them failed; the last one is shown."""
+    first = tally(learned(0, request(entity="e", code="bad"), request(entity="e"))).entities["e"]
+    second = tally(learned(1, request(entity="e", code="worse"))).entities["e"]
+    row = add_entity(first, second)
+    assert row is not None
+    assert (row["requests"], row["failed"], row["code"], row["sequence"]) == (3, 2, "worse", 1)
 
 
 DECISIONS = [

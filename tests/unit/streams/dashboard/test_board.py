@@ -1,8 +1,10 @@
 """The board: lag, latency and load per stage, who is suspected of what, and who is exposed."""
 
 import json
+import math
 from typing import Any
 
+import orjson
 import pytest
 
 from protocol.evidence.verdicts import LEDGER, Culprit, Finding, Verdict
@@ -195,13 +197,14 @@ def test_evidence_and_rubbish_are_apart(watched: Watched) -> None:
 def test_hostile_metrics_break_no_page(watched: Watched) -> None:
     """Absurd values, of a role that exists: still a snapshot, still JSON."""
     names = ("order.gauge_sequence", "order.ordered", "process.cpu_us", "order.halted.", "order.alarm.x")
-    values = tuple(
-        Measure(name, value) for name in names for value in (float("nan"), 1e300, -1e300, float("inf"))
-    )
-    for at_ms in (-(2**62), 0, 2**62):
-        metrics = Metrics(role="auditor", instance="\x00<b>", at_ms=at_ms, values=values)
-        watched.board.take_metrics(metrics, START_MS)
-    json.dumps(watched.run(2), allow_nan=False)
+    for value in (math.nan, math.inf, 1e300, -1e300, 2.0**64, -(2.0**63), 2.0**53):
+        for at_ms in (-(2**62), 0, 2**62):
+            values = tuple(Measure(name, value) for name in names)
+            metrics = Metrics(role="auditor", instance="\x00<b>", at_ms=at_ms, values=values)
+            watched.board.take_metrics(metrics, START_MS)
+            shown = watched.run(2)
+            json.dumps(shown, allow_nan=False)
+            orjson.dumps(shown)
 
 
 def test_real_processes_use_the_names_that_are_looked_for() -> None:

@@ -1,6 +1,6 @@
 """The decisions on the page: counted once, bounded, with the latencies of the last minute."""
 
-from streams.dashboard.decisions import LISTED, DecisionLog, SeenDecision
+from streams.dashboard.decisions import LISTED, SECONDS, DecisionLog, SeenDecision
 
 SECOND_MS = 1_000
 
@@ -70,3 +70,13 @@ def test_a_clock_that_is_ahead_makes_no_negative_latency() -> None:
     log = DecisionLog()
     log.take(seen(0, took_ms=-500, at_ms=1_000), 1_000)
     assert log.snapshot(1_000)["p50_ms"] == 0
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """However long it runs: the last decisions and seconds, no more."""
+    log = DecisionLog()
+    for sequence in range(3_000):
+        log.take(seen(sequence, at_ms=1_000 * sequence), 1_000 * sequence)
+    assert len(log._known) == 512
+    assert min(log._known) == 3_000 - 512
+    assert len(log._seconds) == 2 * SECONDS

@@ -39,3 +39,13 @@ def test_a_culprit_is_exposed_once_per_kind() -> None:
     assert (shown[2]["role"], shown[2]["replica"]) == ("replica", 2)
     assert exposures.exposes("replica 2")
     assert not exposures.exposes(str(AUDITOR))
+
+
+def test_exposures_are_bounded() -> None:
+    """Whoever is convicted stays so; a convict's evidence of ever more kinds fills no memory."""
+    exposures = Exposures()
+    for number in range(1_000):
+        exposures.take(judged(Finding.GUILTY, LEDGER, kind=f"kind {number}"))
+    assert len(exposures.snapshot()["exposed"]) == 32
+    assert exposures.exposes("ledger")
+    assert exposures.judged == 1_000
