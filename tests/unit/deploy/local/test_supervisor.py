@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -178,3 +179,26 @@ def test_a_program_that_is_not_there_is_named(supervisor: Supervisor, tmp_path: 
         supervisor.start(missing)
     assert caught.value.code == "service.failed"
     assert not supervisor.is_running("one")
+
+
+def test_where_a_service_runs_and_where_its_starter_is(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs where it is told to; packages that lie about where the user stands are not taken for ours."""
+    (tmp_path / "secrets.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "of its own"
+    place.mkdir()
+    told = _service(tmp_path, f"import os; print(os.getcwd(), flush=True); {WAIT}", says=str(place))
+    supervisor.start(replace(told, argv=(sys.executable, "-P", *told.argv[1:]), directory=place))
+
+
+@pytest.mark.parametrize("left", ["", "no number", "999999"])
+def test_a_pid_file_s_damaged_neighbour_keeps_nobody_from_stopping(
+    supervisor: Supervisor, tmp_path: Path, left: str
+) -> None:
+    """A full disk or a crash may have left no signal that one can send: the usual one ends the service."""
+    supervisor.start(_service(tmp_path))
+    (tmp_path / "run" / "one.signal").write_text(left)
+    supervisor.stop("one")
+    assert supervisor.names() == ()
