@@ -242,8 +242,8 @@ class Deployment:
 
     def _is_active(self, role: str) -> bool:
         """Whether this very process, not one before it, says that it works."""
-        said = self.status_of(role)
-        return said.get("state") == "active" and said.get("pid") == self.stack.supervisor.pid(role)
+        active = RoleStatus(self.home.role(role)).active()
+        return active is not None and active == self.stack.supervisor.identity(role)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -1,5 +1,6 @@
 """A ledger that is not there is known at once; one that may be there, however slow, is not given up."""
 
+import json
 import os
 import socket
 import time
@@ -15,7 +16,7 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.presence import require_deciding, require_listening, require_running
-from deploy.roles.entry import RoleStatus
+from deploy.roles.entry import STATUS_FILE, RoleStatus
 from protocol.errors import CountersignError
 
 SOON_S = 1.0
@@ -145,3 +146,34 @@ def test_a_party_that_halted_is_no_reason_to_wait(home: Home) -> None:
     with pytest.raises(CountersignError, match="the ledger has halted: the store is another one") as caught:
         require_deciding(home)
     assert caught.value.code == "epoch.needed"
+
+
+def test_a_process_that_has_the_id_of_one_that_ended_is_not_that_one(home: Home, listener: socket.socket) -> None:
+    """After a crash, or in a container that was started again: a party that ended is not there, and its next process is
+    heard when it halts."""
+    _started(home, broker=_address(listener))
+    status = RoleStatus(home.role(AUDITOR))
+    ended = {"state": "active", "pid": os.getppid(), "start": "of one that ended"}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(ended))
+    assert status.active() is None
+    assert _code(lambda: require_running(home)) == "stack.down"
+    status.write("halted", "store.wiped", "gone")
+    assert _code(lambda: require_deciding(home)) == "store.wiped"
+
+
+def test_who_is_active_is_not_overwritten_by_who_is_not(home: Home) -> None:
+    """A standby that ends says nothing in the place of the one that works."""
+    parent = identify(os.getppid())
+    assert parent is not None
+    works = {"state": "active", "pid": parent.pid, "start": parent.start}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(works))
+    RoleStatus(home.role(AUDITOR)).write("stopped")
+    assert RoleStatus(home.role(AUDITOR)).active() == parent
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"state": "active"}', '{"state": "active", "pid": "1", "start": 2}'])
+def test_a_state_that_nobody_can_read_is_none(home: Home, text: str) -> None:
+    """Nobody falls over a file that a crash left."""
+    (home.role(AUDITOR) / STATUS_FILE).write_text(text)
+    assert RoleStatus(home.role(AUDITOR)).active() is None
+    require_deciding(home)
