@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from deploy.home import Home
-from deploy.initialize import NewLedger, initialize
+from deploy.initialize import AUDITOR, KEY_FILE, NewLedger, initialize
+from deploy.keys import make_key
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.configuration import ConfigurationError
@@ -97,3 +98,20 @@ def test_a_place_that_cannot_be_written_is_no_matter_of_settings(tmp_path: Path)
     with pytest.raises(CountersignError) as caught:
         initialize(Home(tmp_path / "home"), NewLedger())
     assert caught.value.code == "file.unusable"
+
+
+def test_what_was_begun_and_not_finished_is_said_to_be_that(tmp_path: Path) -> None:
+    """A run that was killed could take nothing away; no key is ever written over."""
+    home = Home(tmp_path / "home")
+    make_key(home.role(AUDITOR) / KEY_FILE)
+    with pytest.raises(CountersignError, match="not finished: remove") as caught:
+        initialize(home, NewLedger())
+    assert caught.value.code == "file.exists"
+
+
+def test_what_is_private_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Keys, what the clients and roles have, and the place of stores, logs and passwords; `public` is for all."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    for directory in home.directory.iterdir():
+        assert (directory.stat().st_mode & 0o077 == 0) is (directory != home.public), directory
