@@ -11,7 +11,7 @@ _AGAIN_S = 0.02
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """While it lasts, SIGTERM, Ctrl-C and a terminal that closes raise `SystemExit`, once: 128 and the signal's number."""
+    """While it lasts, SIGTERM, SIGHUP and Ctrl-C raise `SystemExit`, once: 128 and the signal's number."""
     before = {number: signal.getsignal(number) for number in (*_SIGNALS, signal.SIGALRM)}
     heard = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
 

@@ -36,7 +36,7 @@ from deploy.ending import ended_in_order
 from deploy.home import Home
 from deploy.instructions import DEFAULT_HOME, with_instructions
 from deploy.local.disk import is_full
-from protocol.errors import ERRORS, CountersignError
+from protocol.errors import ERRORS, CountersignError, Explained
 from schemas.errors import MalformedMessageError
 from streams.client import NoReceiptError, RejectedError
 from streams.client_receipts import ContractFailedError
@@ -47,6 +47,15 @@ _FILE_COLUMNS = 1_000
 """Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
 stay on one line."""
 
+_UNKNOWN = Explained(
+    code="",
+    family="user",
+    fault="ours",
+    retry="final",
+    message="This version does not know the code.",
+    cause="Another version said it.",
+    remedy="Look it up in the documentation of that version.",
+)
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
 
@@ -81,7 +90,7 @@ class Output:
 
     def explain(self, code: str, detail: str) -> dict[str, str]:
         """What a code means, for people; the same, for a result."""
-        explained = ERRORS[code]
+        explained = ERRORS.get(code, _UNKNOWN)
         remedy = self.told(explained.remedy)
         self.say(f"[red]{code}[/red]: {escape(explained.message)}")
         if detail:

@@ -78,6 +78,8 @@ def test_a_key_of_an_unknown_outcome_is_taken_up_again(tmp_path: Path, error: An
     assert _register(file, _failed("right.missing")) == first
     assert _register(file, _failed("entity.exists")) == first
     assert newest_key_version(Home(tmp_path), "eve") == 1
+    file.with_name("key-1 (copy).pem").touch()
+    assert newest_key_version(Home(tmp_path), "eve") == 1
 
 
 def test_a_key_that_is_there_is_not_replaced(tmp_path: Path) -> None:

@@ -58,7 +58,15 @@ def test_settings_survive_their_file_and_only_their_user_reads_it(tmp_path: Path
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"ports": {}}', "\x00"])
+NOT_AS_THEY_SHOULD_BE = (
+    '{"broker": "", "ports": {"kafka": "x"}, "passwords": {}}',
+    '{"broker": "", "ports": [], "passwords": {}}',
+    '{"broker": 1, "ports": {}, "passwords": {}}',
+    '{"broker": "", "ports": {}, "passwords": {}, "store_of": []}',
+)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"ports": {}}', "\x00", *NOT_AS_THEY_SHOULD_BE])
 def test_a_damaged_file_is_said(tmp_path: Path, text: str) -> None:
     """A file that holds no settings is an error with its name."""
     file = tmp_path / "stack.json"
