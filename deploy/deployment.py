@@ -24,7 +24,7 @@ from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from deploy.local.supervisor import Service, python_path
 from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
-from deploy.stores import create_auditor_store, create_ledger_store
+from deploy.stores import create_auditor_store, create_ledger_store, is_filled
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from schemas.topics import EPOCHS, topic_table
@@ -212,11 +212,12 @@ class Deployment:
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
                 store = self.home.load(role).open_store()
-                create(store, epochs)
+                if not is_filled(store):
+                    create(store, epochs)
                 store.close()
-                marker.touch()
                 if role == AUDITOR:
                     self._publish_epochs(epochs)
+                marker.touch()
 
     def _publish_epochs(self, epochs: Epochs) -> None:
         writer = KafkaLogWriter(self.home.load(AUDITOR).connection())

@@ -3,17 +3,20 @@
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.deployment import Deployment
 from deploy.home import Home
-from deploy.initialize import AUDITOR, NewLedger, initialize
+from deploy.initialize import AUDITOR, LEDGER, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
+from deploy.stores import is_filled
+from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
@@ -138,3 +141,31 @@ def test_only_one_starts_or_stops_a_ledger_at_a_time(home: Home) -> None:
             with pytest.raises(CountersignError, match="another process") as caught:
                 work(_say_nothing)
             assert caught.value.code == "stack.running"
+
+
+@pytest.mark.parametrize("end", ["publishing", "noting it"])
+def test_a_start_that_ends_between_making_a_store_and_noting_it_is_no_end(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The next start takes the stores that are made, and says again what it may not have said."""
+    for role in (AUDITOR, LEDGER):
+        replace(home.load(role), store_url=f"sqlite://{tmp_path / role}.db").save()
+    published: list[Epochs] = []
+    monkeypatch.setattr(KafkaAdmin, "create_topics", lambda *_: None)
+    monkeypatch.setattr(Deployment, "_publish_epochs", lambda _, epochs: published.append(epochs))
+    with monkeypatch.context() as killed:
+        place, name = (Deployment, "_publish_epochs") if end == "publishing" else (Path, "touch")
+        killed.setattr(place, name, _end)
+        with pytest.raises(SystemExit):
+            Deployment(home)._prepare(_say_nothing)
+    for _ in range(2):
+        Deployment(home)._prepare(_say_nothing)
+    assert len(published) == (1 if end == "publishing" else 2)
+    stores = [home.load(role).open_store() for role in (AUDITOR, LEDGER)]
+    assert all(is_filled(store) for store in stores)
+    for store in stores:
+        store.close()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
