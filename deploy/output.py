@@ -11,6 +11,7 @@ Rules:
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -132,7 +133,11 @@ class Output:
     def result(self, values: Mapping[str, Any]) -> None:
         """The result for programs; people have been told already."""
         if self.as_json:
-            sys.stdout.write(orjson.dumps(values).decode() + "\n")
+            try:
+                text = orjson.dumps(values).decode()
+            except orjson.JSONEncodeError:  # the name of a file may be no UTF-8
+                text = json.dumps(values)
+            sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -122,3 +123,10 @@ def test_a_code_of_another_version_is_said_all_the_same(capsys: pytest.CaptureFi
     said = json.loads(capsys.readouterr().out)
     assert (ended.value.exit_code, said["error"], said["detail"]) == (4, "code.of_tomorrow", "why")
     assert said["remedy"]
+
+
+def test_a_file_s_name_that_is_no_text_is_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """And told so that a program finds the file."""
+    name = os.fsdecode(b"/home/\xff")
+    Output(as_json=True).result({"home": name})
+    assert json.loads(capsys.readouterr().out) == {"home": name}
