@@ -2,13 +2,13 @@
 
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.deployment import Deployment
+from deploy.deployment import Deployment, MachineHaltedError
 from deploy.home import Home
 from deploy.initialize import AUDITOR, LEDGER, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
@@ -169,3 +169,65 @@ def test_a_start_that_ends_between_making_a_store_and_noting_it_is_no_end(
 
 def _end(*_: object) -> None:
     raise SystemExit
+
+
+def _script(home: Home, states: Mapping[str, tuple[str, str]]) -> Callable[..., None]:
+    """Roles as processes that say this of themselves, a state and a code, and end where they halted."""
+
+    def start_role(deployment: Deployment, role: str, **_: object) -> None:
+        state, code = states.get(role, ("active", ""))
+        program = (
+            "import signal, sys; from pathlib import Path; from deploy.roles.entry import RoleStatus\n"
+            f"RoleStatus(Path({str(home.role(role))!r})).write('active')\n"
+            f"if {state!r} != 'active': RoleStatus(Path({str(home.role(role))!r})).write({state!r}, {code!r}, 'why')\n"
+            f"else: signal.pause()"
+        )
+        argv = (sys.executable, "-c", program)
+        deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+
+    return start_role
+
+
+@pytest.fixture
+def scripted(stores_only: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deployment]]:
+    """Makes a ledger of which only the roles are processes."""
+    made: list[Deployment] = []
+
+    def make(home: Home, **states: tuple[str, str]) -> Deployment:
+        monkeypatch.setattr(KafkaAdmin, "describe", lambda _: None)
+        monkeypatch.setattr(Deployment, "_prepare", lambda *_: None)
+        monkeypatch.setattr(Deployment, "start_role", _script(home, states))
+        made.append(Deployment(home))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.down(_say_nothing)
+
+
+@pytest.mark.parametrize("rest_stays", [True, False])
+def test_a_machine_that_halts_stops_nothing_else(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], rest_stays: bool
+) -> None:
+    """Its evidence stands in the log, and who is told to fetch it needs one that runs; also where it had begun."""
+    deployment = scripted(home, auditor=("halted", "evidence.raised"))
+    others = tuple(role for role in deployment.roles() if role not in (AUDITOR, LEDGER))
+    with pytest.raises(MachineHaltedError, match="auditor has halted: why") as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=rest_stays)
+    assert caught.value.code == "evidence.raised"
+    runs = {each.name for each in deployment.stack.status() if each.pid}
+    assert runs == ({LEDGER} if rest_stays else set())
+    assert deployment.stack.external_broker == somebody
+
+
+@pytest.mark.parametrize("code", ["engine.differs", "config.invalid"])
+def test_a_version_or_a_setting_that_does_not_fit_leaves_nothing_running(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], code: str
+) -> None:
+    """The version that was there before goes on with this ledger, alone."""
+    deployment = scripted(home, ledger=("halted", code))
+    others = tuple(role for role in deployment.roles() if role not in (AUDITOR, LEDGER))
+    with pytest.raises(CountersignError, match=code) as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
+    assert caught.value.code == "service.failed"
+    assert deployment.stack.status() == ()
