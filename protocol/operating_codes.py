@@ -8,7 +8,7 @@ from protocol.codes import Row
 HALTS: tuple[Row, ...] = (
     ("store.wiped", "world", "final", "The store is empty, but the party has signed.",
      "Its server lost its data.",
-     "The Ledger: start it again, it rebuilds its store from the log. The Auditor: it can go on only in a new epoch."),
+     "The Ledger: start it again, it rebuilds its store from the log. The Auditor: bring its store back."),
     ("store.unsafe_durability", "ours", "final", "The store may lose what it acknowledged.",
      "It runs without an append-only file, or without `appendfsync always`.",
      "Set both in the server."),
@@ -20,7 +20,7 @@ HALTS: tuple[Row, ...] = (
      "Settle by hand which is right; nobody is accused."),
     ("epoch.needed", "ours", "final", "The party can go on only in a new epoch.",
      "The Auditor's store is not the one its epoch names, or lacks what was signed.",
-     "Bring the store back, or change the epoch with both parties."),
+     "Bring the newest store back: there is no command for a new epoch yet."),
     ("engine.differs", "ours", "final", "This contract engine is not the one the epoch names.",
      "Another version, or other answers to the known-answer suite.",
      "Install the engine the configuration names."),
