@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -177,3 +178,34 @@ def test_a_state_that_nobody_can_read_is_none(home: Home, text: str) -> None:
     (home.role(AUDITOR) / STATUS_FILE).write_text(text)
     assert RoleStatus(home.role(AUDITOR)).active() is None
     require_deciding(home)
+
+
+def test_a_party_whose_directory_is_elsewhere_may_run_there(home: Home, listener: socket.socket) -> None:
+    """Nothing of this home runs, for its stores are files: only who has both parties here knows that none does."""
+    _started(home, broker=_address(listener))
+    shutil.rmtree(home.role(AUDITOR))
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_settings_that_nobody_can_read_are_said(home: Home, listener: socket.socket) -> None:
+    """And not taken for those of a ledger that was never started here."""
+    _started(home, broker=_address(listener))
+    (home.stack / STACK_FILE).write_text("[]")
+    assert _code(lambda: require_running(home)) == "config.invalid"
+
+
+def test_all_addresses_share_the_time_and_the_usual_port_is_kafka_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one still has a moment; where no port is named it is 9092."""
+    asked: list[tuple[object, float]] = []
+    now_s = [0.0]
+
+    def swallow(address: object, timeout_s: float) -> socket.socket:
+        asked.append((address, timeout_s))
+        now_s[0] += 3
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", swallow)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    with pytest.raises(CountersignError, match="timed out"):
+        require_listening("one,two:1,three")
+    assert asked == [(("one", 9092), 4.0), (("two", 1), 1.0), (("three", 9092), 0.5)]
