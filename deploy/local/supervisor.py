@@ -129,8 +129,11 @@ class Supervisor:
 
     def names(self) -> tuple[str, ...]:
         """Every service that was started and not stopped, running or not, in the order of their starts."""
-        files = sorted(self._directory.glob("*.pid"), key=lambda path: path.stat().st_mtime_ns)
-        return tuple(path.stem for path in files)
+        started = []
+        for path in self._directory.glob("*.pid"):
+            with suppress(FileNotFoundError):  # somebody stops it at this moment
+                started.append((path.stat().st_mtime_ns, path.stem))
+        return tuple(name for _, name in sorted(started))
 
     def identity(self, name: str) -> ProcessIdentity | None:
         """The process of a service, as its pid file has it; None where there is none."""

@@ -202,3 +202,10 @@ def test_a_pid_file_s_damaged_neighbour_keeps_nobody_from_stopping(
     (tmp_path / "run" / "one.signal").write_text(left)
     supervisor.stop("one")
     assert supervisor.names() == ()
+
+
+def test_what_is_stopped_meanwhile_is_no_error(supervisor: Supervisor, tmp_path: Path) -> None:
+    """A pid file that is there when the directory is read, and gone when it is looked at."""
+    supervisor.start(_service(tmp_path))
+    (tmp_path / "run" / "gone.pid").symlink_to(tmp_path / "nowhere")
+    assert supervisor.names() == ("one",)
