@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from deploy.home import Home
-from deploy.initialize import AUDITOR, KEY_FILE, NewLedger, initialize
+from deploy.initialize import AUDITOR, KEY_FILE, NewLedger, accepted_schemas, initialize
 from deploy.keys import make_key
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.configuration import ConfigurationError
 from protocol.errors import CountersignError
+from schemas.receipt import Receipt
 from storage.record_stores import StoreKind
 
 REFUSED = {
@@ -115,3 +116,10 @@ def test_what_is_private_is_its_owner_s_alone(tmp_path: Path) -> None:
     initialize(home, NewLedger())
     for directory in home.directory.iterdir():
         assert (directory.stat().st_mode & 0o077 == 0) is (directory != home.public), directory
+
+
+def test_the_schemas_are_said_in_one_order() -> None:
+    """Whatever order a set gives in this process: both parties sign the same bytes."""
+    schemas = accepted_schemas()
+    assert list(schemas) == sorted(set(schemas))
+    assert Receipt.avro.schema_hash in schemas

@@ -163,13 +163,15 @@ def test_a_process_that_has_the_id_of_one_that_ended_is_not_that_one(home: Home,
 
 
 def test_who_is_active_is_not_overwritten_by_who_is_not(home: Home) -> None:
-    """A standby that ends says nothing in the place of the one that works."""
+    """A standby that ends says nothing in the place of the one that works; one that takes over does."""
     parent = identify(os.getppid())
     assert parent is not None
     works = {"state": "active", "pid": parent.pid, "start": parent.start}
     (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(works))
     RoleStatus(home.role(AUDITOR)).write("stopped")
     assert RoleStatus(home.role(AUDITOR)).active() == parent
+    RoleStatus(home.role(AUDITOR)).write("active")
+    assert RoleStatus(home.role(AUDITOR)).active() == identify(os.getpid())
 
 
 @pytest.mark.parametrize("text", ["", "[]", "3", '{"state": "active"}', '{"state": "active", "pid": "1", "start": 2}'])

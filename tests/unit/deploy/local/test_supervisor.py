@@ -56,6 +56,7 @@ def test_a_service_runs_in_a_session_of_its_own_and_ends(supervisor: Supervisor,
     pid = supervisor.pid("one")
     assert pid is not None
     assert os.getsid(pid) == pid
+    assert (tmp_path / "logs" / "one.log").stat().st_mode & 0o077 == 0  # what it says is its user's alone
     assert pid not in [each.pid for each in psutil.Process().children(recursive=True)]
     supervisor.stop("one")
     assert not _is_running(pid)
