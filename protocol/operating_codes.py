@@ -107,7 +107,7 @@ USER: tuple[Row, ...] = (
      "Correct what its log names and start again."),
     ("stack.running", "sender", "final", "The local stack runs already.",
      "It was started before, or is being started or stopped.",
-     "Use it, or stop it with `countersign down`."),
+     "Use it, or stop it with `countersign down`; wait where another command starts or stops it."),
     ("stack.down", "sender", "final", "The local stack does not run.",
      "It was not started, or has been stopped.",
      "Start it with `countersign up`."),

@@ -76,7 +76,7 @@ Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
 def run_role(run: Run) -> int:
     """Run a role whose directory is the only argument of the command line; give the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    directory = Path(sys.argv[1] if len(sys.argv) == 2 else "")
+    directory = Path(sys.argv[1] if len(sys.argv) == 2 else "").absolute()  # a replica's number is in its name
     if len(sys.argv) != 2 or not directory.is_dir():
         _log.error("one argument is needed, the directory of a role: %s", " ".join(sys.argv[1:]) or "there is none")
         return EXIT_FAILED

@@ -1,5 +1,7 @@
 """`up` as far as it comes without a server."""
 
+import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -8,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+import deploy.deployment as module
 from deploy.deployment import Deployment, MachineHaltedError
 from deploy.home import Home
 from deploy.initialize import AUDITOR, LEDGER, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
+from deploy.roles.entry import STATUS_FILE
 from deploy.stores import is_filled
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
@@ -178,9 +183,10 @@ def _script(home: Home, states: Mapping[str, tuple[str, str]]) -> Callable[..., 
         state, code = states.get(role, ("active", ""))
         program = (
             "import signal, sys; from pathlib import Path; from deploy.roles.entry import RoleStatus\n"
-            f"RoleStatus(Path({str(home.role(role))!r})).write('active')\n"
-            f"if {state!r} != 'active': RoleStatus(Path({str(home.role(role))!r})).write({state!r}, {code!r}, 'why')\n"
-            f"else: signal.pause()"
+            f"status = RoleStatus(Path({str(home.role(role))!r}))\n"
+            f"if {state!r} == 'halted': status.write('active')\n"
+            f"status.write({state!r}, {code!r}, 'why')\n"
+            f"if {state!r} != 'halted': signal.pause()"
         )
         argv = (sys.executable, "-c", program)
         deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
@@ -231,3 +237,41 @@ def test_a_version_or_a_setting_that_does_not_fit_leaves_nothing_running(
         Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
     assert caught.value.code == "service.failed"
     assert deployment.stack.status() == ()
+
+
+def test_a_role_that_never_works_is_not_waited_for_for_ever(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs, and another process works in its directory: everything that was started is stopped again."""
+    monkeypatch.setattr(module, "_ACTIVE_DEADLINE_S", 0.5)
+    deployment = scripted(home, auditor=("standby", ""))
+    works = identify(os.getppid())
+    assert works is not None
+    elsewhere = {"state": "active", "pid": works.pid, "start": works.start}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(elsewhere))
+    others = tuple(role for role in deployment.roles() if role != AUDITOR)
+    with pytest.raises(CountersignError, match="auditor is active") as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
+    assert caught.value.code == "service.failed"
+    assert deployment.stack.status() == ()
+
+
+@pytest.mark.usefixtures("stores_only")
+def test_a_kafka_elsewhere_may_move(home: Home, somebody: str) -> None:
+    """Only a Kafka of its own is not left by a ledger: another one may have another address by now."""
+    StackSettings(broker="127.0.0.1:1", ports={}, passwords={}).save(home.stack / STACK_FILE)
+    (home.role(AUDITOR) / "store.created").touch()
+    with pytest.raises(LogUnavailableError, match="no answer"):
+        Deployment(home, broker=somebody).up(_say_nothing)
+
+
+def test_what_is_missing_is_started_by_one_at_a_time(home: Home, somebody: str) -> None:
+    """Of a ledger that runs in part, too."""
+    StackSettings(broker=somebody, ports={}, passwords={}).save(home.stack / STACK_FILE)
+    own = identify(os.getpid())
+    assert own is not None
+    (home.stack / "run").mkdir()
+    (home.stack / "run" / "learner.pid").write_text(own.to_text())
+    with LocalStack(home.stack).alone(), pytest.raises(CountersignError) as caught:
+        Deployment(home).up(_say_nothing)
+    assert caught.value.code == "stack.running"

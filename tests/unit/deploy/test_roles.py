@@ -1,12 +1,15 @@
 """What a role's process says as it ends, and to a command line that is wrong."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from deploy.home import Home
+from deploy.initialize import NewLedger, initialize
 from deploy.roles.entry import STATUS_FILE, RoleStatus
 from protocol.errors import ERRORS
 from streams.role_directory import RoleConfiguration
@@ -59,3 +62,18 @@ def test_a_state_is_replaced_whole(tmp_path: Path) -> None:
         assert json.load(reader)["state"] == "standby"
     assert (status.read()["state"], status.read()["address"]) == ("active", "here")
     assert [each.name for each in tmp_path.iterdir()] == [STATUS_FILE]
+
+
+@pytest.mark.parametrize(("name", "said"), [("mine", "is not named replica-N"), ("replica-9", "of replica 9")])
+def test_a_replica_s_number_is_in_the_name_of_its_directory(tmp_path: Path, name: str, said: str) -> None:
+    """Also where it is started from within; one that has none, or another's, says so."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    place = home.role("replica-0").rename(home.role(name))
+    command = [sys.executable, "-m", "deploy.roles.replica", "."]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "config.invalid" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
