@@ -183,9 +183,7 @@ def _script(home: Home, states: Mapping[str, tuple[str, str]]) -> Callable[..., 
         state, code = states.get(role, ("active", ""))
         program = (
             "import signal, sys; from pathlib import Path; from deploy.roles.entry import RoleStatus\n"
-            f"status = RoleStatus(Path({str(home.role(role))!r}))\n"
-            f"if {state!r} == 'halted': status.write('active')\n"
-            f"status.write({state!r}, {code!r}, 'why')\n"
+            f"RoleStatus(Path({str(home.role(role))!r})).write({state!r}, {code!r}, 'why')\n"
             f"if {state!r} != 'halted': signal.pause()"
         )
         argv = (sys.executable, "-c", program)
@@ -215,7 +213,7 @@ def scripted(stores_only: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cal
 def test_a_machine_that_halts_stops_nothing_else(
     home: Home, somebody: str, scripted: Callable[..., Deployment], rest_stays: bool
 ) -> None:
-    """Its evidence stands in the log, and who is told to fetch it needs one that runs; also where it had begun."""
+    """Its evidence stands in the log, and who is told to fetch it needs one that runs."""
     deployment = scripted(home, auditor=("halted", "evidence.raised"))
     others = tuple(role for role in deployment.roles() if role not in (AUDITOR, LEDGER))
     with pytest.raises(MachineHaltedError, match="auditor has halted: why") as caught:
