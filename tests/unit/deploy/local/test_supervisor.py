@@ -1,6 +1,8 @@
 """Services are started, watched and ended, and nobody else's process ever is."""
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -210,3 +212,34 @@ def test_what_is_stopped_meanwhile_is_no_error(supervisor: Supervisor, tmp_path:
     supervisor.start(_service(tmp_path))
     (tmp_path / "run" / "gone.pid").symlink_to(tmp_path / "nowhere")
     assert supervisor.names() == ("one",)
+
+
+def test_who_has_the_id_of_a_service_that_ended_is_left_alone(supervisor: Supervisor, tmp_path: Path) -> None:
+    """After a crash its id may be another's: he is neither the service that runs, nor told to end."""
+    other = subprocess.Popen([sys.executable, "-c", "print(input())"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        ended = ProcessIdentity(pid=other.pid, start="before")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "one.pid").write_text(ended.to_text())
+        assert not supervisor.is_running("one")
+        supervisor.kill("one")
+        assert supervisor.stop_all() == ("one",)
+        assert other.communicate(b"lives\n", 20)[0] == b"lives\n"
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_service_is_ended_by_its_own_signal(supervisor: Supervisor, tmp_path: Path) -> None:
+    """PostgreSQL would wait for its clients after the usual one."""
+    program = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('by SIGTERM', flush=True) or sys.exit())\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('by SIGINT', flush=True) or sys.exit())\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()"
+    )
+    service = replace(_service(tmp_path, program, says="ready"), stop_signal=signal.SIGINT)
+    supervisor.start(service)
+    supervisor.stop("one")
+    assert service.log_file.read_text() == "ready\nby SIGINT\n"
