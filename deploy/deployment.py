@@ -124,19 +124,25 @@ class Deployment:
                         self.stack.restart(name)
                 self._start_roles([role for role in wanted if role in missing], progress, liars)
                 return
-            self.stack.start(progress)
-            halted: MachineHaltedError | None = None
-            try:
-                self._start_roles(wanted, progress, liars)
-            except MachineHaltedError as error:
-                halted = error
-            except BaseException:
-                self.down(progress)
-                raise
+            halted = self._start_all(wanted, progress, liars)
             if halted is not None and not rest_stays:
                 self.down(progress)
         if halted is not None:
             raise halted
+
+    def _start_all(
+        self, roles: Sequence[str], progress: Progress, liars: tuple[int, ...]
+    ) -> MachineHaltedError | None:
+        """Start servers and roles, all or none; give what a machine halted with, where everything else works."""
+        self.stack.start(progress)
+        try:
+            self._start_roles(roles, progress, liars)
+        except MachineHaltedError as error:
+            return error
+        except BaseException:
+            self.down(progress)
+            raise
+        return None
 
     def _require_same_broker(self) -> None:
         """Refuse to start a part of a ledger on another Kafka than the one that its other part is on."""
@@ -260,7 +266,7 @@ class Deployment:
         if halts:
             raise halts[0]
 
-    def _halt(self, role: str) -> "MachineHaltedError":
+    def _halt(self, role: str) -> MachineHaltedError:
         """Why a role halted.
 
         Raises:

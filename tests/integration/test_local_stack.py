@@ -194,6 +194,7 @@ def test_a_place_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     odd.start()
     try:
         _make_topic(odd, "kept")
+        _produce(odd, "kept", b"value")
         with redis.Redis.from_url(odd.store_url(LEDGER_STORE)) as store:
             store.set("key", "value")
         assert (place / KAFKA / "data" / "kept-0").is_dir()
