@@ -24,9 +24,9 @@ from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
 from deploy.local.supervisor import Service, python_path
 from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
-from deploy.stores import create_auditor_store, create_ledger_store
+from deploy.stores import create_auditor_store, create_ledger_store, is_filled
 from protocol.configuration import Epochs
-from protocol.errors import CountersignError
+from protocol.errors import ERRORS, CountersignError
 from schemas.topics import EPOCHS, topic_table
 from storage.effects import Outgoing
 from storage.record_stores import StoreKind
@@ -45,6 +45,14 @@ _CREATED = "store.created"
 
 _ACTIVE_DEADLINE_S = 90.0
 _LOOK_S = 0.02
+
+
+_HALTS = frozenset(code for code, row in ERRORS.items() if row.family == "halt") - {"engine.differs"}
+"""What a machine halts with that no other role needs to stop for: a version with another engine runs none of them."""
+
+
+class MachineHaltedError(CountersignError):
+    """A role that was started has halted; its code, and what it saw."""
 
 
 class Deployment:
@@ -80,6 +88,7 @@ class Deployment:
         *,
         liars: tuple[int, ...] = (),
         without: tuple[str, ...] = (),
+        rest_stays: bool = False,
     ) -> None:
         """Make the ledger where there is none, and start everything; of one that runs in part, what is missing.
 
@@ -88,10 +97,11 @@ class Deployment:
             new: what a new ledger is to be.
             liars: replicas that are to disperse corrupted pieces, for a demonstration.
             without: roles that are not started.
+            rest_stays: what else runs is not stopped where a machine halts: the log and its evidence can be read.
 
         Raises:
             CountersignError: `stack.running`, `port.taken`, `broker.unreachable` and others, each with a remedy;
-                `config.invalid`, its topics are in another Kafka.
+                `config.invalid`, its topics are in another Kafka; what a machine halted with.
         """
         if self._broker and self.stack.has_own_kafka and (self.home.role(AUDITOR) / _CREATED).exists():
             text = f"the topics of this ledger are in the Kafka that it starts itself, not at {self._broker}"
@@ -114,12 +124,25 @@ class Deployment:
                         self.stack.restart(name)
                 self._start_roles([role for role in wanted if role in missing], progress, liars)
                 return
-            self.stack.start(progress)
-            try:
-                self._start_roles(wanted, progress, liars)
-            except BaseException:
+            halted = self._start_all(wanted, progress, liars)
+            if halted is not None and not rest_stays:
                 self.down(progress)
-                raise
+        if halted is not None:
+            raise halted
+
+    def _start_all(
+        self, roles: Sequence[str], progress: Progress, liars: tuple[int, ...]
+    ) -> MachineHaltedError | None:
+        """Start servers and roles, all or none; give what a machine halted with, where everything else works."""
+        self.stack.start(progress)
+        try:
+            self._start_roles(roles, progress, liars)
+        except MachineHaltedError as error:
+            return error
+        except BaseException:
+            self.down(progress)
+            raise
+        return None
 
     def _require_same_broker(self) -> None:
         """Refuse to start a part of a ledger on another Kafka than the one that its other part is on."""
@@ -212,38 +235,54 @@ class Deployment:
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
                 store = self.home.load(role).open_store()
-                create(store, epochs)
+                if not is_filled(store):
+                    create(store, epochs)
                 store.close()
-                marker.touch()
                 if role == AUDITOR:
                     self._publish_epochs(epochs)
+                marker.touch()
 
     def _publish_epochs(self, epochs: Epochs) -> None:
         writer = KafkaLogWriter(self.home.load(AUDITOR).connection())
         publish(writer, [Outgoing(EPOCHS, 0, None, signed) for signed in epochs.signed], lambda: False)
         writer.close()
 
-    def _await_active(self, roles: Iterable[str], progress: Progress) -> None:
+    def _await_active(self, roles: Sequence[str], progress: Progress) -> None:
         """Wait until every one of these roles does its work.
 
         Raises:
-            CountersignError: `service.failed`, one halted or takes too long; its log says more.
+            MachineHaltedError: all others do theirs.
+            CountersignError: `service.failed`, one ended or takes too long; its log says more.
         """
         deadline = time.monotonic() + _ACTIVE_DEADLINE_S
         for role in roles:
             progress(f"waiting for {role}")
             while not self._is_active(role):
                 if not self.stack.supervisor.is_running(role) or time.monotonic() > deadline:
-                    said = self.status_of(role)
-                    halt = f"{said.get('code')}: {said['text']}" if said.get("text") else ""
-                    reason = halt or last_lines(self.stack.log_file(role))
-                    raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
+                    break
                 time.sleep(_LOOK_S)
+        ended = [role for role in roles if not self._is_active(role)]  # also who halted after it had begun
+        halts = [self._halt(role) for role in ended]
+        if halts:
+            raise halts[0]
+
+    def _halt(self, role: str) -> MachineHaltedError:
+        """Why a role halted.
+
+        Raises:
+            CountersignError: `service.failed`, it did not halt, or this version must not run with this ledger at all.
+        """
+        said = self.status_of(role)
+        code, text = str(said.get("code")), str(said.get("text"))
+        if said.get("state") == "halted" and code in _HALTS and not self.stack.supervisor.is_running(role):
+            return MachineHaltedError(code, f"{role} has halted: {text}")
+        reason = f"{code}: {text}" if said.get("text") else last_lines(self.stack.log_file(role))
+        raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
 
     def _is_active(self, role: str) -> bool:
         """Whether this very process, not one before it, says that it works."""
-        said = self.status_of(role)
-        return said.get("state") == "active" and said.get("pid") == self.stack.supervisor.pid(role)
+        active = RoleStatus(self.home.role(role)).active()
+        return active is not None and active == self.stack.supervisor.identity(role)
 
 
 def last_lines(log: Path, count: int = 5) -> str:

@@ -1,17 +1,17 @@
-"""What ends a command from outside: it cleans up first, as after Ctrl-C."""
+"""What ends a command from outside: it cleans up first, and is told once."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 _AGAIN_S = 0.02
 
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """While it lasts, SIGTERM and a terminal that closes raise `SystemExit`, once: 128 and the signal's number."""
+    """While it lasts, SIGTERM, SIGHUP and Ctrl-C raise `SystemExit`, once: 128 and the signal's number."""
     before = {number: signal.getsignal(number) for number in (*_SIGNALS, signal.SIGALRM)}
     heard = [number for number in _SIGNALS if before[number] is not signal.SIG_IGN]
 

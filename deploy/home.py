@@ -10,6 +10,7 @@ stand side by side; in earnest each directory lives with its own party, and only
     stack/      the local Kafka and Valkeys, logs and pid files
 """
 
+import os
 from pathlib import Path
 
 from protocol.contracts.names import is_name
@@ -22,7 +23,7 @@ class Home:
     """The directories of a deployment."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory.expanduser().absolute()  # of --home=~/ledger a shell makes nothing
+        self.directory = Path(os.path.expanduser(directory)).absolute()  # of --home=~/ledger a shell makes nothing
 
     @property
     def public(self) -> Path:

@@ -135,7 +135,13 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
         if home.exists:
             raise CountersignError("config.exists", str(home.directory))
         with _all_or_nothing(home):
-            return _make(home, new)
+            try:
+                return _make(home, new)
+            except CountersignError as error:
+                if error.code != "file.exists":
+                    raise
+                text = f"{error.detail}, of a ledger that was begun and not finished: remove {home.directory} first"
+                raise CountersignError(error.code, text) from error
 
 
 @contextmanager

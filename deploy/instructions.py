@@ -11,7 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
-DEFAULT_HOME = Path(os.environ.get("COUNTERSIGN_HOME", "~/.countersign")).expanduser()
+DEFAULT_HOME = Path(os.path.expanduser(os.environ.get("COUNTERSIGN_HOME") or "~/.countersign"))
 """Where commands work that are told nothing else."""
 
 _PROGRAM = "countersign"

@@ -1,5 +1,6 @@
 """Collecting evidence from its topic and judging it with the offline verifier."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,17 @@ class JudgedEvidence:
         }
 
 
-def judge(data: bytes, trusted_ledger_id: bytes) -> Verdict:
-    """Judge one piece from its bytes alone, executing contracts in a child process where that is needed.
+def judge(data: bytes, trusted_ledger_id: bytes, known: Sequence[bytes] = ()) -> Verdict:
+    """Judge one piece without a server, executing contracts in a child process where that is needed.
 
     Args:
         data: the bytes of an `Evidence`.
         trusted_ledger_id: of the ledger that is meant.
+        known: the `SignedConfiguration`s of it that the reader knows himself.
     """
-    encoder = BlockEncoder.of_evidence(data, trusted_ledger_id)
+    encoder = BlockEncoder.of_evidence(data, trusted_ledger_id, known)
     with EngineProcess() as engine:
-        return verify_evidence(data, trusted_ledger_id, engine, dispersal=encoder)
+        return verify_evidence(data, trusted_ledger_id, engine, dispersal=encoder, known=known)
 
 
 def collect_evidence(home: Home) -> list[JudgedEvidence]:

@@ -27,17 +27,22 @@ def make_secret(file: Path) -> None:
 
 
 def write_private(file: Path, data: bytes) -> None:
-    """Write a new file that only its owner can read, durably.
+    """Write a new file that only its owner can read, durably; whole or not at all. So are directories that it needs.
 
     Raises:
         CountersignError: `file.exists`.
     """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for directory in reversed([each for each in file.parents if not each.exists()]):
+        directory.mkdir(exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
         raise CountersignError("file.exists", str(file)) from error
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        file.unlink()
+        raise

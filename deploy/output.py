@@ -7,10 +7,11 @@ Rules:
 2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed), or the client
    knew that it would; 4 the world or the configuration is not as needed; 5 a check failed: a receipt, evidence, a
    comparison or the ledger's state; 129, 130 or 143 ended by a signal.
-3. Who is told to end cleans up first, however he is told.
+3. Who is told to end cleans up first, however he is told, and how often.
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,7 +37,7 @@ from deploy.ending import ended_in_order
 from deploy.home import Home
 from deploy.instructions import DEFAULT_HOME, with_instructions
 from deploy.local.disk import is_full
-from protocol.errors import ERRORS, CountersignError
+from protocol.errors import ERRORS, CountersignError, Explained
 from schemas.errors import MalformedMessageError
 from streams.client import NoReceiptError, RejectedError
 from streams.client_receipts import ContractFailedError
@@ -47,6 +48,15 @@ _FILE_COLUMNS = 1_000
 """Width of what goes to a file or through a pipe, where there is no terminal that has one: rows, paths and hashes
 stay on one line."""
 
+_UNKNOWN = Explained(
+    code="",
+    family="user",
+    fault="ours",
+    retry="final",
+    message="This version does not know the code.",
+    cause="Another version said it.",
+    remedy="Look it up in the documentation of that version.",
+)
 _CHECKS = ("receipt.", "evidence.", "genesis.", "epoch.", "statement.", "journal.", "views.")
 
 
@@ -81,7 +91,7 @@ class Output:
 
     def explain(self, code: str, detail: str) -> dict[str, str]:
         """What a code means, for people; the same, for a result."""
-        explained = ERRORS[code]
+        explained = ERRORS.get(code, _UNKNOWN)
         remedy = self.told(explained.remedy)
         self.say(f"[red]{code}[/red]: {escape(explained.message)}")
         if detail:
@@ -123,7 +133,11 @@ class Output:
     def result(self, values: Mapping[str, Any]) -> None:
         """The result for programs; people have been told already."""
         if self.as_json:
-            sys.stdout.write(orjson.dumps(values).decode() + "\n")
+            try:
+                text = orjson.dumps(values).decode()
+            except orjson.JSONEncodeError:  # the name of a file may be no UTF-8
+                text = json.dumps(values)
+            sys.stdout.write(text + "\n")
             sys.stdout.flush()
 
     @contextmanager

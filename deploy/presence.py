@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from deploy.home import Home
 from deploy.initialize import AUDITOR, CLIENT, LEDGER
 from deploy.local.kafka import NAME as KAFKA
-from deploy.local.processes import identify
 from deploy.local.stack import LocalStack
 from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
@@ -73,7 +72,7 @@ def require_deciding(home: Home) -> None:
     for party in (AUDITOR, LEDGER):
         said = RoleStatus(home.role(party)).read()
         if said.get("state") == "halted":
-            raise CountersignError(str(said["code"]), f"the {party} has halted: {said['text']}")
+            raise CountersignError(str(said.get("code")), f"the {party} has halted: {said.get('text')}")
 
 
 def _is_stopped(home: Home, addresses: str) -> bool:
@@ -95,5 +94,4 @@ def _runs(home: Home, role: str) -> bool:
     """Whether a party works in its directory here, under whatever supervisor; one that is not here may."""
     if not home.role(role).exists():
         return True
-    said = RoleStatus(home.role(role)).read()
-    return said.get("state") == "active" and identify(int(str(said.get("pid")))) is not None
+    return RoleStatus(home.role(role)).active() is not None

@@ -26,9 +26,8 @@ def newest_key_version(home: Home, entity: str) -> int:
     Raises:
         CountersignError: `entity.no_key`; `name.refused`.
     """
-    versions = [
-        int(file.stem.removeprefix("key-")) for file in home.key_file(entity, 1).parent.glob("key-*.pem")
-    ]
+    names = (file.stem.removeprefix("key-") for file in home.key_file(entity, 1).parent.glob("key-*.pem"))
+    versions = [int(name) for name in names if name.isdecimal()]  # others are somebody's copies
     if not versions:
         raise CountersignError("entity.no_key", f"no key of {entity} in {home.client}")
     return max(versions)

@@ -5,6 +5,7 @@ process of one party loads no code of the other.
 """
 
 import secrets
+from collections.abc import Mapping
 
 from protocol.configuration import Epochs
 from protocol.contracts.genesis import genesis_versions
@@ -15,15 +16,17 @@ from storage.ports import RecordStore, RecordWrite, StoreCall, Stored
 
 
 def create_auditor_store(store: RecordStore, epochs: Epochs) -> None:
-    """Make an empty store the Auditor's. Only `init` does this: a lost one needs a new epoch.
+    """Make an empty store the Auditor's, once: a lost one needs a new epoch. One made and not filled is filled.
 
     Raises:
         StoreExistsError: the server holds data.
     """
     from auditor.state import initial_cells
 
-    store.create(epochs.latest.auditor_store_id)
-    _fill(store, epochs, epochs.latest.auditor_store_id, initial_cells(epochs))
+    store_id = epochs.latest.auditor_store_id
+    if _cells(store).get("store_id") != store_id:
+        store.create(store_id)
+    _fill(store, epochs, store_id, initial_cells(epochs))
 
 
 def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
@@ -34,12 +37,24 @@ def create_ledger_store(store: RecordStore, epochs: Epochs) -> None:
     """
     from ledger.state import initial_cells
 
-    try:
-        store_id = store.load().cells["store_id"]
-    except StoreAbsentError:
+    store_id = _cells(store).get("store_id")
+    if store_id is None:
         store_id = secrets.token_bytes(HASH_SIZE)
         store.create(store_id)
     _fill(store, epochs, store_id, initial_cells(epochs, store_id))
+
+
+def is_filled(store: RecordStore) -> bool:
+    """Whether a store was made a party's, and whole: perhaps by a process that was killed before it could note it."""
+    return "head" in _cells(store)
+
+
+def _cells(store: RecordStore) -> Mapping[str, bytes]:
+    """All cells; none where nobody made the store."""
+    try:
+        return store.load().cells
+    except StoreAbsentError:
+        return {}
 
 
 def _fill(store: RecordStore, epochs: Epochs, store_id: bytes, cells: dict[str, bytes]) -> None:

@@ -16,7 +16,7 @@ from learners.known_blocks import Lie
 from learners.pieces import OpenedPiece
 from learners.reconstruction import MoreLiarsError
 from learners.updates import UpdateError, check_content, unsigned_parts
-from protocol.configuration import Epochs, check_epochs
+from protocol.configuration import Epochs, check_newest_epochs
 from protocol.errors import CountersignError
 from protocol.evidence.ports import Made
 from protocol.evidence.verdicts import NothingProvenError
@@ -50,14 +50,17 @@ class BlockEncoder:
         self._ranges = BlockRanges(epochs)
 
     @classmethod
-    def of_evidence(cls, data: bytes, trusted_ledger_id: bytes) -> Self | None:
-        """For whoever has no more than a piece of evidence and the ledger_id that he trusts: the epochs in it, checked.
+    def of_evidence(cls, data: bytes, trusted_ledger_id: bytes, known: Sequence[bytes] = ()) -> Self | None:
+        """For whoever has a piece of evidence, the ledger_id that he trusts, and perhaps configurations of his own: the
+        epochs of the file, or his where they are more, checked.
 
         None where `verify_evidence` will say that the file is none, or of another ledger.
         """
         try:
             evidence = Evidence.from_bytes(data)
-            return cls(check_epochs(trusted_ledger_id, evidence.genesis, evidence.configurations))
+            return cls(
+                check_newest_epochs(trusted_ledger_id, evidence.genesis, evidence.configurations, known)
+            )
         except (CountersignError, MalformedMessageError):
             return None
 

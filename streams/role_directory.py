@@ -3,10 +3,12 @@
 What a role trusts stands here: the ledger_id of its own file counts, whatever another file or a topic says.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from json import dumps
 from pathlib import Path
 from typing import Any, Self
 
@@ -66,7 +68,7 @@ class RoleConfiguration:
         """
         file = directory / CONFIGURATION_FILE
         try:
-            values = tomllib.loads(file.read_text())
+            values = tomllib.loads(file.read_bytes().decode())
         except OSError as error:
             raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -91,7 +93,12 @@ class RoleConfiguration:
             raise CountersignError("config.invalid", f"{file}: {error}") from error
 
     def save(self) -> None:
-        """Write the file, readable by its owner only: it may hold a password. A crash leaves the old one."""
+        """Write the file, whole or not at all, readable by its owner only: it may hold a password.
+
+        One that says the same already stays as it is, with the comments in it.
+        """
+        if self._is_written():
+            return
         lines: list[str] = []
         table: list[str] = []
         for each in fields(self):
@@ -99,13 +106,21 @@ class RoleConfiguration:
             if isinstance(value, Mapping):
                 table += _table((each.name,), value)
             elif each.name != "directory":
-                lines.append(f"{each.name} = {_literal(value)}")
+                lines.append(f"{each.name} = {_said(value)}")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        file = self.directory / CONFIGURATION_FILE
-        written = file.with_suffix(".new")
-        written.touch(mode=0o600)
-        written.write_text("\n".join([*lines, *table]) + "\n")
-        written.replace(file)
+        unfinished = self.directory / f"{CONFIGURATION_FILE}.new"
+        unfinished.unlink(missing_ok=True)
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
+            opened.write("\n".join([*lines, *table, ""]).encode())
+            opened.flush()
+            os.fsync(opened.fileno())
+        unfinished.replace(self.directory / CONFIGURATION_FILE)
+
+    def _is_written(self) -> bool:
+        try:
+            return self.load(self.directory) == self
+        except CountersignError:
+            return False
 
     def path(self, name: str) -> Path:
         """A file of this role."""
@@ -175,20 +190,24 @@ def _check_stores(namespace_stores: Mapping[str, Any], file: Path) -> None:
 
 def _table(path: tuple[str, ...], values: Mapping[str, Any]) -> list[str]:
     """The lines of a table with its inner ones; none of an empty one."""
-    texts = [f"{_quoted(name)} = {_literal(value)}" for name, value in values.items() if not isinstance(value, Mapping)]
-    lines = [f"[{'.'.join(path)}]", *texts] if texts else []
+    single = [f"{_quoted(name)} = {_said(each)}" for name, each in values.items() if not isinstance(each, Mapping)]
+    lines = [f"[{'.'.join(map(_quoted, path))}]", *single] if single else []
     for name, inner in values.items():
         if isinstance(inner, Mapping):
             lines += _table((*path, name), inner)
     return lines
 
 
-def _literal(value: Any) -> str:
-    return _quoted(value) if isinstance(value, str) else str(value).lower()  # a number, or true or false
+def _said(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _quoted(value) if isinstance(value, str) else str(value)
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A text as TOML has it, in one line: certificates and keys have several."""
+    return dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def load_key(file: Path) -> SigningKey:

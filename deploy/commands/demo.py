@@ -58,7 +58,7 @@ def demo(
     """
     if forget and (home is not None or keep):
         raise typer.BadParameter("--forget is for the place in the cache, and goes with neither --home nor --keep")
-    place = _usual_place() if home is None else home.expanduser()
+    place = _usual_place() if home is None else Home(home).directory
 
     def work(output: Output) -> None:
         if home is None:

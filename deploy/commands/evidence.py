@@ -47,7 +47,8 @@ def verify(
     """
 
     def work(output: Output) -> int:
-        verdict = judge(read_file(file), trusted_ledger(home, ledger_id))
+        trusted = trusted_ledger(home, ledger_id)
+        verdict = judge(read_file(file), trusted.ledger_id, trusted.known)
         output.say(f"[red]{escape(str(verdict))}[/red]" if verdict.convicts else escape(str(verdict)))
         output.result(
             {

@@ -89,9 +89,9 @@ def _show(output: Output, home: Home, found: LearnedJournal) -> None:
         output.say(f"[yellow]cannot be read[/yellow] {topic}")
     if not found.evidence:
         return
-    trusted = bytes.fromhex(home.load(LEARNER).ledger_id)
+    epochs = home.load(LEARNER).epochs()
     for message in found.evidence:
-        verdict = judge(Evidence.body_of(message), trusted)
+        verdict = judge(Evidence.body_of(message), epochs.ledger_id, epochs.signed)
         output.say(f"[red]evidence[/red] {escape(str(verdict))}")
 
 

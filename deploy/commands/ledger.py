@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from deploy.deployment import Deployment
+from deploy.deployment import Deployment, MachineHaltedError
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.instructions import DEFAULT_HOME, instruction
@@ -153,7 +153,11 @@ def up(
 
     def work(output: Output) -> None:
         deployment = Deployment(Home(home), broker=broker, store=store, store_of=stores_by_namespace(store_of))
-        deployment.up(output.say)
+        try:
+            deployment.up(output.say, rest_stays=True)
+        except MachineHaltedError:
+            output.say(output.told("what else there is runs; `countersign down` stops it"))
+            raise
         addresses = deployment.addresses()
         output.say("\n".join(f"[bold]{name}[/bold] {address}" for name, address in addresses.items()))
         output.result(addresses)

@@ -6,9 +6,12 @@ Choices, each measured on two cores with 4,000 messages/s:
    instead of 47) and wins little after it (26 instead of 30). `-XX:+UseSerialGC`: no collector threads.
 2. Few threads: the broker's work here is a fraction of a core.
 3. A short session: after a crash the controller takes the broker back only when its old session has ended.
-4. It is ready when it hands out a producer id: then it is elected, unfenced and able to write.
+4. It runs in its directory, and is told no path from the root: it would cut one at a comma, and misread what is not
+   ASCII.
+5. It is ready when it hands out a producer id: then it is elected, unfenced and able to write.
 """
 
+import os
 import secrets
 import socket
 import struct
@@ -28,6 +31,9 @@ _FORMAT_DEADLINE_S = 120
 _READY_DEADLINE_S = 120
 _PROBE_TIMEOUT_S = 2.0
 _INIT_PRODUCER_ID = 22
+_CONFIGURATION = "server.properties"
+_ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
+"""In another locale Java may not find the directory that it runs in."""
 _NATIVE_ACCESS_SINCE = 22
 _LOGGING = Path(__file__).with_name("kafka-log4j2.properties")
 
@@ -39,7 +45,7 @@ listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
 advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs={data}
+log.dirs=data
 
 # Topics are made by name, with their settings, and never by a misspelt one.
 auto.create.topics.enable=false
@@ -95,10 +101,6 @@ class KafkaNode:
         """Where clients find it."""
         return f"{LOOPBACK}:{self.port}"
 
-    @property
-    def _configuration(self) -> Path:
-        return self.directory / "server.properties"
-
     def prepare(self) -> None:
         """Write the configuration, and format the data directory the first time.
 
@@ -108,8 +110,8 @@ class KafkaNode:
         data = self.directory / "data"
         for needed in (data, self.directory / "tmp"):
             needed.mkdir(parents=True, exist_ok=True)
-        self._configuration.write_text(
-            _PROPERTIES.format(host=LOOPBACK, port=self.port, controller_port=self.controller_port, data=data)
+        (self.directory / _CONFIGURATION).write_text(
+            _PROPERTIES.format(host=LOOPBACK, port=self.port, controller_port=self.controller_port)
         )
         if not (data / "meta.properties").exists():
             self._format()
@@ -118,8 +120,10 @@ class KafkaNode:
         """The process to run, after `prepare`."""
         return Service(
             name=NAME,
-            argv=self._command(f"-Xms{_HEAP}", f"-Xmx{_HEAP}", "kafka.Kafka", str(self._configuration)),
+            argv=self._command(f"-Xms{_HEAP}", f"-Xmx{_HEAP}", "kafka.Kafka", _CONFIGURATION),
             log_file=self.log_file,
+            environment=_ENVIRONMENT,
+            directory=self.directory,
             is_ready=lambda: answers(self.port),
             ready_deadline_s=_READY_DEADLINE_S,
         )
@@ -133,8 +137,8 @@ class KafkaNode:
             "-XX:-UsePerfData",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
-            f"-Djava.io.tmpdir={self.directory / 'tmp'}",
-            f"-Dlog4j2.configurationFile={_LOGGING}",
+            "-Djava.io.tmpdir=tmp",
+            f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
             *newer,
             "-cp",
             ":".join(str(jar) for jar in self.jars),
@@ -145,9 +149,11 @@ class KafkaNode:
         random = secrets.token_bytes(16)
         # A letter comes first: the tool takes a dash for an option.
         cluster_id = urlsafe_b64encode(bytes((random[0] & 0x7F, *random[1:]))).decode().rstrip("=")
-        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self._configuration))
+        tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", _CONFIGURATION)
         told = subprocess.run(
             self._command("-Xmx256m", *tool),
+            cwd=self.directory,
+            env={**os.environ, **_ENVIRONMENT},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -55,6 +55,7 @@ class StackSettings:
         """
         try:
             settings = cls(**json.loads(file.read_text()))
+            _require_types(settings)
             store_of = {namespace: StoreKind(kind) for namespace, kind in settings.store_of.items()}
             return replace(settings, store=StoreKind(settings.store), store_of=store_of)
         except FileNotFoundError:
@@ -115,6 +116,16 @@ class StackSettings:
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
             json.dump(asdict(self), opened, indent=2)
         unfinished.replace(file)
+
+
+def _require_types(settings: StackSettings) -> None:
+    """Raises TypeError where a setting is of another type than it should be."""
+    tables = ((settings.ports, int), (settings.passwords, str), (settings.store_of, str))
+    if not isinstance(settings.broker, str):
+        raise TypeError("broker is no text")
+    for table, wanted in tables:
+        if not isinstance(table, dict) or not all(type(value) is wanted for value in table.values()):
+            raise TypeError(f"there should be a table with values of type {wanted.__name__}")
 
 
 def _said(store_of: Mapping[str, StoreKind]) -> str:

@@ -300,7 +300,8 @@ class LocalStack:
         if self._is_alone:
             yield
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.parent.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(exist_ok=True, mode=0o700)  # what the parties and Kafka store is nobody else's
         with (self.directory / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

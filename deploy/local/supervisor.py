@@ -47,6 +47,7 @@ class Service:
         log_file: where standard output and standard error go, appended.
         is_ready: asked again and again until it says yes; an OSError counts as no.
         environment: added to this process's environment.
+        directory: where it runs, for a program that would misread the characters of a whole path; by default here.
         ready_deadline_s: how long it may take to become ready.
         stop_deadline_s: how long it may take to end after `stop_signal`.
         stop_signal: what ends it in peace.
@@ -57,6 +58,7 @@ class Service:
     log_file: Path
     is_ready: Callable[[], bool] = lambda: True
     environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
     ready_deadline_s: float = 60.0
     stop_deadline_s: float = 30.0
     stop_signal: signal.Signals = signal.SIGTERM
@@ -93,10 +95,11 @@ class Supervisor:
             service.log_file.parent.mkdir(parents=True, exist_ok=True)
             self._path(service.name, "mark").write_text(mark)
             self._path(service.name, "signal").write_text(str(int(service.stop_signal)))
-        pid_file, log_file = str(self._path(service.name, "pid")), str(service.log_file)
+        pid_file, log_file = str(self._path(service.name, "pid").absolute()), str(service.log_file.absolute())
         started = subprocess.run(
-            [sys.executable, "-m", "deploy.local.launch", pid_file, log_file, *service.argv],
+            [sys.executable, "-P", "-m", "deploy.local.launch", pid_file, log_file, *service.argv],
             env={**os.environ, "PYTHONPATH": python_path(_CHECKOUT), **service.environment, _MARK: mark},
+            cwd=service.directory,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -126,8 +129,11 @@ class Supervisor:
 
     def names(self) -> tuple[str, ...]:
         """Every service that was started and not stopped, running or not, in the order of their starts."""
-        files = sorted(self._directory.glob("*.pid"), key=lambda path: path.stat().st_mtime_ns)
-        return tuple(path.stem for path in files)
+        started = []
+        for path in self._directory.glob("*.pid"):
+            with suppress(FileNotFoundError):  # somebody stops it at this moment
+                started.append((path.stat().st_mtime_ns, path.stem))
+        return tuple(name for _, name in sorted(started))
 
     def identity(self, name: str) -> ProcessIdentity | None:
         """The process of a service, as its pid file has it; None where there is none."""
@@ -168,7 +174,7 @@ class Supervisor:
     def _stop_signal(self, name: str) -> signal.Signals:
         try:
             return signal.Signals(int(self._path(name, "signal").read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):  # a full disk leaves it empty
             return signal.SIGTERM
 
     def _kill_marked(self, name: str) -> None:

@@ -1,7 +1,9 @@
 """One real Valkey on this machine, as a party's store: nothing it acknowledged is lost by a crash.
 
 `appendfsync always` lets a party sign after the store's answer; `noeviction` refuses rather than forgets.
-Each server has a password of its own: the two parties do not trust each other.
+Each server has a password of its own: the two parties do not trust each other. It is started in its directory and
+includes its configuration: where it is named alone, its whole path is taken for a pattern, and with `[` in a path the
+server finds no configuration, and serves everybody on its usual port.
 """
 
 import socket
@@ -18,7 +20,7 @@ _CONFIGURATION = """\
 bind {host}
 port {port}
 requirepass {password}
-dir "{data}"
+dir data
 appendonly yes
 appendfsync always
 no-appendfsync-on-rewrite no
@@ -64,13 +66,10 @@ class ValkeyServer:
 
     def prepare(self) -> None:
         """Write the configuration."""
-        data = self.directory / "data"
-        data.mkdir(parents=True, exist_ok=True)
+        (self.directory / "data").mkdir(parents=True, exist_ok=True)
         configuration = self.directory / "valkey.conf"
         configuration.touch(mode=0o600)
-        configuration.write_text(
-            _CONFIGURATION.format(host=LOOPBACK, port=self.port, password=self.password, data=data)
-        )
+        configuration.write_text(_CONFIGURATION.format(host=LOOPBACK, port=self.port, password=self.password))
 
     def service(self) -> Service:
         """The process to run, after `prepare`.
@@ -80,7 +79,8 @@ class ValkeyServer:
         """
         return Service(
             name=self.name,
-            argv=(str(_program()), str(self.directory / "valkey.conf")),
+            argv=(str(_program()), "--include", "valkey.conf"),
+            directory=self.directory,
             log_file=self.log_file,
             is_ready=lambda: answers(self.port, self.password),
             environment={"GLIBC_TUNABLES": _MALLOC},

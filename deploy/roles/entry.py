@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.local.processes import identify
+from deploy.local.processes import ProcessIdentity, identify
 from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
 from streams.garbage_collection import collect_rarely
@@ -38,23 +38,36 @@ class RoleStatus:
         if state != "active" and self._is_of_another():
             return
         beside = self._file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps({"state": state, "pid": os.getpid(), "code": code, "text": text, **more}))
+        said = {"state": state, "pid": os.getpid(), "start": _this_process().start, "code": code, "text": text, **more}
+        beside.write_text(json.dumps(said))
         beside.replace(self._file)
 
     def read(self) -> dict[str, object]:
         """The state, empty if the role never ran."""
         try:
-            values: dict[str, object] = json.loads(self._file.read_text())
+            values = json.loads(self._file.read_text())
         except (OSError, ValueError):
             return {}
-        return values
+        return values if isinstance(values, dict) else {}
+
+    def active(self) -> ProcessIdentity | None:
+        """The process that said here that it is active, if it still runs: not another one that has its id by now."""
+        said = self.read()
+        pid, start = said.get("pid"), said.get("start")
+        if said.get("state") != "active" or not isinstance(pid, int) or not isinstance(start, str):
+            return None
+        process = ProcessIdentity(pid=pid, start=start)
+        return process if process.is_alive() else None
 
     def _is_of_another(self) -> bool:
         """Whether another process, which still runs, has said here that it is active."""
-        said = self.read()
-        pid = said.get("pid")
-        is_another = said.get("state") == "active" and isinstance(pid, int) and pid != os.getpid()
-        return is_another and identify(int(str(pid))) is not None
+        return self.active() not in (None, _this_process())
+
+
+def _this_process() -> ProcessIdentity:
+    identity = identify(os.getpid())
+    assert identity is not None, "a process that runs has an identity"
+    return identity
 
 
 Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
@@ -63,7 +76,7 @@ Run = Callable[[RoleConfiguration, StopSignal, RoleStatus], Halt | None]
 def run_role(run: Run) -> int:
     """Run a role whose directory is the only argument of the command line; give the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    directory = Path(sys.argv[1] if len(sys.argv) == 2 else "")
+    directory = Path(sys.argv[1] if len(sys.argv) == 2 else "").absolute()  # a replica's number is in its name
     if len(sys.argv) != 2 or not directory.is_dir():
         _log.error("one argument is needed, the directory of a role: %s", " ".join(sys.argv[1:]) or "there is none")
         return EXIT_FAILED

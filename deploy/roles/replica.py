@@ -7,6 +7,7 @@ from deploy.initialize import KEY_FILE
 from deploy.roles.entry import RoleStatus, run_role
 from learners.dispersal import Encoder
 from protocol.configuration import Epochs
+from protocol.errors import CountersignError
 from schemas.topics import pieces_topic, topic_table
 from storage.effects import Halt
 from streams.kafka_admin import KafkaAdmin
@@ -27,7 +28,10 @@ def run(
 ) -> Halt | None:
     """Disperse until told to stop."""
     name = configuration.directory.name
-    index = int(name.removeprefix("replica-"))
+    number = name.removeprefix("replica-")
+    if not number.isdecimal():
+        raise CountersignError("config.invalid", f"{configuration.directory} is not named replica-N, with its number")
+    index = int(number)
     key = load_key(configuration.path(KEY_FILE))
     with open_follower(name, configuration, stop, key) as process:
         status.write("active")

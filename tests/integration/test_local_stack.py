@@ -181,3 +181,24 @@ def test_a_kafka_elsewhere_is_used_again_without_being_told(stack: LocalStack, t
         assert again.missing() == ()
     finally:
         again.stop()
+
+
+def test_a_place_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path with patterns, quotes, commas, colons and letters beyond ASCII: all data lies in it, and only there.
+
+    Kafka cut it at the comma and wrote beside it; with `[` Valkey found no configuration and served everybody.
+    """
+    monkeypatch.setenv("LC_ALL", "C")
+    place = tmp_path / "[it]'s: ü, \"q\" $x #h %20"
+    odd = LocalStack(place)
+    odd.start()
+    try:
+        _make_topic(odd, "kept")
+        _produce(odd, "kept", b"value")
+        with redis.Redis.from_url(odd.store_url(LEDGER_STORE)) as store:
+            store.set("key", "value")
+        assert (place / KAFKA / "data" / "kept-0").is_dir()
+        assert any((place / LEDGER_STORE / "data").rglob("*.aof"))
+        assert list(tmp_path.iterdir()) == [place]
+    finally:
+        odd.stop()

@@ -1,19 +1,27 @@
 """`up` as far as it comes without a server."""
 
+import json
+import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.deployment import Deployment
+import deploy.deployment as module
+from deploy.deployment import Deployment, MachineHaltedError
 from deploy.home import Home
-from deploy.initialize import AUDITOR, NewLedger, initialize
+from deploy.initialize import AUDITOR, LEDGER, NewLedger, initialize
 from deploy.local.ports import LOOPBACK, free_port
+from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
+from deploy.roles.entry import STATUS_FILE
+from deploy.stores import is_filled
+from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
@@ -138,3 +146,130 @@ def test_only_one_starts_or_stops_a_ledger_at_a_time(home: Home) -> None:
             with pytest.raises(CountersignError, match="another process") as caught:
                 work(_say_nothing)
             assert caught.value.code == "stack.running"
+
+
+@pytest.mark.parametrize("end", ["publishing", "noting it"])
+def test_a_start_that_ends_between_making_a_store_and_noting_it_is_no_end(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The next start takes the stores that are made, and says again what it may not have said."""
+    for role in (AUDITOR, LEDGER):
+        replace(home.load(role), store_url=f"sqlite://{tmp_path / role}.db").save()
+    published: list[Epochs] = []
+    monkeypatch.setattr(KafkaAdmin, "create_topics", lambda *_: None)
+    monkeypatch.setattr(Deployment, "_publish_epochs", lambda _, epochs: published.append(epochs))
+    with monkeypatch.context() as killed:
+        place, name = (Deployment, "_publish_epochs") if end == "publishing" else (Path, "touch")
+        killed.setattr(place, name, _end)
+        with pytest.raises(SystemExit):
+            Deployment(home)._prepare(_say_nothing)
+    for _ in range(2):
+        Deployment(home)._prepare(_say_nothing)
+    assert len(published) == (1 if end == "publishing" else 2)
+    stores = [home.load(role).open_store() for role in (AUDITOR, LEDGER)]
+    assert all(is_filled(store) for store in stores)
+    for store in stores:
+        store.close()
+
+
+def _end(*_: object) -> None:
+    raise SystemExit
+
+
+def _script(home: Home, states: Mapping[str, tuple[str, str]]) -> Callable[..., None]:
+    """Roles as processes that say this of themselves, a state and a code, and end where they halted."""
+
+    def start_role(deployment: Deployment, role: str, **_: object) -> None:
+        state, code = states.get(role, ("active", ""))
+        program = (
+            "import signal, sys; from pathlib import Path; from deploy.roles.entry import RoleStatus\n"
+            f"RoleStatus(Path({str(home.role(role))!r})).write({state!r}, {code!r}, 'why')\n"
+            f"if {state!r} != 'halted': signal.pause()"
+        )
+        argv = (sys.executable, "-c", program)
+        deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+
+    return start_role
+
+
+@pytest.fixture
+def scripted(stores_only: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Deployment]]:
+    """Makes a ledger of which only the roles are processes."""
+    made: list[Deployment] = []
+
+    def make(home: Home, **states: tuple[str, str]) -> Deployment:
+        monkeypatch.setattr(KafkaAdmin, "describe", lambda _: None)
+        monkeypatch.setattr(Deployment, "_prepare", lambda *_: None)
+        monkeypatch.setattr(Deployment, "start_role", _script(home, states))
+        made.append(Deployment(home))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.down(_say_nothing)
+
+
+@pytest.mark.parametrize("rest_stays", [True, False])
+def test_a_machine_that_halts_stops_nothing_else(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], rest_stays: bool
+) -> None:
+    """Its evidence stands in the log, and who is told to fetch it needs one that runs."""
+    deployment = scripted(home, auditor=("halted", "evidence.raised"))
+    others = tuple(role for role in deployment.roles() if role not in (AUDITOR, LEDGER))
+    with pytest.raises(MachineHaltedError, match="auditor has halted: why") as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=rest_stays)
+    assert caught.value.code == "evidence.raised"
+    runs = {each.name for each in deployment.stack.status() if each.pid}
+    assert runs == ({LEDGER} if rest_stays else set())
+    assert deployment.stack.external_broker == somebody
+
+
+@pytest.mark.parametrize("code", ["engine.differs", "config.invalid"])
+def test_a_version_or_a_setting_that_does_not_fit_leaves_nothing_running(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], code: str
+) -> None:
+    """The version that was there before goes on with this ledger, alone."""
+    deployment = scripted(home, ledger=("halted", code))
+    others = tuple(role for role in deployment.roles() if role not in (AUDITOR, LEDGER))
+    with pytest.raises(CountersignError, match=code) as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
+    assert caught.value.code == "service.failed"
+    assert deployment.stack.status() == ()
+
+
+def test_a_role_that_never_works_is_not_waited_for_for_ever(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs, and another process works in its directory: everything that was started is stopped again."""
+    monkeypatch.setattr(module, "_ACTIVE_DEADLINE_S", 0.5)
+    deployment = scripted(home, auditor=("standby", ""))
+    works = identify(os.getppid())
+    assert works is not None
+    elsewhere = {"state": "active", "pid": works.pid, "start": works.start}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(elsewhere))
+    others = tuple(role for role in deployment.roles() if role != AUDITOR)
+    with pytest.raises(CountersignError, match="auditor is active") as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
+    assert caught.value.code == "service.failed"
+    assert deployment.stack.status() == ()
+
+
+@pytest.mark.usefixtures("stores_only")
+def test_a_kafka_elsewhere_may_move(home: Home, somebody: str) -> None:
+    """Only a Kafka of its own is not left by a ledger: another one may have another address by now."""
+    StackSettings(broker="127.0.0.1:1", ports={}, passwords={}).save(home.stack / STACK_FILE)
+    (home.role(AUDITOR) / "store.created").touch()
+    with pytest.raises(LogUnavailableError, match="no answer"):
+        Deployment(home, broker=somebody).up(_say_nothing)
+
+
+def test_what_is_missing_is_started_by_one_at_a_time(home: Home, somebody: str) -> None:
+    """Of a ledger that runs in part, too."""
+    StackSettings(broker=somebody, ports={}, passwords={}).save(home.stack / STACK_FILE)
+    own = identify(os.getpid())
+    assert own is not None
+    (home.stack / "run").mkdir()
+    (home.stack / "run" / "learner.pid").write_text(own.to_text())
+    with LocalStack(home.stack).alone(), pytest.raises(CountersignError) as caught:
+        Deployment(home).up(_say_nothing)
+    assert caught.value.code == "stack.running"

@@ -34,7 +34,10 @@ def code_of(work: Callable[[], object]) -> object:
     return None
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+ENDINGS = [signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
+
+
+@pytest.mark.parametrize("number", ENDINGS)
 def test_it_ends(number: signal.Signals) -> None:
     """The exit code says by what; afterwards all is as it was."""
     before = signal.getsignal(number)
@@ -42,20 +45,21 @@ def test_it_ends(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
-def test_cleaning_up_is_not_interrupted() -> None:
-    """Whoever is impatient does not keep it from cleaning up."""
+@pytest.mark.parametrize("number", ENDINGS)
+def test_cleaning_up_is_not_interrupted(number: signal.Signals) -> None:
+    """Whoever is impatient, Ctrl-C again and again, does not keep it from cleaning up."""
     cleaned: list[bool] = []
 
     def work() -> None:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             time.sleep(_LONG_S)
         finally:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             time.sleep(0.01)
             cleaned.append(True)
 
-    assert code_of(work) == 143
+    assert code_of(work) == 128 + number
     assert cleaned
 
 

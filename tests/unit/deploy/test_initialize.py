@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from deploy.home import Home
-from deploy.initialize import NewLedger, fitting_limits, initialize
+from deploy.initialize import AUDITOR, KEY_FILE, NewLedger, accepted_schemas, fitting_limits, initialize
+from deploy.keys import make_key
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from protocol.configuration import ConfigurationError
 from protocol.errors import CountersignError
 from protocol.limits import Limits
+from schemas.receipt import Receipt
 from storage.record_stores import StoreKind
 
 REFUSED = {
@@ -125,3 +127,27 @@ def test_pieces_of_the_longest_decisions_fit_into_messages(new: NewLedger, halvi
     )
     block = (new.block_updates or new.replicas) * limits.decision_bytes
     assert block / new.enough < limits.message_bytes
+
+
+def test_what_was_begun_and_not_finished_is_said_to_be_that(tmp_path: Path) -> None:
+    """A run that was killed could take nothing away; no key is ever written over."""
+    home = Home(tmp_path / "home")
+    make_key(home.role(AUDITOR) / KEY_FILE)
+    with pytest.raises(CountersignError, match="not finished: remove") as caught:
+        initialize(home, NewLedger())
+    assert caught.value.code == "file.exists"
+
+
+def test_what_is_private_is_its_owner_s_alone(tmp_path: Path) -> None:
+    """Keys, what the clients and roles have, and the place of stores, logs and passwords; `public` is for all."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    for directory in home.directory.iterdir():
+        assert (directory.stat().st_mode & 0o077 == 0) is (directory != home.public), directory
+
+
+def test_the_schemas_are_said_in_one_order() -> None:
+    """Whatever order a set gives in this process: both parties sign the same bytes."""
+    schemas = accepted_schemas()
+    assert list(schemas) == sorted(set(schemas))
+    assert Receipt.avro.schema_hash in schemas

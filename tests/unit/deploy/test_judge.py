@@ -94,3 +94,16 @@ def test_evidence_against_the_ledger_among_rubbish(tmp_path: Path, monkeypatch: 
     (found,) = collected(line, values, tmp_path, monkeypatch)
     assert (found.verdict.culprit, found.file.name) == (LEDGER, "3.evidence")
     assert found.file.read_bytes() == Evidence.body_of(value)
+
+
+def test_so_many_pieces_are_kept_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can write to the topic, and each piece is a file."""
+    line = lying_auditor()
+    refused = Refused.from_message(line.values("evidence")[0])
+    pieces = [
+        Refused(epoch=refused.epoch, refusal=refused.refusal, signature=refused.signature, attachments=(each,))
+        for each in (b"one", b"two", b"three")
+    ]
+    monkeypatch.setattr(module, "_KEPT", 2)
+    assert len(collected(line, [each.to_message() for each in pieces], tmp_path, monkeypatch)) == 2
+    assert len(list((tmp_path / "client" / "evidence").iterdir())) == 2

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -113,3 +114,19 @@ def test_an_error_of_no_file_is_a_bug() -> None:
     """It is not covered up."""
     with pytest.raises(ConnectionResetError):
         run(True, partial(_raise, ConnectionResetError(errno.ECONNRESET, "reset")))
+
+
+def test_a_code_of_another_version_is_said_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """A halt, or an outcome of a newer ledger, which this version's table does not have."""
+    with pytest.raises(typer.Exit) as ended:
+        run(True, partial(_raise, CountersignError("code.of_tomorrow", "why")))
+    said = json.loads(capsys.readouterr().out)
+    assert (ended.value.exit_code, said["error"], said["detail"]) == (4, "code.of_tomorrow", "why")
+    assert said["remedy"]
+
+
+def test_a_file_s_name_that_is_no_text_is_told_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """And told so that a program finds the file."""
+    name = os.fsdecode(b"/home/\xff")
+    Output(as_json=True).result({"home": name})
+    assert json.loads(capsys.readouterr().out) == {"home": name}

@@ -1,6 +1,8 @@
 """A ledger that is not there is known at once; one that may be there, however slow, is not given up."""
 
+import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.presence import require_deciding, require_listening, require_running
-from deploy.roles.entry import RoleStatus
+from deploy.roles.entry import STATUS_FILE, RoleStatus
 from protocol.errors import CountersignError
 
 SOON_S = 1.0
@@ -145,3 +147,67 @@ def test_a_party_that_halted_is_no_reason_to_wait(home: Home) -> None:
     with pytest.raises(CountersignError, match="the ledger has halted: the store is another one") as caught:
         require_deciding(home)
     assert caught.value.code == "epoch.needed"
+
+
+def test_a_process_that_has_the_id_of_one_that_ended_is_not_that_one(home: Home, listener: socket.socket) -> None:
+    """After a crash, or in a container that was started again: a party that ended is not there, and its next process is
+    heard when it halts."""
+    _started(home, broker=_address(listener))
+    status = RoleStatus(home.role(AUDITOR))
+    ended = {"state": "active", "pid": os.getppid(), "start": "of one that ended"}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(ended))
+    assert status.active() is None
+    assert _code(lambda: require_running(home)) == "stack.down"
+    status.write("halted", "store.wiped", "gone")
+    assert _code(lambda: require_deciding(home)) == "store.wiped"
+
+
+def test_who_is_active_is_not_overwritten_by_who_is_not(home: Home) -> None:
+    """A standby that ends says nothing in the place of the one that works; one that takes over does."""
+    parent = identify(os.getppid())
+    assert parent is not None
+    works = {"state": "active", "pid": parent.pid, "start": parent.start}
+    (home.role(AUDITOR) / STATUS_FILE).write_text(json.dumps(works))
+    RoleStatus(home.role(AUDITOR)).write("stopped")
+    assert RoleStatus(home.role(AUDITOR)).active() == parent
+    RoleStatus(home.role(AUDITOR)).write("active")
+    assert RoleStatus(home.role(AUDITOR)).active() == identify(os.getpid())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", '{"state": "active"}', '{"state": "active", "pid": "1", "start": 2}'])
+def test_a_state_that_nobody_can_read_is_none(home: Home, text: str) -> None:
+    """Nobody falls over a file that a crash left."""
+    (home.role(AUDITOR) / STATUS_FILE).write_text(text)
+    assert RoleStatus(home.role(AUDITOR)).active() is None
+    require_deciding(home)
+
+
+def test_a_party_whose_directory_is_elsewhere_may_run_there(home: Home, listener: socket.socket) -> None:
+    """Nothing of this home runs, for its stores are files: only who has both parties here knows that none does."""
+    _started(home, broker=_address(listener))
+    shutil.rmtree(home.role(AUDITOR))
+    assert _code(lambda: require_running(home)) == ""
+
+
+def test_settings_that_nobody_can_read_are_said(home: Home, listener: socket.socket) -> None:
+    """And not taken for those of a ledger that was never started here."""
+    _started(home, broker=_address(listener))
+    (home.stack / STACK_FILE).write_text("[]")
+    assert _code(lambda: require_running(home)) == "config.invalid"
+
+
+def test_all_addresses_share_the_time_and_the_usual_port_is_kafka_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last one still has a moment; where no port is named it is 9092."""
+    asked: list[tuple[object, float]] = []
+    now_s = [0.0]
+
+    def swallow(address: object, timeout_s: float) -> socket.socket:
+        asked.append((address, timeout_s))
+        now_s[0] += 3
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", swallow)
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    with pytest.raises(CountersignError, match="timed out"):
+        require_listening("one,two:1,three")
+    assert asked == [(("one", 9092), 4.0), (("two", 1), 1.0), (("three", 9092), 0.5)]

@@ -1,10 +1,18 @@
-"""What a role's process says to a command line that is wrong."""
+"""What a role's process says as it ends, and to a command line that is wrong."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from deploy.home import Home
+from deploy.initialize import NewLedger, initialize
+from deploy.roles.entry import STATUS_FILE, RoleStatus
+from protocol.errors import ERRORS
+from streams.role_directory import RoleConfiguration
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,3 +25,55 @@ def test_a_missing_directory_is_named(arguments: tuple[str, ...]) -> None:
     assert done.returncode == 4
     assert "the directory of a role" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+ENDS = {
+    "told to": ("return None", 0, ("stopped", "")),
+    "its machine halts": ("return Halt(code='store.wiped', text='seen')", 3, ("halted", "store.wiped")),
+    "it cannot work": ("raise CountersignError('config.invalid', 'seen')", 4, ("halted", "config.invalid")),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_how_a_role_ends_is_its_exit_code_and_its_state(tmp_path: Path, end: str) -> None:
+    """A supervisor goes by the code; people by the state, which says what was seen and what to do."""
+    does, code, state = ENDS[end]
+    RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public").save()
+    program = (
+        "import sys\nfrom deploy.roles.entry import run_role\nfrom protocol.errors import CountersignError\n"
+        f"from storage.effects import Halt\ndef run(configuration, stop, status):\n    {does}\nsys.exit(run_role(run))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    said = RoleStatus(tmp_path).read()
+    assert (done.returncode, (said["state"], said["code"])) == (code, state)
+    if state[1]:
+        assert said["remedy"] == ERRORS[state[1]].remedy
+        assert "seen" in str(said["text"])
+        assert all(text in done.stderr for text in (state[1], "seen", ERRORS[state[1]].remedy))
+
+
+def test_a_state_is_replaced_whole(tmp_path: Path) -> None:
+    """Whoever reads meanwhile reads the one before: the file is another one, and nothing is left beside it."""
+    status = RoleStatus(tmp_path)
+    status.write("standby")
+    with (tmp_path / STATUS_FILE).open() as reader:
+        status.write("active", address="here")
+        assert json.load(reader)["state"] == "standby"
+    assert (status.read()["state"], status.read()["address"]) == ("active", "here")
+    assert [each.name for each in tmp_path.iterdir()] == [STATUS_FILE]
+
+
+@pytest.mark.parametrize(("name", "said"), [("mine", "is not named replica-N"), ("replica-9", "of replica 9")])
+def test_a_replica_s_number_is_in_the_name_of_its_directory(tmp_path: Path, name: str, said: str) -> None:
+    """Also where it is started from within; one that has none, or another's, says so."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    place = home.role("replica-0").rename(home.role(name))
+    command = [sys.executable, "-m", "deploy.roles.replica", "."]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "config.invalid" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

@@ -15,10 +15,12 @@ from deploy import status
 from deploy.deployment import Deployment
 from deploy.home import Home
 from deploy.initialize import DASHBOARD, NewLedger, initialize
+from deploy.local.ports import free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
-from deploy.roles.entry import RoleStatus
+from deploy.roles.entry import STATUS_FILE, RoleStatus
 from deploy.status import ledger_status
+from streams.kafka_admin import Extent, KafkaAdmin
 from streams.log import LogUnavailableError
 from tests.command_line import app
 
@@ -99,8 +101,10 @@ def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypat
 
 def test_a_missing_role_and_evidence_are_found(deployment: Deployment, topics: dict[str, int]) -> None:
     """In the result for programs too, with the exit code of a check that failed."""
-    topics["evidence"] = 1
+    topics["evidence"] = 0
     _start(deployment, "learner", "ledger-store")
+    assert "evidence" not in [each["kind"] for each in _invoke(deployment)[2]["findings"]]
+    topics["evidence"] = 1
     code, _, result = _invoke(deployment)
     kinds = [(each["kind"], each["who"]) for each in result["findings"]]
     assert (code, kinds) == (5, [("not running", "ledger-store"), ("not running", "learner"), ("evidence", "")])
@@ -132,8 +136,9 @@ def test_who_halted_is_not_told_to_be_started_again(deployment: Deployment, topi
     topics["requests"] = 1
     _start(deployment, "auditor", "ledger")
     RoleStatus(deployment.home.role("auditor")).write("halted", "store.wiped", "gone.", remedy="look")
-    found = [(each.kind, each.who) for each in ledger_status(deployment).findings]
-    assert found == [("halted", "auditor"), ("not running", "ledger")]
+    findings = ledger_status(deployment).findings
+    assert [(each.kind, each.who) for each in findings] == [("halted", "auditor"), ("not running", "ledger")]
+    assert "gone. look" in findings[0].text
 
 
 SNAPSHOT = {
@@ -180,3 +185,47 @@ def test_sequences_lag_and_suspicions_are_what_the_dashboard_knows(
     assert [(each.kind, each.text) for each in found.findings] == [("suspected", "ledger: lag: behind")]
     assert not found.is_alarming
     assert _invoke(deployment)[0] == 0
+
+
+@pytest.mark.usefixtures("dashboard")
+def test_what_a_process_before_this_one_said_is_not_its_word(
+    deployment: Deployment, topics: dict[str, int]
+) -> None:
+    """A process is asked and believed where it is the one that said it; one that ended shows how."""
+    topics["requests"] = 1
+    _start(deployment, "learner", "views")
+    for role, state in (("auditor", "active"), ("learner", "halted")):
+        RoleStatus(deployment.home.role(role)).write(state, "views.damaged" if state == "halted" else "")
+    for role in (DASHBOARD, "auditor"):
+        file = deployment.home.role(role) / STATUS_FILE
+        file.write_text(json.dumps({**json.loads(file.read_text()), "pid": os.getpid() + 1}))
+    for role in ("learner", "views"):
+        (deployment.home.stack / "run" / f"{role}.pid").write_text("1 of one that ended")
+    found = ledger_status(deployment)
+    assert found.stages == []
+    states = {each["name"]: each["state"] for each in found.processes}
+    wanted = {"auditor": "running", "ledger": "running", "learner": "halted", "views": "gone"}
+    assert {role: states[role] for role in wanted} == wanted
+
+
+def test_a_dashboard_that_does_not_answer_hides_nothing_else(deployment: Deployment, topics: dict[str, int]) -> None:
+    """Nobody listens where it said that it does."""
+    topics["requests"] = 1
+    _start(deployment)
+    RoleStatus(deployment.home.role(DASHBOARD)).write("active", address=f"http://127.0.0.1:{free_port()}")
+    found = ledger_status(deployment)
+    assert (found.stages, found.findings, found.topics) == ([], [], {"requests": 1})
+
+
+def test_a_topic_has_the_messages_of_all_its_partitions(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are kept: what retention took away is not counted."""
+    extents = {
+        ("requests", 0): Extent(first=3, end=5),
+        ("requests", 1): Extent(first=0, end=4),
+        ("orders", 0): Extent(first=7, end=7),
+    }
+    monkeypatch.setattr(KafkaAdmin, "extents", lambda *_: extents)
+    _start(deployment)
+    assert ledger_status(deployment).topics == {"requests": 6, "orders": 0}

@@ -1,6 +1,7 @@
 """What a role is told: read back as it was written, and refused where it makes no sense."""
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ def test_a_file_is_read_back_as_it_was_written(tmp_path: Path) -> None:
         ledger_id="ab" * 32,
         public="../public",
         partitions=7,
-        kafka={"sasl.mechanism": "PLAIN"},
+        kafka={"sasl.mechanism": "PLAIN", "ssl.key.pem": "-----BEGIN\n\t\x01\x7f\u00fc\U0001f600\n"},
         namespace_stores={"bank": "postgresql://user:secret@localhost/bank"},
         replicas=PLACES,
     )
@@ -52,20 +53,31 @@ def test_settings_that_are_no_texts_are_kept(tmp_path: Path) -> None:
     assert settings == {"socket.timeout.ms": 5000, "enable.ssl.certificate.verification": False, "x": "y"}
 
 
-def test_a_crash_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file is the old one: without it a role trusts no ledger and never starts again."""
-    old = RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public")
-    old.save()
+def test_what_an_operator_wrote_stays(tmp_path: Path) -> None:
+    """A file that says the same is left alone, its comments too; of one that changes, no setting is lost."""
+    file = tmp_path / CONFIGURATION_FILE
+    text = f'ledger_id = "{"ab" * 32}" # ours\npublic = "../public"\n[kafka]\n"a.ms" = 1000\n"b" = true\n'
+    file.write_text(text)
+    before = RoleConfiguration.load(tmp_path)
+    before.save()
+    assert file.read_text() == text
+    changed = replace(before, bootstrap_servers="there:9092")
+    changed.save()
+    assert RoleConfiguration.load(tmp_path) == changed
 
-    def crash(file: Path, text: str) -> None:
-        with file.open("w") as opened:
-            opened.write(text[:10])
-        raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(Path, "write_text", crash)
-    with pytest.raises(OSError, match="no space"):
-        replace(old, port=1).save()
-    assert RoleConfiguration.load(tmp_path) == old
+def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk what a role trusts is not cut off."""
+    before = RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public")
+    before.save()
+    monkeypatch.setattr(os, "fsync", _refuse)
+    with pytest.raises(OSError, match="No space"):
+        replace(before, bootstrap_servers="there:9092").save()
+    assert RoleConfiguration.load(tmp_path) == before
+
+
+def _refuse(_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_places_say_how_to_reach_each_replica() -> None:

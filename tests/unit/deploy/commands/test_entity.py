@@ -78,6 +78,9 @@ def test_a_key_of_an_unknown_outcome_is_taken_up_again(tmp_path: Path, error: An
     assert _register(file, _failed("right.missing")) == first
     assert _register(file, _failed("entity.exists")) == first
     assert newest_key_version(Home(tmp_path), "eve") == 1
+    for name in ("key-1 (copy).pem", "key-9.pem", "key-10.pem"):
+        file.with_name(name).touch()
+    assert newest_key_version(Home(tmp_path), "eve") == 10
 
 
 def test_a_key_that_is_there_is_not_replaced(tmp_path: Path) -> None:

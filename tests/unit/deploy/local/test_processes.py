@@ -50,3 +50,25 @@ def test_processes_are_found_by_what_they_carry() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as child:
         assert [each.pid for each in carrying("COUNTERSIGN_TEST", "mine")] == [child.pid]
         assert carrying("COUNTERSIGN_TEST", "other") == ()
+
+
+def test_who_looks_does_not_find_himself() -> None:
+    """A service that starts or stops others ends what carries a mark, and may carry the same one."""
+    program = "from deploy.local.processes import carrying; print(len(carrying('MARK_OF_TEST', 'one')))"
+    environment = {**os.environ, "MARK_OF_TEST": "one"}
+    looked = subprocess.run([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, check=True)
+    assert looked.stdout == b"0\n"
+
+
+def test_a_process_may_call_itself_what_it_likes() -> None:
+    """Its name stands among the figures, and may look like some: the identity is the same."""
+    program = "open('/proc/self/comm', 'w').write('x) Z 1 2 3'); print(flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        before = identify(child.pid)
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert before is not None
+        assert before.is_alive()
+    finally:
+        child.communicate(b"\n")

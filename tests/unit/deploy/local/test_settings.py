@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import settings
 from deploy.local.ports import LOOPBACK
 from deploy.local.settings import StackSettings
 from protocol.errors import CountersignError
@@ -47,6 +48,22 @@ def test_a_port_that_was_asked_for_is_used_or_refused() -> None:
     assert caught.value.code == "port.taken"
 
 
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was asked for is not kept for another, and what is drawn avoids all that is given."""
+    first = _choose()
+    second = _choose(first, fixed_ports={"kafka": first.ports["a"]})
+    assert second.ports["kafka"] == first.ports["a"] != second.ports["a"]
+    avoided: list[frozenset[int]] = []
+
+    def draw(avoid: frozenset[int] = frozenset()) -> int:
+        avoided.append(avoid)
+        return 10_000 + len(avoided)
+
+    monkeypatch.setattr(settings, "free_port", draw)
+    _choose()
+    assert avoided == [frozenset(), {10_001}, {10_001, 10_002}]
+
+
 def test_settings_survive_their_file_and_only_their_user_reads_it(tmp_path: Path) -> None:
     """What is saved is what is loaded, and the passwords in it are nobody else's."""
     file = tmp_path / "stack.json"
@@ -58,7 +75,15 @@ def test_settings_survive_their_file_and_only_their_user_reads_it(tmp_path: Path
         assert file.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"ports": {}}', "\x00"])
+NOT_AS_THEY_SHOULD_BE = (
+    '{"broker": "", "ports": {"kafka": "x"}, "passwords": {}}',
+    '{"broker": "", "ports": [], "passwords": {}}',
+    '{"broker": 1, "ports": {}, "passwords": {}}',
+    '{"broker": "", "ports": {}, "passwords": {}, "store_of": []}',
+)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"ports": {}}', "\x00", *NOT_AS_THEY_SHOULD_BE])
 def test_a_damaged_file_is_said(tmp_path: Path, text: str) -> None:
     """A file that holds no settings is an error with its name."""
     file = tmp_path / "stack.json"

@@ -1,8 +1,11 @@
 """Services are started, watched and ended, and nobody else's process ever is."""
 
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -55,6 +58,7 @@ def test_a_service_runs_in_a_session_of_its_own_and_ends(supervisor: Supervisor,
     pid = supervisor.pid("one")
     assert pid is not None
     assert os.getsid(pid) == pid
+    assert (tmp_path / "logs" / "one.log").stat().st_mode & 0o077 == 0  # what it says is its user's alone
     assert pid not in [each.pid for each in psutil.Process().children(recursive=True)]
     supervisor.stop("one")
     assert not _is_running(pid)
@@ -178,3 +182,64 @@ def test_a_program_that_is_not_there_is_named(supervisor: Supervisor, tmp_path: 
         supervisor.start(missing)
     assert caught.value.code == "service.failed"
     assert not supervisor.is_running("one")
+
+
+def test_where_a_service_runs_and_where_its_starter_is(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs where it is told to; packages that lie about where the user stands are not taken for ours."""
+    (tmp_path / "secrets.py").write_text("raise SystemExit('not ours')")
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "of its own"
+    place.mkdir()
+    told = _service(tmp_path, f"import os; print(os.getcwd(), flush=True); {WAIT}", says=str(place))
+    supervisor.start(replace(told, argv=(sys.executable, "-P", *told.argv[1:]), directory=place))
+
+
+@pytest.mark.parametrize("left", ["", "no number", "999999"])
+def test_a_pid_file_s_damaged_neighbour_keeps_nobody_from_stopping(
+    supervisor: Supervisor, tmp_path: Path, left: str
+) -> None:
+    """A full disk or a crash may have left no signal that one can send: the usual one ends the service."""
+    supervisor.start(_service(tmp_path))
+    (tmp_path / "run" / "one.signal").write_text(left)
+    supervisor.stop("one")
+    assert supervisor.names() == ()
+
+
+def test_what_is_stopped_meanwhile_is_no_error(supervisor: Supervisor, tmp_path: Path) -> None:
+    """A pid file that is there when the directory is read, and gone when it is looked at."""
+    supervisor.start(_service(tmp_path))
+    (tmp_path / "run" / "gone.pid").symlink_to(tmp_path / "nowhere")
+    assert supervisor.names() == ("one",)
+
+
+def test_who_has_the_id_of_a_service_that_ended_is_left_alone(supervisor: Supervisor, tmp_path: Path) -> None:
+    """After a crash its id may be another's: he is neither the service that runs, nor told to end."""
+    other = subprocess.Popen([sys.executable, "-c", "print(input())"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        ended = ProcessIdentity(pid=other.pid, start="before")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "one.pid").write_text(ended.to_text())
+        assert not supervisor.is_running("one")
+        supervisor.kill("one")
+        assert supervisor.stop_all() == ("one",)
+        assert other.communicate(b"lives\n", 20)[0] == b"lives\n"
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_service_is_ended_by_its_own_signal(supervisor: Supervisor, tmp_path: Path) -> None:
+    """PostgreSQL would wait for its clients after the usual one."""
+    program = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: print('by SIGTERM', flush=True) or sys.exit())\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('by SIGINT', flush=True) or sys.exit())\n"
+        "print('ready', flush=True)\n"
+        "signal.pause()"
+    )
+    service = replace(_service(tmp_path, program, says="ready"), stop_signal=signal.SIGINT)
+    supervisor.start(service)
+    supervisor.stop("one")
+    assert service.log_file.read_text() == "ready\nby SIGINT\n"
