@@ -2,8 +2,8 @@
  * `learners.updates.check_attachments`.
  *
  * 1. It walks over the outcomes' bytes (Avro's binary encoding of schemas/outcome.avsc) and takes nothing apart.
- * 2. "They hold" is what the twin would say, too. What is wrong, and what is only rare (scans, names beyond ASCII,
- *    numbers beyond 63 bits, more reads than PINS_MAX), does not hold here, and the twin judges.
+ * 2. "They hold" is what the twin would say, too. What is wrong, and what is only rare (scans, written names beyond
+ *    ASCII, numbers beyond 63 bits, more reads than PINS_MAX), does not hold here, and the twin judges.
  */
 
 #include "hashes.h"
@@ -137,14 +137,18 @@ static bool outcome_holds(Bytes outcome, Version *version, PyObject *output, PyO
     Walk walk = {outcome.data, outcome.data + outcome.length, false};
     walk_zigzag(&walk); /* index */
     version->request_id = walk_bytes(&walk, HASH);
-    walk_text(&walk), walk_zigzag(&walk), walk_text(&walk), walk_zigzag(&walk); /* key and contract */
-    if (walk_number(&walk) > 1)
-        return false; /* another status than there is */
-    walk_text(&walk), walk_text(&walk); /* code, fail_text */
+    walk_text(&walk);   /* entity */
+    walk_zigzag(&walk); /* key_version */
+    walk_text(&walk);   /* contract */
+    walk_zigzag(&walk); /* contract_version */
+    const unsigned char *status = walk_bytes(&walk, 1); /* the twin takes no longer form of its number */
+    walk_text(&walk);                                   /* code */
+    walk_text(&walk);                                   /* fail_text */
     const unsigned char *output_hash = walk_bytes(&walk, HASH);
     uint64_t count = walk_reads(&walk, pins);
-    uint64_t scans = walk_number(&walk), writes = walk_number(&walk);
-    if (walk.failed || scans != 0 || !output_holds(output_hash, output))
+    uint64_t scans = walk_number(&walk);
+    uint64_t writes = walk_number(&walk);
+    if (walk.failed || (*status != 0 && *status != 2) || scans != 0 || !output_holds(output_hash, output))
         return false;
     for (uint64_t i = 0; i < writes; i++, (*value)++)
         if (*value == PyTuple_GET_SIZE(values) ||

@@ -59,6 +59,21 @@ def test_each_byte_counts() -> None:
     assert min(seen.values()) > 50
 
 
+def test_numbers_in_a_longer_form() -> None:
+    """Avro's numbers can be written with zeros at their end: wherever the twin refuses that, it does not hold."""
+    world, decision = decided()
+    whole, outputs, values = parts_of(decision)
+    held = 0
+    for row, body in enumerate(whole):
+        for at, byte in enumerate(body):
+            longer = body[:at] + bytes((byte | 0x80, 0)) + body[at + 1 :]
+            altered = (*whole[:row], longer, *whole[row + 1 :]), outputs, values
+            if hold(world.ledger_id, altered):
+                held += 1
+                check_attachments(world.ledger_id, *altered)
+    assert held > 20
+
+
 @pytest.mark.parametrize("column", [0, 1, 2])
 def test_one_more_or_one_less(column: int) -> None:
     """Outcomes and outputs are as many, and each write has its value."""
