@@ -121,7 +121,8 @@ static bool write_holds(Walk *walk, const Pin *pins, uint64_t count, Version *ve
     version->version = walk_number(walk);
     const unsigned char *deleted = walk_bytes(walk, 1);
     const unsigned char *pinned = walk_bytes(walk, HASH);
-    if (walk->failed || !is_ascii(place) || !take_bytes(value, &version->value))
+    if (walk->failed || !is_ascii(version->namespace) || !is_ascii(version->name) ||
+        !take_bytes(value, &version->value))
         return false;
     version->deleted = *deleted == 1;
     version->previous_hash = pinned_hash(pins, count, place);

@@ -40,6 +40,15 @@ def test_what_parties_usually_decide_holds() -> None:
     assert hold(world.ledger_id, ((), (), ()))
 
 
+@pytest.mark.parametrize("key", ["k" * 63, "k" * 64, "k" * 1024])
+def test_long_names_hold(key: str) -> None:
+    """Written and deleted: that their length takes two bytes makes them no rare ones."""
+    world = World()
+    decision = world.decide(world.put(key, 1), world.request("object.delete", {"key": key}))
+    assert decision.values[-1] == b""
+    assert hold(world.ledger_id, parts_of(decision))
+
+
 def test_each_byte_counts() -> None:
     """Of the pinned hashes, of what they are over, and of all that says where they stand: where one is changed, it does
     not hold, or the twin lets it pass as well, because the field pins nothing here.
