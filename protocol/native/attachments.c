@@ -77,9 +77,12 @@ static uint64_t walk_reads(Walk *walk, Pin *pins)
         walk->failed = true;
     for (uint64_t i = 0; !walk->failed && i < count; i++) {
         const unsigned char *start = walk->at;
-        walk_text(walk), walk_text(walk);
+        walk_text(walk); /* namespace */
+        walk_text(walk); /* key */
         pins[i].place = (Bytes){start, (size_t)(walk->at - start)};
-        walk_zigzag(walk), walk_zigzag(walk), walk_zigzag(walk); /* version, sequence and index of its writer */
+        walk_zigzag(walk); /* version */
+        walk_zigzag(walk); /* writer_sequence */
+        walk_zigzag(walk); /* writer_index */
         pins[i].hash = walk_bytes(walk, HASH);
     }
     walk_array_end(walk, count);

@@ -214,7 +214,7 @@ static PyObject *path_root(PyObject *self, PyObject *const *arguments, Py_ssize_
 
 bool hash_version(unsigned char *digest, const Version *version)
 {
-    static const unsigned char head[] = "CSv1\6record\0\0\0\10";
+    static const unsigned char head[] = "CSv1\6record\0\0\0\10"; /* of eight parts, octal */
     const unsigned char deleted = version->deleted;
     return begin() && add(head, sizeof head - 1) && add_part(version->ledger_id, HASH) &&
            add_part(version->namespace.data, version->namespace.length) &&
@@ -232,6 +232,8 @@ static PyObject *record_hash(PyObject *self, PyObject *const *arguments, Py_ssiz
         !take_bytes(arguments[5], &version.value) || !take_hash(arguments[6], &request_id) ||
         !take_hash(arguments[7], &previous_hash))
         return NULL;
+    if (!PyBool_Check(arguments[4]))
+        return PyErr_Format(PyExc_TypeError, "deleted that is no bool");
     version.version = PyLong_AsUnsignedLongLong(arguments[3]);
     if (PyErr_Occurred())
         return NULL;
