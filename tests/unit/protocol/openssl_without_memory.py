@@ -17,21 +17,22 @@ ALLOCATIONS_MAX = 12  # more than a way makes
 left = ENOUGH  # allocations that succeed
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int)
-def allocate_again(block: int, size: int, _file: int, _line: int) -> int | None:
+def allocate_again(block: int | None, size: int, _file: int | None, _line: int) -> int | None:
     global left
     left -= 1
     return libc.realloc(block, size) if left >= 0 else None
 
 
-@ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_int)
-def allocate(size: int, _file: int, _line: int) -> int | None:
-    return allocate_again(None, size, None, 0)  # type: ignore[no-any-return]
+def allocate(size: int, _file: int | None, _line: int) -> int | None:
+    return allocate_again(None, size, None, 0)
 
 
+place = (ctypes.c_void_p, ctypes.c_int)  # file and line
+allocating = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t, *place)(allocate)
+allocating_again = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, *place)(allocate_again)
 # Not Python, since it is called while an error is raised; a file and a line that it does not know do no harm.
-release = ctypes.cast(libc.free, ctypes.c_void_p)
-assert crypto.CRYPTO_set_mem_functions(allocate, allocate_again, release), "somebody used OpenSSL before"
+releasing = ctypes.cast(libc.free, ctypes.c_void_p)
+assert crypto.CRYPTO_set_mem_functions(allocating, allocating_again, releasing), "somebody used OpenSSL before"
 
 import hashlib  # noqa: E402  # from here on OpenSSL is used
 
