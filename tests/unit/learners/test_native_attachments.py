@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.updates import check_attachments
+from learners.updates import UpdateError, check_attachments
+from protocol.hashing import ZERO_HASH, tagged
 from protocol.native import NATIVE
+from protocol.records import RecordKey, record_hash
+from schemas.outcome import Outcome, ReadPin, WritePin
 from schemas.statement import Decision
 from tests.unit.learners.test_updates import LEDGER, columns, outcomes
 from tests.worlds import World
@@ -24,6 +27,31 @@ def hold(ledger_id: bytes, attached: Columns) -> bool:
 
 def parts_of(decision: Decision) -> Columns:
     return decision.outcomes, decision.outputs, decision.values
+
+
+def writing(key: str, previous_hash: bytes, *reads: ReadPin) -> Columns:
+    """One outcome with these reads, and a write of a record on top of a hash."""
+    hashed = record_hash(LEDGER, RecordKey("object", key), 2, False, b"1", ZERO_HASH, previous_hash)
+    outcome = Outcome(
+        index=0,
+        request_id=ZERO_HASH,
+        entity="admin",
+        key_version=1,
+        contract="object.put",
+        contract_version=1,
+        status="ok",
+        code="",
+        fail_text="",
+        output_hash=tagged("output", b"null"),
+        reads=reads,
+        scans=(),
+        writes=(WritePin("object", key, 2, False, hashed),),
+    )
+    return (outcome.to_bytes(),), (b"null",), (b"1",)
+
+
+def read(key: str, pinned: bytes = LEDGER) -> ReadPin:
+    return ReadPin("object", key, 1, 0, 0, pinned)
 
 
 def decided() -> tuple[World, Decision]:
@@ -81,6 +109,32 @@ def test_numbers_in_a_longer_form() -> None:
                 held += 1
                 check_attachments(world.ledger_id, *altered)
     assert held > 20
+
+
+@pytest.mark.parametrize(("count", "judged_here"), [(64, True), (65, False), (66, False)])
+def test_as_many_reads_as_the_limits_allow(count: int, judged_here: bool) -> None:
+    """The first and the last of them are written upon. Where a ledger allows more, the twin judges those."""
+    for key in ("0", str(count - 1)):
+        attached = writing(key, LEDGER, *(read(str(number)) for number in range(count)))
+        check_attachments(LEDGER, *attached)
+        assert hold(LEDGER, attached) == judged_here
+
+
+def test_of_two_reads_of_a_record_the_last_counts() -> None:
+    """As in the twin; no party pins one twice."""
+    other = tagged("output", b"other")
+    reads = read("k", other), read("l"), read("k")
+    check_attachments(LEDGER, *writing("k", LEDGER, *reads))
+    assert hold(LEDGER, writing("k", LEDGER, *reads))
+    with pytest.raises(UpdateError):
+        check_attachments(LEDGER, *writing("k", other, *reads))
+    assert not hold(LEDGER, writing("k", other, *reads))
+
+
+def test_a_write_without_its_read_is_left_to_the_twin() -> None:
+    """Whatever its hash is upon: nobody makes one."""
+    for previous_hash in (ZERO_HASH, LEDGER):
+        assert not hold(LEDGER, writing("k", previous_hash, read("l", previous_hash)))
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
