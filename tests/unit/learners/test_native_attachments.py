@@ -29,9 +29,16 @@ def parts_of(decision: Decision) -> Columns:
     return decision.outcomes, decision.outputs, decision.values
 
 
-def writing(key: str, previous_hash: bytes, *reads: ReadPin) -> Columns:
+def writing(
+    key: str,
+    previous_hash: bytes,
+    *reads: ReadPin,
+    namespace: str = "object",
+    deleted: bool = False,
+    value: bytes = b"1",
+) -> Columns:
     """One outcome with these reads, and a write of a record on top of a hash."""
-    hashed = record_hash(LEDGER, RecordKey("object", key), 2, False, b"1", ZERO_HASH, previous_hash)
+    hashed = record_hash(LEDGER, RecordKey(namespace, key), 2, deleted, value, ZERO_HASH, previous_hash)
     outcome = Outcome(
         index=0,
         request_id=ZERO_HASH,
@@ -45,9 +52,9 @@ def writing(key: str, previous_hash: bytes, *reads: ReadPin) -> Columns:
         output_hash=tagged("output", b"null"),
         reads=reads,
         scans=(),
-        writes=(WritePin("object", key, 2, False, hashed),),
+        writes=(WritePin(namespace, key, 2, deleted, hashed),),
     )
-    return (outcome.to_bytes(),), (b"null",), (b"1",)
+    return (outcome.to_bytes(),), (b"null",), (value,)
 
 
 def read(key: str, pinned: bytes = LEDGER) -> ReadPin:
@@ -129,6 +136,23 @@ def test_of_two_reads_of_a_record_the_last_counts() -> None:
     with pytest.raises(UpdateError):
         check_attachments(LEDGER, *writing("k", other, *reads))
     assert not hold(LEDGER, writing("k", other, *reads))
+
+
+@pytest.mark.parametrize(("deleted", "value"), [(True, b"1"), (False, b"")])
+def test_deletions_have_no_value_and_all_else_has_one(deleted: bool, value: bytes) -> None:
+    """Even where the hash is over just that."""
+    attached = writing("k", LEDGER, read("k"), deleted=deleted, value=value)
+    assert not hold(LEDGER, attached)
+    with pytest.raises(UpdateError):
+        check_attachments(LEDGER, *attached)
+
+
+@pytest.mark.parametrize(("namespace", "key"), [("clés", "k"), ("object", "clé")])
+def test_written_names_beyond_ascii_are_left_to_the_twin(namespace: str, key: str) -> None:
+    """It says whether they are UTF-8."""
+    attached = writing(key, LEDGER, ReadPin(namespace, key, 1, 0, 0, LEDGER), namespace=namespace)
+    check_attachments(LEDGER, *attached)
+    assert not hold(LEDGER, attached)
 
 
 def test_a_write_without_its_read_is_left_to_the_twin() -> None:
