@@ -17,7 +17,8 @@ from setuptools.command.build_ext import build_ext
 _HASHES = Extension(
     "protocol.native._hashes",
     ["protocol/native/hashes.c", "protocol/native/attachments.c"],
-    extra_compile_args=["-O2"],
+    # Hidden: a library that is loaded before may have an `add` or `end` too, which would be called instead.
+    extra_compile_args=["-O2", "-fvisibility=hidden"],
     libraries=["dl"],
 )
 

@@ -12,14 +12,13 @@ Rules:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final, Self
 
 from protocol.errors import CountersignError
-from protocol.hashing import HASH_SIZE
+from protocol.hashing import HASH_SIZE, digest
 from protocol.native import NATIVE
 
-EMPTY_ROOT: Final = sha256().digest()
+EMPTY_ROOT: Final = digest(b"")
 """The root over no leaves."""
 
 _native_root: Final = None if NATIVE is None else NATIVE.merkle_root
@@ -38,15 +37,14 @@ class MerkleError(CountersignError, ValueError):
 
 def leaf_hash(leaf: bytes) -> bytes:
     """The hash of a raw leaf."""
-    return sha256(b"\0" + leaf).digest()
+    return digest(b"\0" + leaf)
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """The root over raw leaves."""
     if _native_root is not None:
         return _native_root(leaves)
-    digest = sha256
-    return root_of_hashes([digest(b"\0" + leaf).digest() for leaf in leaves])
+    return root_of_hashes([digest(b"\0" + leaf) for leaf in leaves])
 
 
 def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
@@ -61,9 +59,8 @@ def root_of_hashes(hashes: Sequence[bytes]) -> bytes:
 
 def _level_above(level: list[bytes]) -> list[bytes]:
     """Pair neighbours; a last one without a neighbour goes up as it is: the same tree as by rule 2."""
-    digest = sha256
     pairs = zip(level[::2], level[1::2], strict=False)
-    above = [digest(b"\1" + left + right).digest() for left, right in pairs]
+    above = [digest(b"\1" + left + right) for left, right in pairs]
     if len(level) % 2:
         above.append(level[-1])
     return above
@@ -118,7 +115,6 @@ def root_from_path(leaf: bytes, index: int, count: int, path: tuple[bytes, ...])
 
 def _walk_up(leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> bytes | None:
     """The root at the end of a path; None if the path is not of the one form."""
-    digest = sha256
     node = leaf_hash(leaf)
     place, last, used = index, count - 1, 0
     while last > 0:
@@ -126,7 +122,7 @@ def _walk_up(leaf: bytes, index: int, count: int, path: tuple[bytes, ...]) -> by
             if used == len(path) or len(path[used]) != HASH_SIZE:
                 return None
             left, right = (path[used], node) if place % 2 else (node, path[used])
-            node = digest(b"\1" + left + right).digest()
+            node = digest(b"\1" + left + right)
             used += 1
         place >>= 1
         last >>= 1
@@ -163,7 +159,7 @@ class Frontier:
         size = self.size
         while size % 2:  # a subtree of the same size stands to the left: they become one
             kept -= 1
-            node = sha256(b"\1" + self.nodes[kept] + node).digest()
+            node = digest(b"\1" + self.nodes[kept] + node)
             size >>= 1
         return type(self)(self.size + 1, (*self.nodes[:kept], node))
 
@@ -173,7 +169,7 @@ class Frontier:
             return EMPTY_ROOT
         node = self.nodes[-1]
         for left in reversed(self.nodes[:-1]):
-            node = sha256(b"\1" + left + node).digest()
+            node = digest(b"\1" + left + node)
         return node
 
     def to_bytes(self) -> bytes:

@@ -15,7 +15,7 @@ from typing import Final, Protocol, cast
 
 
 class Native(Protocol):
-    """The functions of the module in C. They take bytes, tuples and lists, no other sequences.
+    """The functions of the module in C. They take bytes and tuples, and a tree's leaves in a list too.
 
     All raise TypeError for other arguments and MemoryError; `record_hash` ValueError and OverflowError too.
     """
@@ -28,7 +28,7 @@ class Native(Protocol):
         """The root over raw leaves."""
         ...
 
-    def path_root(self, leaf: bytes, index: int, count: int, path: Sequence[bytes], /) -> bytes | None:
+    def path_root(self, leaf: bytes, index: int, count: int, path: tuple[bytes, ...], /) -> bytes | None:
         """The root that a path leads to; None if it is not of the one form."""
         ...
 
@@ -48,7 +48,12 @@ class Native(Protocol):
         ...
 
     def attachments_hold(
-        self, ledger_id: bytes, outcomes: Sequence[bytes], outputs: Sequence[bytes], values: Sequence[bytes], /
+        self,
+        ledger_id: bytes,
+        outcomes: tuple[bytes, ...],
+        outputs: tuple[bytes, ...],
+        values: tuple[bytes, ...],
+        /,
     ) -> bool:
         """Whether outputs and values are those that verified outcomes pin; False leaves that to the twin."""
         ...

@@ -2,8 +2,8 @@
  * `learners.updates.check_attachments`.
  *
  * 1. It walks over the outcomes' bytes (Avro's binary encoding of schemas/outcome.avsc) and takes nothing apart.
- * 2. "They hold" is what the twin would say, too. What is wrong, and what is only rare (scans, names beyond ASCII,
- *    numbers beyond 63 bits, more reads than PINS_MAX), does not hold here, and the twin judges.
+ * 2. "They hold" is what the twin would say, too. What is wrong, and what is only rare (scans, written names beyond
+ *    ASCII, numbers beyond 63 bits, more reads than PINS_MAX), does not hold here, and the twin judges.
  */
 
 #include "hashes.h"
@@ -77,9 +77,12 @@ static uint64_t walk_reads(Walk *walk, Pin *pins)
         walk->failed = true;
     for (uint64_t i = 0; !walk->failed && i < count; i++) {
         const unsigned char *start = walk->at;
-        walk_text(walk), walk_text(walk);
+        walk_text(walk); /* namespace */
+        walk_text(walk); /* key */
         pins[i].place = (Bytes){start, (size_t)(walk->at - start)};
-        walk_zigzag(walk), walk_zigzag(walk), walk_zigzag(walk); /* version, sequence and index of its writer */
+        walk_zigzag(walk); /* version */
+        walk_zigzag(walk); /* writer_sequence */
+        walk_zigzag(walk); /* writer_index */
         pins[i].hash = walk_bytes(walk, HASH);
     }
     walk_array_end(walk, count);
@@ -121,7 +124,8 @@ static bool write_holds(Walk *walk, const Pin *pins, uint64_t count, Version *ve
     version->version = walk_number(walk);
     const unsigned char *deleted = walk_bytes(walk, 1);
     const unsigned char *pinned = walk_bytes(walk, HASH);
-    if (walk->failed || !is_ascii(place) || !take_bytes(value, &version->value))
+    if (walk->failed || !is_ascii(version->namespace) || !is_ascii(version->name) ||
+        !take_bytes(value, &version->value))
         return false;
     version->deleted = *deleted == 1;
     version->previous_hash = pinned_hash(pins, count, place);
@@ -137,14 +141,18 @@ static bool outcome_holds(Bytes outcome, Version *version, PyObject *output, PyO
     Walk walk = {outcome.data, outcome.data + outcome.length, false};
     walk_zigzag(&walk); /* index */
     version->request_id = walk_bytes(&walk, HASH);
-    walk_text(&walk), walk_zigzag(&walk), walk_text(&walk), walk_zigzag(&walk); /* key and contract */
-    if (walk_number(&walk) > 1)
-        return false; /* another status than there is */
-    walk_text(&walk), walk_text(&walk); /* code, fail_text */
+    walk_text(&walk);   /* entity */
+    walk_zigzag(&walk); /* key_version */
+    walk_text(&walk);   /* contract */
+    walk_zigzag(&walk); /* contract_version */
+    const unsigned char *status = walk_bytes(&walk, 1); /* the twin takes no longer form of its number */
+    walk_text(&walk);                                   /* code */
+    walk_text(&walk);                                   /* fail_text */
     const unsigned char *output_hash = walk_bytes(&walk, HASH);
     uint64_t count = walk_reads(&walk, pins);
-    uint64_t scans = walk_number(&walk), writes = walk_number(&walk);
-    if (walk.failed || scans != 0 || !output_holds(output_hash, output))
+    uint64_t scans = walk_number(&walk);
+    uint64_t writes = walk_number(&walk);
+    if (walk.failed || (*status != 0 && *status != 2) || scans != 0 || !output_holds(output_hash, output))
         return false;
     for (uint64_t i = 0; i < writes; i++, (*value)++)
         if (*value == PyTuple_GET_SIZE(values) ||

@@ -16,6 +16,7 @@
 static int (*digest_init)(void *context, const void *type, const void *parameters);
 static int (*digest_update)(void *context, const void *data, size_t length);
 static int (*digest_final)(void *context, unsigned char *digest, unsigned int *length);
+static void (*clear_errors)(void);
 static void *context, *sha256;
 
 static bool find_openssl(void)
@@ -29,7 +30,9 @@ static bool find_openssl(void)
     digest_init = (int (*)(void *, const void *, const void *))dlsym(library, "EVP_DigestInit_ex2");
     digest_update = (int (*)(void *, const void *, size_t))dlsym(library, "EVP_DigestUpdate");
     digest_final = (int (*)(void *, unsigned char *, unsigned int *))dlsym(library, "EVP_DigestFinal_ex");
-    if (new_context == NULL || fetch == NULL || digest_init == NULL || digest_update == NULL || digest_final == NULL)
+    clear_errors = (void (*)(void))dlsym(library, "ERR_clear_error");
+    if (new_context == NULL || fetch == NULL || digest_init == NULL || digest_update == NULL || digest_final == NULL ||
+        clear_errors == NULL)
         return false;
     context = new_context();
     sha256 = fetch(NULL, "SHA256", NULL);
@@ -38,7 +41,13 @@ static bool find_openssl(void)
 
 /* --- Hashing --- */
 
-bool begin(void) { return digest_init(context, sha256, NULL) == 1; }
+bool begin(void)
+{
+    if (digest_init(context, sha256, NULL) == 1)
+        return true;
+    clear_errors(); /* what is left there, the thread's next TLS connection would take for an error of its own */
+    return false;
+}
 
 bool add(const void *data, size_t length) { return digest_update(context, data, length) == 1; }
 
@@ -205,7 +214,7 @@ static PyObject *path_root(PyObject *self, PyObject *const *arguments, Py_ssize_
 
 bool hash_version(unsigned char *digest, const Version *version)
 {
-    static const unsigned char head[] = "CSv1\6record\0\0\0\10";
+    static const unsigned char head[] = "CSv1\6record\0\0\0\10"; /* of eight parts, octal */
     const unsigned char deleted = version->deleted;
     return begin() && add(head, sizeof head - 1) && add_part(version->ledger_id, HASH) &&
            add_part(version->namespace.data, version->namespace.length) &&
@@ -223,6 +232,8 @@ static PyObject *record_hash(PyObject *self, PyObject *const *arguments, Py_ssiz
         !take_bytes(arguments[5], &version.value) || !take_hash(arguments[6], &request_id) ||
         !take_hash(arguments[7], &previous_hash))
         return NULL;
+    if (!PyBool_Check(arguments[4]))
+        return PyErr_Format(PyExc_TypeError, "deleted that is no bool");
     version.version = PyLong_AsUnsignedLongLong(arguments[3]);
     if (PyErr_Occurred())
         return NULL;

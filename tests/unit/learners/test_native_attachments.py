@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.updates import check_attachments
+from learners.updates import UpdateError, check_attachments
+from protocol.hashing import ZERO_HASH, tagged
 from protocol.native import NATIVE
+from protocol.records import RecordKey, record_hash
+from schemas.outcome import Outcome, ReadPin, WritePin
 from schemas.statement import Decision
 from tests.unit.learners.test_updates import LEDGER, columns, outcomes
 from tests.worlds import World
@@ -26,6 +29,38 @@ def parts_of(decision: Decision) -> Columns:
     return decision.outcomes, decision.outputs, decision.values
 
 
+def writing(
+    key: str,
+    previous_hash: bytes,
+    *reads: ReadPin,
+    namespace: str = "object",
+    deleted: bool = False,
+    value: bytes = b"1",
+) -> Columns:
+    """One outcome with these reads, and a write of a record on top of a hash."""
+    hashed = record_hash(LEDGER, RecordKey(namespace, key), 2, deleted, value, ZERO_HASH, previous_hash)
+    outcome = Outcome(
+        index=0,
+        request_id=ZERO_HASH,
+        entity="admin",
+        key_version=1,
+        contract="object.put",
+        contract_version=1,
+        status="ok",
+        code="",
+        fail_text="",
+        output_hash=tagged("output", b"null"),
+        reads=reads,
+        scans=(),
+        writes=(WritePin(namespace, key, 2, deleted, hashed),),
+    )
+    return (outcome.to_bytes(),), (b"null",), (value,)
+
+
+def read(key: str, pinned: bytes = LEDGER) -> ReadPin:
+    return ReadPin("object", key, 1, 0, 0, pinned)
+
+
 def decided() -> tuple[World, Decision]:
     """A batch of several requests that read and write, one of which fails."""
     world = World()
@@ -38,6 +73,15 @@ def test_what_parties_usually_decide_holds() -> None:
     world, decision = decided()
     assert hold(world.ledger_id, parts_of(decision))
     assert hold(world.ledger_id, ((), (), ()))
+
+
+@pytest.mark.parametrize("key", ["k" * 63, "k" * 64, "k" * 1024])
+def test_long_names_hold(key: str) -> None:
+    """Written and deleted: that their length takes two bytes makes them no rare ones."""
+    world = World()
+    decision = world.decide(world.put(key, 1), world.request("object.delete", {"key": key}))
+    assert decision.values[-1] == b""
+    assert hold(world.ledger_id, parts_of(decision))
 
 
 def test_each_byte_counts() -> None:
@@ -57,6 +101,64 @@ def test_each_byte_counts() -> None:
                 if hold(world.ledger_id, attached):
                     check_attachments(world.ledger_id, *attached)
     assert min(seen.values()) > 50
+
+
+def test_numbers_in_a_longer_form() -> None:
+    """Avro's numbers can be written with zeros at their end: wherever the twin refuses that, it does not hold."""
+    world, decision = decided()
+    whole, outputs, values = parts_of(decision)
+    held = 0
+    for row, body in enumerate(whole):
+        for at, byte in enumerate(body):
+            longer = body[:at] + bytes((byte | 0x80, 0)) + body[at + 1 :]
+            altered = (*whole[:row], longer, *whole[row + 1 :]), outputs, values
+            if hold(world.ledger_id, altered):
+                held += 1
+                check_attachments(world.ledger_id, *altered)
+    assert held > 20
+
+
+@pytest.mark.parametrize(("count", "judged_here"), [(64, True), (65, False), (66, False)])
+def test_as_many_reads_as_the_limits_allow(count: int, judged_here: bool) -> None:
+    """The first and the last of them are written upon. Where a ledger allows more, the twin judges those."""
+    for key in ("0", str(count - 1)):
+        attached = writing(key, LEDGER, *(read(str(number)) for number in range(count)))
+        check_attachments(LEDGER, *attached)
+        assert hold(LEDGER, attached) == judged_here
+
+
+def test_of_two_reads_of_a_record_the_last_counts() -> None:
+    """As in the twin; no party pins one twice."""
+    other = tagged("output", b"other")
+    reads = read("k", other), read("l"), read("k")
+    check_attachments(LEDGER, *writing("k", LEDGER, *reads))
+    assert hold(LEDGER, writing("k", LEDGER, *reads))
+    with pytest.raises(UpdateError):
+        check_attachments(LEDGER, *writing("k", other, *reads))
+    assert not hold(LEDGER, writing("k", other, *reads))
+
+
+@pytest.mark.parametrize(("deleted", "value"), [(True, b"1"), (False, b"")])
+def test_deletions_have_no_value_and_all_else_has_one(deleted: bool, value: bytes) -> None:
+    """Even where the hash is over just that."""
+    attached = writing("k", LEDGER, read("k"), deleted=deleted, value=value)
+    assert not hold(LEDGER, attached)
+    with pytest.raises(UpdateError):
+        check_attachments(LEDGER, *attached)
+
+
+@pytest.mark.parametrize(("namespace", "key"), [("clés", "k"), ("object", "clé")])
+def test_written_names_beyond_ascii_are_left_to_the_twin(namespace: str, key: str) -> None:
+    """It says whether they are UTF-8."""
+    attached = writing(key, LEDGER, ReadPin(namespace, key, 1, 0, 0, LEDGER), namespace=namespace)
+    check_attachments(LEDGER, *attached)
+    assert not hold(LEDGER, attached)
+
+
+def test_a_write_without_its_read_is_left_to_the_twin() -> None:
+    """Whatever its hash is upon: nobody makes one."""
+    for previous_hash in (ZERO_HASH, LEDGER):
+        assert not hold(LEDGER, writing("k", previous_hash, read("l", previous_hash)))
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])

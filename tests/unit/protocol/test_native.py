@@ -38,6 +38,7 @@ def call(name: str, *arguments: object) -> object:
         ("record_hash", (HASH, 7, b"k", 1, False, b"1", HASH, HASH)),
         ("record_hash", (HASH, b"n", b"k", None, False, b"1", HASH, HASH)),
         ("record_hash", (HASH, b"n", b"k", 1, False, "1", HASH, HASH)),
+        ("record_hash", (HASH, b"n", b"k", 1, 1, b"", HASH, HASH)),
         ("attachments_hold", (HASH, (), ())),
         ("attachments_hold", (HASH, [], (), ())),
         ("attachments_hold", (HASH, (None,), (b"",), ())),
