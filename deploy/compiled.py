@@ -129,6 +129,7 @@ def _compile(directory: Path) -> bool:
     """Compile the modules of a copy in place, and import every one."""
     shutil.copyfile(_SOURCES / "pyproject.toml", directory / "pyproject.toml")  # mypy's settings
     files = [f"{module.replace('.', '/')}.py" for module in COMPILED]
+    files += sorted(str(file.relative_to(directory)) for file in (directory / "protocol/native").glob("*.c"))
     with (directory / _LOG).open("w") as log:
         for words in (("-m", "deploy.compiling", *files), ("-c", _TRY, *COMPILED)):
             command = [sys.executable, "-P", *words]

@@ -14,14 +14,6 @@ from mypyc.build import mypycify
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-_HASHES = Extension(
-    "protocol.native._hashes",
-    ["protocol/native/hashes.c", "protocol/native/attachments.c"],
-    # Hidden: a library that is loaded before may have an `add` or `end` too, which would be called instead.
-    extra_compile_args=["-O2", "-fvisibility=hidden"],
-    libraries=["dl"],
-)
-
 
 class _BuildAtOnce(build_ext):  # type: ignore[misc]  # setuptools has no types
     """Compiles the C files of an extension on all cores."""
@@ -39,15 +31,24 @@ class _BuildAtOnce(build_ext):  # type: ignore[misc]  # setuptools has no types
         super().build_extensions()
 
 
+def _hashing(files: Sequence[str]) -> Extension:
+    # Hidden: a library that is loaded before may have an `add` or `end` too, which would be called instead.
+    flags = ["-O2", "-fvisibility=hidden"]
+    return Extension("protocol.native._hashes", list(files), extra_compile_args=flags, libraries=["dl"])
+
+
 def main() -> None:
-    """Compile the files of the command line."""
+    """Compile the files of the command line: Python with mypyc, and those in C, which are the hashing's."""
+    modules = [file for file in sys.argv[1:] if file.endswith(".py")]
+    in_c = [file for file in sys.argv[1:] if file.endswith(".c")]
+    compiled = mypycify(modules, opt_level="1", debug_level="0", multi_file=True)
     setup(
         name="countersign-compiled",
         packages=[],
         script_args=["build_ext", "--inplace", "--quiet"],
         cmdclass={"build_ext": _BuildAtOnce},
         # -O1: compiled code mostly calls the interpreter's functions, and -O2 takes half as long again for nothing.
-        ext_modules=[*mypycify(sys.argv[1:], opt_level="1", debug_level="0", multi_file=True), _HASHES],
+        ext_modules=[*compiled, _hashing(in_c)] if in_c else compiled,
     )
 
 
