@@ -62,6 +62,7 @@ def test_a_key_that_is_not_valid_signs_nothing(known: str) -> None:
     first, second = followed(world)
     if known != "unknown":
         keys.checks([first])
+    if known == "revoked":
         data = keys.to_bytes().replace(b"active", b"revoked")
         keys = ClientKeys.from_bytes(data, world.epochs)
     if known == "deleted":
