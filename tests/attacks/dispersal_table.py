@@ -132,9 +132,11 @@ DISPERSAL: tuple[Attack, ...] = (
         of(
             _EPOCHS,
             "a_learner_that_does_not_know_the_new_epoch_yet",
+            "a_lost_tail_behind_what_was_read_too_early",
             "a_learner_started_again_with_more_replicas",
             "a_replica_that_joins_disperses_from_its_own_epoch_on",
             "a_replica_with_a_new_key_signs_nothing_of_the_old_epoch",
+            "a_replica_with_a_new_key_does_not_go_on_behind_who_had_the_old_one",
             "a_replica_recovers_across_epochs",
         ),
     ),
