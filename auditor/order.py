@@ -172,10 +172,8 @@ class OrderMachine(Machine):
         drop_untimely(candidates, ordered_at_ms=ordered_at_ms, sequence=state.sequence, limits=self._limits)
         self._drop_beyond_guard(candidates, state)
         executed = yield from self._execute(state, candidates, fetched, ordered_at_ms)
-        fit = len(executed.results)  # an execution ends where the batch is full
-        batch = ExecutedBatch(
-            settled=self._settle(messages, candidates, fit), candidates=candidates, scans=executed.scans
-        )
+        settled = self._settle(messages, candidates, len(executed.results))  # it ends where the batch is full
+        batch = ExecutedBatch(settled=settled, candidates=candidates, scans=executed.scans)
         batch.sort(executed.results, state.sequence + 1)
         for envelope_bytes, code in candidates.unauthenticated[: self._allowed(candidates)]:
             candidates.rejections.add_unauthenticated(envelope_bytes, code)

@@ -48,9 +48,7 @@ class RequestError(CountersignError):
     """A request that is turned away; `code` is one of the `request.*` or `argument.*` codes."""
 
 
-def open_request(
-    envelope_bytes: bytes, ledger_id: bytes, limits: Limits
-) -> OpenedRequest:
+def open_request(envelope_bytes: bytes, ledger_id: bytes, limits: Limits) -> OpenedRequest:
     """Parse an envelope and all that can be judged of it without records, time or keys.
 
     Raises:

@@ -1,7 +1,8 @@
 """Performs the effects that need nothing but a party's store and its signing guard."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+from protocol.records import Record, RecordKey
 from storage.effects import (
     Applied,
     Apply,
@@ -73,19 +74,27 @@ class StorePerformer:
             replay=effect.replay,
             cells=effect.cells,
         )
-        records = found.records
-        for first in range(_AHEAD_AT_ONCE, len(ahead), _AHEAD_AT_ONCE):
-            if sum(len(record.value) for record in records.values()) > _AHEAD_BYTES:
-                break
-            records = {**records, **self._store.fetch(ahead[first : first + _AHEAD_AT_ONCE]).records}
         return Fetched(
             now_ms=self._now_ms(),
-            records=records,
+            records=self._read_on(found.records, ahead[_AHEAD_AT_ONCE:]),
             versions=found.versions,
             scans=found.scans,
             replayed=found.replayed,
             cells=found.cells,
         )
+
+    def _read_on(self, records: Mapping[RecordKey, Record], ahead: Sequence[RecordKey]) -> Mapping[RecordKey, Record]:
+        """These records, with more that are read ahead while there is room for them."""
+        if not ahead:
+            return records  # nearly always
+        held, size = dict(records), _value_bytes(records)
+        for first in range(0, len(ahead), _AHEAD_AT_ONCE):
+            if size > _AHEAD_BYTES:
+                break
+            more = self._store.fetch(ahead[first : first + _AHEAD_AT_ONCE]).records
+            held.update(more)
+            size += _value_bytes(more)
+        return held
 
     def _apply(self, effect: Apply) -> Applied | Refused:
         done = self._store.apply(effect.call)
@@ -98,3 +107,7 @@ class StorePerformer:
                 replayed=done.replayed,
             )
         return Applied(now_ms=self._now_ms(), replay_entries=done.replay_entries)
+
+
+def _value_bytes(records: Mapping[RecordKey, Record]) -> int:
+    return sum(len(record.value) for record in records.values())
