@@ -43,7 +43,6 @@ SALT_FILE = "salt.secret"
 _FORMAT = 1
 
 _PIECE_BYTES = 8 * KIB  # of a piece's message, beside its slice: header, path, the last update's signatures
-_LENGTH_BYTES = 8  # of an update in a block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +100,11 @@ def fitting_limits(new: NewLedger) -> Limits:
     Raises:
         ConfigurationError: `epoch.malformed`, batches would have to be smaller than a request may be.
     """
+    from learners.dispersal import LENGTH_BYTES  # here: every role loads this module, and the parties not the learners
+
     limits = new.limits
     block_updates = new.block_updates or new.replicas
-    longest = (limits.message_bytes - _PIECE_BYTES) * new.enough // block_updates - _LENGTH_BYTES
+    longest = (limits.message_bytes - _PIECE_BYTES) * new.enough // block_updates - LENGTH_BYTES
     while limits.decision_bytes > min(longest, limits.message_bytes):
         smaller = replace(
             limits,

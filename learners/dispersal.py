@@ -25,6 +25,9 @@ FORMAT: Final = 1
 _LENGTH: Final = Struct(">I")
 _NUMBERS: Final = Struct(">8q")
 
+LENGTH_BYTES: Final = _LENGTH.size
+"""Of the length before each update in a block."""
+
 
 class BlockError(ValueError):
     """Bytes that are no block of the count they claim."""

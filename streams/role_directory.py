@@ -3,7 +3,6 @@
 What a role trusts stands here: the ledger_id of its own file counts, whatever another file or a topic says.
 """
 
-import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from protocol.limits import Limits
 from protocol.signing import SigningKey
 from storage.record_stores import RealStore, kind_of, open_record_store
 from streams.kafka_connection import KafkaConnection
+from streams.private_file import replace_private
 from streams.replica_places import ReplicaPlace, replica_places
 
 CONFIGURATION_FILE = "role.toml"
@@ -108,13 +108,7 @@ class RoleConfiguration:
             elif each.name != "directory":
                 lines.append(f"{each.name} = {_said(value)}")
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        unfinished = self.directory / f"{CONFIGURATION_FILE}.new"
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
-            opened.write("\n".join([*lines, *table, ""]).encode())
-            opened.flush()
-            os.fsync(opened.fileno())
-        unfinished.replace(self.directory / CONFIGURATION_FILE)
+        replace_private(self.directory / CONFIGURATION_FILE, "\n".join([*lines, *table, ""]).encode())
 
     def _is_written(self) -> bool:
         try:

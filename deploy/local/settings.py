@@ -1,7 +1,6 @@
 """What a local stack chose for itself when it was started: its stores' kind, its ports, its stores' passwords."""
 
 import json
-import os
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Self
 from deploy.local.ports import free_port, is_free, require_free
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
+from streams.private_file import replace_private
 
 STACK_FILE = "stack.json"
 
@@ -111,11 +111,7 @@ class StackSettings:
 
     def save(self, file: Path) -> None:
         """Write them for this user only, whole or not at all."""
-        unfinished = file.with_suffix(".new")
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-            json.dump(asdict(self), opened, indent=2)
-        unfinished.replace(file)
+        replace_private(file, json.dumps(asdict(self), indent=2).encode())
 
 
 def _require_types(settings: StackSettings) -> None:

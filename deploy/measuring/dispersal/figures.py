@@ -22,14 +22,13 @@ from typing import Any, Literal
 
 from deploy.measuring.dispersal.decided import Sizes
 from learners.accounting import PieceBytes, checksum_bytes
+from learners.dispersal import LENGTH_BYTES
 from learners.pieces import OpenedPiece
 
 Attack = Literal["none", "late", "corrupt"]
 """Nobody; `c` replicas are silent until a block is learned; liars send the true checksum with a wrong slice, first."""
 
 POSITION_BYTES = 8
-LENGTH_BYTES = 4
-"""Of the length before each update in a block."""
 
 _MEGA = 1e6
 _HASHING_S = 0.004

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from deploy.measuring.dispersal.decided import Sizes, epochs_of, replica_key
 from deploy.measuring.dispersal.figures import (
-    LENGTH_BYTES,
     Attack,
     Cost,
     CpuTime,
@@ -24,7 +23,7 @@ from deploy.measuring.dispersal.figures import (
 )
 from deploy.measuring.dispersal.synthetic import arrivals
 from learners.accounting import Accounting
-from learners.dispersal import open_block
+from learners.dispersal import LENGTH_BYTES, open_block
 from learners.learner import LearnerMachine
 from learners.pieces import OpenedPiece, open_piece
 from learners.replica import ReplicaMachine
