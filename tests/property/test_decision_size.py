@@ -15,7 +15,7 @@ from protocol.limits import Limits
 from protocol.records import VERSION_MAX, Record
 from protocol.requests import OpenedRequest
 from schemas.binary import encode_bytes, encode_long
-from schemas.request import Envelope, RequestBody
+from tests.property.test_leaves import opened
 
 LIMITS = replace(Limits(), name_bytes=64, key_bytes=300)
 HASH = bytes(32)
@@ -55,27 +55,9 @@ executions = st.builds(
 )
 
 
-def opened(entity: str, contract: str, envelope: bytes) -> OpenedRequest:
-    """A request, of which the leaves take names, versions and the envelope."""
-    body = RequestBody(
-        format=1,
-        ledger_id=HASH,
-        entity=entity,
-        key_version=VERSION_MAX,
-        nonce=bytes(16),
-        contract=contract,
-        contract_version=VERSION_MAX,
-        argument=b"null",
-        not_before_ms=0,
-        expiry_ms=0,
-        after=-1,
-        keys=(),
-    )
-    signed = Envelope(body=b"", index=0, count=1, path=(), signature=bytes(64))
-    return OpenedRequest(envelope, signed, body, HASH, HASH)
-
-
-@given(request=st.builds(opened, names, names, st.binary(max_size=300)), execution=executions)
+@given(
+    request=st.builds(opened, names, names, st.just(VERSION_MAX), st.binary(max_size=300)), execution=executions
+)
 def test_no_request_takes_more_than_is_counted(request: OpenedRequest, execution: Execution) -> None:
     """Entry, outcome, output and values, each with its length; names of every length and alphabet, great numbers."""
     written = [write.record.value for write in execution.writes]

@@ -7,7 +7,6 @@ The ledger answers from a real world of keys and signatures; only Kafka is a sta
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
@@ -27,24 +26,12 @@ from tests.mock_cluster import FETCH, PRODUCE, MockCluster
 from tests.unit.streams.client_world import (
     TOPIC_AUTHORIZATION_FAILED,
     WAIT_S,
-    client_cluster,
     code_of,
     ledger,
     opened,
     put,
 )
 from tests.worlds import World
-
-
-@pytest.fixture
-def cluster() -> Iterator[MockCluster]:
-    with client_cluster() as made:
-        yield made
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def test_requests_that_are_sent_again_and_again(

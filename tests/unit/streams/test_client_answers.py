@@ -6,7 +6,6 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -23,24 +22,12 @@ from tests.mock_cluster import PRODUCE, MockCluster, mock_cluster
 from tests.unit.streams.client_world import (
     TOPIC_AUTHORIZATION_FAILED,
     WAIT_S,
-    client_cluster,
     code_of,
     ledger,
     opened,
     put,
 )
 from tests.worlds import World
-
-
-@pytest.fixture
-def cluster() -> Iterator[MockCluster]:
-    with client_cluster() as made:
-        yield made
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def test_an_output_that_was_altered_on_the_way(cluster: MockCluster, world: World) -> None:

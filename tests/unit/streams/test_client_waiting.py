@@ -1,7 +1,7 @@
 """How long a client waits for an answer, how often it asks again, and which rejections are answers."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,19 +18,8 @@ from streams.client import Client
 from streams.client_requests import RESEND_FIRST_S, PendingRequest
 from streams.kafka_log import KafkaLogReader
 from tests.mock_cluster import MockCluster
-from tests.unit.streams.client_world import WAIT_S, client_cluster, code_of, connection, opened, put
+from tests.unit.streams.client_world import WAIT_S, code_of, connection, opened, put
 from tests.worlds import World
-
-
-@pytest.fixture
-def cluster() -> Iterator[MockCluster]:
-    with client_cluster() as made:
-        yield made
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def until(is_so: Callable[[], bool]) -> None:
