@@ -11,6 +11,7 @@ Rules:
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from protocol.limits import Limits
@@ -24,12 +25,18 @@ VERSION_MAX: Final = 2**53 - 1
 
 _is_name: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*").fullmatch
 _has_control: Final = re.compile("[\x00-\x1f\x7f]").search
+_NAMES_KEPT: Final = 1024
 _is_contract: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]*/[1-9][0-9]{0,15}").fullmatch
+
+
+@lru_cache(_NAMES_KEPT)  # thousands of requests a second have the same few
+def _is_well_formed(name: str) -> bool:
+    return _is_name(name) is not None
 
 
 def is_name(name: str, limits: Limits) -> bool:
     """Whether this may be the name of an entity, a contract or a namespace, the system's own among them."""
-    return len(name) <= limits.name_bytes and _is_name(name) is not None
+    return len(name) <= limits.name_bytes and _is_well_formed(name)
 
 
 def is_free_name(name: str, limits: Limits) -> bool:
@@ -39,9 +46,11 @@ def is_free_name(name: str, limits: Limits) -> bool:
 
 def is_key(key: str, limits: Limits) -> bool:
     """Whether a record may have this key."""
-    if not 0 < len(key) <= limits.key_bytes or _has_control(key):
+    if not 0 < len(key) <= limits.key_bytes:
         return False
-    return key.isascii() or len(key.encode()) <= limits.key_bytes
+    if key.isascii():
+        return key.isprintable()  # of ASCII, all but control characters
+    return not _has_control(key) and len(key.encode()) <= limits.key_bytes
 
 
 def is_contract(name_and_version: str, limits: Limits) -> bool:
