@@ -101,12 +101,13 @@ class KafkaConnection:
             **self.client_settings(),
         }
 
-    def writer_settings(self, *, linger_ms: int) -> Settings:
+    def writer_settings(self, *, linger_ms: int, compressed: bool) -> Settings:
         """An idempotent producer that tells of failures only."""
         return {
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": linger_ms,
+            "compression.type": "lz4" if compressed else "none",
             "delivery.report.only.error": True,
             "message.timeout.ms": self.delivery_timeout_ms,
             "message.max.bytes": self.message_bytes_max + RECORD_OVERHEAD_BYTES,

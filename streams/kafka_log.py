@@ -259,11 +259,12 @@ class KafkaLogWriter:
     Args:
         connection: to which cluster.
         linger_ms: how long `send_nowait` waits for more to send together; `flush` never does.
+        compressed: whether what it sends is: worth it for topics that are kept so (`schemas.topics`).
     """
 
-    def __init__(self, connection: KafkaConnection, *, linger_ms: int = 1) -> None:
+    def __init__(self, connection: KafkaConnection, *, linger_ms: int = 1, compressed: bool = False) -> None:
         self._connection = connection
-        self._linger_ms = linger_ms
+        self._linger_ms, self._compressed = linger_ms, compressed
         self._waiting: deque[Outgoing] = deque()
         self._handed_over: list[Outgoing] = []
         self._undelivered: list[Outgoing] = []
@@ -274,7 +275,7 @@ class KafkaLogWriter:
         self._producer = self._make_producer()
 
     def _make_producer(self) -> Producer:
-        settings = self._connection.writer_settings(linger_ms=self._linger_ms)
+        settings = self._connection.writer_settings(linger_ms=self._linger_ms, compressed=self._compressed)
         return make_client(Producer, {**settings, "error_cb": self._reach.on_error})
 
     def send(self, messages: Sequence[Outgoing]) -> None:

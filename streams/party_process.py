@@ -73,7 +73,7 @@ class PartyProcess:
         linger_ms = self.epochs.limits.batch_linger_ms if name == "order" else 0
         ports = Ports(
             reader=SkippingReader(KafkaLogReader(connection, linger_ms=linger_ms), _SENT_AGAIN),
-            writer=KafkaLogWriter(connection),
+            writer=KafkaLogWriter(connection, compressed=True),
             pool=self.pool,
             now_ms=now_ms,
             stop=self.stop,
