@@ -10,6 +10,9 @@ from types import FrameType
 
 _INTERRUPTED = 128 + signal.SIGINT
 _WORD = "interrupted\n"
+_BUSY = frozenset(("bench", "demo", "learn"))
+"""Commands through which as much passes as through a role: like the roles, they run the compiled copy where there is
+one."""
 
 
 @contextmanager
@@ -33,12 +36,23 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _prefer_compiled() -> None:
+    """Have every package that is not loaded yet come from the compiled copy."""
+    from deploy.compiled import is_compiled, root_of_roles
+
+    if is_compiled():
+        sys.path.insert(0, str(root_of_roles()))
+
+
 def main() -> None:
     """Run the command line."""
+    words = sys.argv[1:]
     with _interruptible():
+        if words and words[0] in _BUSY:
+            _prefer_compiled()
         from deploy.application import application
 
-        app = application(sys.argv[1:])
+        app = application(words)
     try:
         app(prog_name="countersign")
     except SystemExit as end:

@@ -4,7 +4,8 @@
    plain Python runs them wherever there is no such copy, more slowly.
 2. A copy is named after the hash of everything in it, of Python and of the compiler: who changes a line runs plain
    Python until `make compile`, never something old.
-3. Only the processes of roles run it (`root_of_roles`): tests, commands and users of the client import the sources.
+3. Roles run it (`root_of_roles`), and the commands that keep a whole ledger busy (`deploy.cli`): tests, the other
+   commands and users of the client import the sources.
 4. COUNTERSIGN_COMPILED=no: none is made, and none is used.
 """
 

@@ -76,6 +76,8 @@ COMPILED = (
     "learners.search",
     "learners.updates",
     "learners.window",
+    "streams.client_receipts",
+    "streams.client_requests",
     "streams.executor_wire",
 )
 """By their dotted names, from the lowest package to the highest."""

@@ -3,6 +3,7 @@ bytes.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = {
     "schemas": ("tests/unit/schemas",),
     "protocol": ("tests/unit/protocol", "tests/vectors"),
+    "client": tuple(str(file.relative_to(ROOT)) for file in sorted(ROOT.glob("tests/unit/streams/test_client*.py"))),
     "roles": ("tests/unit/auditor", "tests/unit/ledger", "tests/unit/learners", "tests/property"),
 }
 
@@ -50,6 +52,17 @@ def test_the_hashing_in_c_is_there() -> None:
     found = _run("-c", "from protocol.native import NATIVE; print(NATIVE.__file__)")
     assert found.returncode == 0, found.stderr
     assert found.stdout.startswith(str(root_of_roles()))
+
+
+@pytest.mark.parametrize("command", ["bench", "demo", "learn"])
+def test_busy_commands_run_it(command: str) -> None:
+    """Whoever calls them by the sources; another command loads the sources."""
+    program = "import sys; from deploy import cli\ntry: cli.main()\nfinally: print(sys.modules['protocol'].__file__)"
+    for word, directory in ((command, root_of_roles()), ("status", ROOT)):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        words = [sys.executable, "-P", "-c", program, word, "--help"]
+        told = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+        assert told.splitlines()[-1].startswith(f"{directory}/protocol/"), told
 
 
 @pytest.mark.slow
