@@ -97,6 +97,7 @@ class KafkaConnection:
             "fetch.queue.backoff.ms": 10,  # a second by default, after every full queue
             "fetch.max.bytes": self.fetch_bytes_max,
             "max.partition.fetch.bytes": min(4 * MIB, self.fetch_bytes_max),
+            "receive.message.max.bytes": self.fetch_bytes_max + self.message_bytes_max + 2 * RECORD_OVERHEAD_BYTES,
             "queued.max.messages.kbytes": self.fetch_bytes_max // 1024,
             **self.client_settings(),
         }

@@ -27,6 +27,7 @@ _REFUSALS = frozenset(
 _LOST_POSITIONS = frozenset(
     {KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION, KafkaError.OFFSET_OUT_OF_RANGE}
 )
+_UNREADABLE = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 _DIVERGENCE = re.compile(r"broker end offset is (\d+)")
 
 
@@ -50,6 +51,14 @@ def is_refusal(error: KafkaError) -> bool:
 def is_lost_position(error: KafkaError) -> bool:
     """Whether the log no longer holds what was to be read next."""
     return error.code() in _LOST_POSITIONS
+
+
+def is_unreadable(error: KafkaError) -> bool:
+    """Whether librdkafka has a batch in hand that it cannot open: too large inside, or no stream of its codec.
+
+    A lack of memory is none of these: it ends the process, or is `_CRIT_SYS_RESOURCE`.
+    """
+    return error.code() in _UNREADABLE
 
 
 def divergence(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The log on Kafka. Only this module, `kafka_admin` and `kafka_errors` import confluent_kafka.
+"""The log on Kafka. Only this module, `kafka_admin`, `kafka_beside` and `kafka_errors` import confluent_kafka.
 
 Rules:
 
@@ -7,11 +7,13 @@ Rules:
 3. A writer is idempotent and waits for all replicas. Where librdkafka gives up a message or the whole
    producer, it is sent again; duplicates are harmless, because every message is known by its content.
 4. Everything is bounded: what is fetched ahead, held back, or handed over to be sent.
+5. A batch that librdkafka cannot open is stepped over, to the offset, and comes as one message without a value.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -19,14 +21,21 @@ from confluent_kafka import Message as KafkaMessage
 
 from storage.effects import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
 from streams.held_messages import HeldMessages
+from streams.kafka_beside import REQUEST_TIMEOUT_S, end_of_unreadable, place_of, read_to_end
 from streams.kafka_connection import KafkaConnection
-from streams.kafka_errors import Reachability, divergence, is_lost_position, is_refusal, make_client, port_error
+from streams.kafka_errors import (
+    Reachability,
+    divergence,
+    is_lost_position,
+    is_refusal,
+    is_unreadable,
+    make_client,
+    port_error,
+)
 from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 
-_REQUEST_TIMEOUT_S = 2.0
 _DOUBT_MS = 2_000
 _PAUSE_S = 0.05
-_BATCH = 500
 _TURN_S = 0.15
 """The longest wait in a producer. From 0.2 s on the binding goes on calling back after it raised a fatal
 error, and then raises something that is no exception at all."""
@@ -50,6 +59,7 @@ class KafkaLogReader:
         self._plain_names: dict[str, str] = {}
         self._next: dict[tuple[str, int], tuple[int, int]] = {}
         self._lost: dict[tuple[str, int], str] = {}
+        self._unreadable: dict[tuple[str, int], int] = {}
         self._held = HeldMessages()
         self._paused: set[str] = set()
 
@@ -64,14 +74,14 @@ class KafkaLogReader:
     ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
         """See `LogReader.receive`."""
         wanted = frozenset(topics)
-        alarms = self._heal()
-        messages = self._take_held(topics, max_messages)
+        alarms, messages = self._heal(), self._take_held(topics, max_messages)
         deadline = time.monotonic() + wait_ms / 1000
         while not messages and not alarms:
             first = self._consumer.poll(max(0.0, deadline - time.monotonic()))
             if first is not None:
                 messages = self._sort((first,), wanted)
-                alarms = [] if messages else self._heal()  # which may raise: only with nothing in hand
+                if not messages:  # for this may raise: only with nothing in hand
+                    alarms, messages = self._heal(), self._take_held(topics, max_messages)
             elif time.monotonic() >= deadline:
                 break
         if messages and len(messages) < max_messages:
@@ -98,10 +108,9 @@ class KafkaLogReader:
         return given
 
     def _message(self, raw: KafkaMessage) -> Message:
-        topic, partition, offset = _place(raw)
-        value, epoch = raw.value(), raw.leader_epoch()
-        if value is not None and len(value) > self._connection.message_bytes_max:
-            value = None
+        topic, partition, offset = place_of(raw)
+        epoch = raw.leader_epoch()
+        value = raw.value() if len(raw) <= self._connection.message_bytes_max else None  # it is not even copied
         return Message(
             topic=self._plain_names[topic],
             partition=partition,
@@ -114,8 +123,11 @@ class KafkaLogReader:
 
     def _note(self, raw: KafkaMessage, error: KafkaError) -> None:
         if is_lost_position(error):
-            topic, partition, _ = _place(raw)
+            topic, partition, _ = place_of(raw)
             self._lost[self._plain_names[topic], partition] = error.str()
+        elif is_unreadable(error):
+            topic, partition, offset = place_of(raw)
+            self._unreadable[self._plain_names[topic], partition] = offset
         elif is_refusal(error) or error.fatal():
             raise LogRefusedError(error.str())
         else:
@@ -130,6 +142,7 @@ class KafkaLogReader:
             self._consumer.pause(self._partitions(message.topic))
 
     def _take_held(self, topics: Sequence[str], max_messages: int) -> list[Message]:
+        self._step_over()
         taken: list[Message] = []
         for topic in topics:
             taken += self._held.take(topic, max_messages - len(taken))
@@ -150,6 +163,7 @@ class KafkaLogReader:
         for topic, partition in resolved:
             self._plain_names[self._connection.full_name(topic)] = topic
             self._lost.pop((topic, partition), None)
+            self._unreadable.pop((topic, partition), None)
             self._held.drop(topic, partition)
         self._next.update(resolved)
         self._assign()
@@ -189,11 +203,23 @@ class KafkaLogReader:
             self._assign()
         return alarms
 
+    def _step_over(self) -> None:
+        """Go on behind batches that cannot be opened, and hold a message without a value for each."""
+        unreadable, self._unreadable = self._unreadable, {}
+        for (topic, partition), base in unreadable.items():
+            with closing(self._make_consumer(tell_ends=True)) as consumer, suppress(LogUnavailableError):
+                batch = TopicPartition(self._connection.full_name(topic), partition, base)
+                end = end_of_unreadable(consumer, batch)
+                self._next[topic, partition] = (end, -1)
+                self._hold(Message(topic, partition, end - 1, -1, None, None, 0))
+        if unreadable:
+            self._assign()  # where the broker was away, the error comes again
+
     def _ends(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and the one behind the last."""
         place = TopicPartition(self._connection.full_name(topic), partition)
         try:
-            ends = consumer.get_watermark_offsets(place, timeout=_REQUEST_TIMEOUT_S)
+            ends = consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as exception:
             raise port_error(exception, f"{topic}/{partition}") from exception
         if not ends:  # a time-out
@@ -214,27 +240,10 @@ class KafkaLogReader:
         """Read partition 0 up to its present end with a consumer of its own."""
         name = self._connection.full_name(topic)
         self._plain_names[name] = topic
-        consumer = self._make_consumer(tell_ends=True)
-        try:
+        with closing(self._make_consumer(tell_ends=True)) as consumer:
             first, end = self._ends(consumer, topic, 0)
-            offset = first if count is None else max(first, end - count)
-            consumer.assign([TopicPartition(name, 0, offset)])
-            while offset < end:
-                head = consumer.poll(_REQUEST_TIMEOUT_S)
-                if head is None:
-                    raise LogUnavailableError(f"{topic}: {self._reach.text}")
-                for raw in (head, *consumer.consume(_BATCH, 0)):
-                    error = raw.error()
-                    if error is None:
-                        offset = _place(raw)[2] + 1
-                        if offset <= end:
-                            yield self._message(raw)
-                    elif error.code() == KafkaError._PARTITION_EOF:
-                        offset = end
-                    elif is_lost_position(error):
-                        raise LogUnavailableError(f"{topic}: it changed while it was read")
-        finally:
-            consumer.close()
+            begin = first if count is None else max(first, end - count)
+            yield from map(self._message, read_to_end(consumer, name, begin, end))
 
     # --- State ---
 
@@ -351,7 +360,7 @@ class KafkaLogWriter:
     def _on_undelivered(self, error: KafkaError | None, raw: KafkaMessage) -> None:
         if error is None:
             return
-        name, partition, _ = _place(raw)
+        name, partition, _ = place_of(raw)
         topic = self._connection.plain_name(name)
         if is_refusal(error):
             self._refused = f"{topic}: {error.str()}"
@@ -390,11 +399,3 @@ class KafkaLogWriter:
         """See `LogWriter.close`."""
         self._producer.purge()
         self._wait(self._producer.flush, _TURN_S)
-
-
-def _place(raw: KafkaMessage) -> tuple[str, int, int]:
-    """Topic on the cluster, partition and offset; an error or an undelivered message may lack the last."""
-    topic, partition, offset = raw.topic(), raw.partition(), raw.offset()
-    assert topic is not None, "librdkafka always names the topic of a message"
-    assert partition is not None, "librdkafka always names the partition of a message"
-    return topic, partition, -1 if offset is None else offset

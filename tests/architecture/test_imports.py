@@ -13,7 +13,12 @@ LINT = (sys.executable, "-c", "from importlinter.cli import lint_imports; raise 
 DOORS: dict[str, tuple[str, ...]] = {
     "aiohttp": ("streams",),
     "aiokafka": ("streams/faust_app.py",),
-    "confluent_kafka": ("streams/kafka_log.py", "streams/kafka_admin.py", "streams/kafka_errors.py"),
+    "confluent_kafka": (
+        "streams/kafka_log.py",
+        "streams/kafka_admin.py",
+        "streams/kafka_beside.py",
+        "streams/kafka_errors.py",
+    ),
     "cryptography": ("protocol/signing.py",),
     "duckdb": ("storage/duckdb_views.py", "storage/duckdb_queries.py"),
     "fastavro": ("schemas/codec.py",),
