@@ -10,6 +10,8 @@ Rules:
 4. Times are the broker's (`LogAppendTime`): a sender's clock must not decide how long its messages are kept.
 5. A broker without replicas fsyncs what nobody sends again (`flush.messages=1`); brokers with replicas rely
    on each other.
+6. A reader opens a compressed batch whole before it can judge it, and a hostile one grows a thousandfold. So the
+   broker opens what anybody but the two parties may write, and refuses it if it is too long (ADR 0041).
 """
 
 import re
@@ -65,6 +67,8 @@ class Topic:
         retention_ms: how long messages are kept, or `FOR_EVER`.
         flushed: fsynced message by message where the broker has no replicas.
         message_bytes_max: the longest batch of records a broker takes.
+        is_compressed: kept and given out as LZ4, which grows 255-fold at most; else as it is, whatever codec it came
+            in. For what the two parties alone write.
     """
 
     name: str
@@ -75,6 +79,12 @@ class Topic:
     retention_ms: int = FOR_EVER
     flushed: bool = False
     message_bytes_max: int = MESSAGE_BYTES_MAX + RECORD_OVERHEAD_BYTES
+    is_compressed: bool = False
+
+    @property
+    def compression(self) -> str:
+        """The codec that the broker keeps messages in, by Kafka's name."""
+        return "lz4" if self.is_compressed else "uncompressed"
 
     def settings(self, replication: int) -> dict[str, str]:
         """The topic's configuration in Kafka's own names, for a cluster that keeps `replication` copies."""
@@ -83,6 +93,7 @@ class Topic:
             "retention.ms": str(self.retention_ms),
             "retention.bytes": "-1",
             "max.message.bytes": str(self.message_bytes_max),
+            "compression.type": self.compression,
             "message.timestamp.type": "LogAppendTime",
             "min.insync.replicas": "2" if replication > 2 else "1",
             "unclean.leader.election.enable": "false",
@@ -102,6 +113,7 @@ _BETWEEN_REQUESTS_AND_PIECES = (
         writers=("auditor",),
         readers=("ledger",),
         retention_ms=7 * DAY_MS,
+        is_compressed=True,
     ),
     Topic(
         name=RESULTS,
@@ -109,6 +121,7 @@ _BETWEEN_REQUESTS_AND_PIECES = (
         writers=("ledger",),
         readers=("auditor",),
         retention_ms=7 * DAY_MS,
+        is_compressed=True,
     ),
     Topic(
         name=DECISIONS,
@@ -116,6 +129,7 @@ _BETWEEN_REQUESTS_AND_PIECES = (
         writers=("auditor",),
         readers=("auditor", "ledger", "replica"),
         flushed=True,
+        is_compressed=True,
     ),
     Topic(
         name=RECEIPTS,
@@ -123,6 +137,7 @@ _BETWEEN_REQUESTS_AND_PIECES = (
         writers=("auditor",),
         readers=("client",),
         retention_ms=3 * DAY_MS,
+        is_compressed=True,
     ),
     Topic(
         name=REJECTIONS,
@@ -130,6 +145,7 @@ _BETWEEN_REQUESTS_AND_PIECES = (
         writers=("auditor",),
         readers=("client",),
         retention_ms=3 * DAY_MS,
+        is_compressed=True,
     ),
     Topic(
         name=EPOCHS,

@@ -1,5 +1,6 @@
 """Topics of a ledger on a Kafka cluster: made, checked, measured."""
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -11,7 +12,9 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
     AdminClient,
+    AlterConfigOpType,
     ClusterMetadata,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     OffsetSpec,
@@ -21,10 +24,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no
 from schemas.topics import Topic
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_errors import make_client, port_error
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
 
 _REQUEST_TIMEOUT_S = 10.0
 _PAUSE_S = 0.05
+_COMPRESSION = "compression.type"
+
+_log = logging.getLogger("countersign.kafka")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +76,9 @@ class KafkaAdmin:
     ) -> tuple[str, ...]:
         """Create the topics that are missing, and wait until all of them can be used.
 
+        Topics that were there get the table's compression, on which the memory of readers depends; all else of them is
+        left as it is.
+
         Args:
             topics: of the ledger.
             replication: copies of each message; by default 3, or as many as there are brokers.
@@ -95,7 +104,32 @@ class KafkaAdmin:
             with suppress(_TopicExistsError):  # somebody else was quicker
                 _answer(future, f"create {name}")
         self._await_topics(topics, time.monotonic() + wait_ms / 1000)
+        try:
+            self._set_compression([topic for topic in topics if topic.name not in missing])
+        except LogRefusedError as error:  # who may not change settings has his administrator do it (docs/operating.md)
+            _log.warning("topics that were there keep their compression: %s", error.detail)
         return tuple(topic.name for topic in topics if topic.name in missing)
+
+    def _set_compression(self, topics: Sequence[Topic]) -> None:
+        """Have the broker keep these topics' messages in the table's codec from now on."""
+        changes = []
+        for topic, settings in zip(topics, self._settings(topics), strict=True):
+            if settings[_COMPRESSION].value != topic.compression:
+                set_it = ConfigEntry(_COMPRESSION, topic.compression, incremental_operation=AlterConfigOpType.SET)
+                changes.append(self._resource(topic, [set_it]))
+        answers = self._client.incremental_alter_configs(changes, request_timeout=_REQUEST_TIMEOUT_S) if changes else {}
+        for resource, future in answers.items():
+            _answer(future, f"{_COMPRESSION} of {resource.name}")
+
+    def _settings(self, topics: Sequence[Topic]) -> list[dict[str, ConfigEntry]]:
+        """Each topic's settings on the cluster, by Kafka's names."""
+        resources = [self._resource(topic) for topic in topics]
+        described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S) if topics else {}
+        return [_answer(described[resource], f"describe {resource.name}") for resource in resources]
+
+    def _resource(self, topic: Topic, changes: list[ConfigEntry] | None = None) -> ConfigResource:
+        name = self._connection.full_name(topic.name)
+        return ConfigResource(ResourceType.TOPIC, name, incremental_configs=changes)
 
     def _await_topics(self, topics: Sequence[Topic], deadline: float) -> None:
         """Wait until every partition answers: a new one is listed before its broker leads it."""
@@ -129,12 +163,9 @@ class KafkaAdmin:
         All of them must exist.
         """
         known = self._metadata().topics
-        resources = [ConfigResource(ResourceType.TOPIC, self._connection.full_name(topic.name)) for topic in topics]
-        described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
         lines = []
-        for topic, resource in zip(topics, resources, strict=True):
-            settings = _answer(described[resource], f"describe {topic.name}")
-            partitions = known[resource.name].partitions
+        for topic, settings in zip(topics, self._settings(topics), strict=True):
+            partitions = known[self._connection.full_name(topic.name)].partitions
             if len(partitions) != topic.partitions:
                 lines.append(f"{topic.name}: {len(partitions)} partitions, not {topic.partitions}")
             replication = len(partitions[0].replicas)
