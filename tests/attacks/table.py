@@ -5,6 +5,7 @@ are named `file::function`, the file below `tests/`. `page` makes `docs/attacks.
 """
 
 from tests.attacks.attack import Attack, of
+from tests.attacks.batches_table import BATCHES
 from tests.attacks.dispersal_table import DISPERSAL
 
 _ORDERS = "attacks/test_auditor_orders.py"
@@ -17,7 +18,6 @@ _REPLICAS = "attacks/test_replicas.py"
 _CONTRACTS = "attacks/test_contracts.py"
 _GALLERY = "unit/protocol/evidence/test_gallery.py"
 _TRAPS = "unit/streams/test_executor_traps.py"
-_SURROUNDINGS = "unit/streams/test_executor_surroundings.py"
 _MERKLE = "unit/protocol/test_merkle.py"
 _SIGNING = "unit/protocol/test_signing.py"
 _RECEIPTS = "unit/protocol/test_receipts.py"
@@ -370,7 +370,7 @@ CONTRACT: tuple[Attack, ...] = (
     Attack(
         "Runs in other surroundings: stack limit, digits, hash seed, locale, memory",
         "no difference",
-        of(_SURROUNDINGS, "surroundings_make_no_difference"),
+        of("unit/streams/test_executor_surroundings.py", "surroundings_make_no_difference"),
     ),
     Attack(
         "Writes a namespace of another owner, directly or through `invoke`, or `sys`",
@@ -392,7 +392,7 @@ TABLE: dict[str, tuple[Attack, ...]] = {
     "The Ledger": LEDGER,
     "The Auditor": AUDITOR,
     "Both parties": BOTH,
-    "The broker, and whoever may write to it": BROKER,
+    "The broker, and whoever may write to it": BROKER + BATCHES,
     "A replica": REPLICA + DISPERSAL,
     "A client": CLIENT,
     "A contract": CONTRACT,

@@ -70,6 +70,15 @@ def test_a_single_broker_flushes_what_nobody_sends_again() -> None:
     assert in_sync == ["1", "1", "2"], "of two copies one may be away"
 
 
+def test_only_what_the_parties_write_is_kept_compressed() -> None:
+    """A reader opens no batch of a stranger's; what is kept of the parties' grows as LZ4 does, and no more."""
+    compressed = {name for name, topic in TABLE.items() if topic.settings(1)["compression.type"] == "lz4"}
+    assert compressed == {"orders", "results", "decisions", "receipts", "rejections"}
+    assert all(set(TABLE[name].writers) <= {"auditor", "ledger"} for name in compressed)
+    others = {topic.settings(3)["compression.type"] for name, topic in TABLE.items() if name not in compressed}
+    assert others == {"uncompressed"}
+
+
 def test_segments_close_well_within_the_retention() -> None:
     """An hour of metrics is an hour and not a week: only closed segments are deleted."""
     settings = TABLE["metrics"].settings(1)
