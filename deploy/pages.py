@@ -46,8 +46,10 @@ def write_pages(directory: Path) -> None:
 
 def _topics() -> str:
     title = f"# Topics\n\n{_GENERATED}For {_REPLICAS} replicas and {_PARTITIONS} partitions of `requests`.\n\n"
-    compressed = f"\nCompressed with LZ4, all but what learners feed and what is measured ([why]({_WHY_COMPRESSED})).\n"
-    return title + topics_page(topic_table(_PARTITIONS, _REPLICAS)) + compressed
+    table = topic_table(_PARTITIONS, _REPLICAS)
+    compressed = ", ".join(f"`{topic.name}`" for topic in table if topic.is_compressed)
+    kept = f"The broker keeps {compressed} compressed with LZ4 ([why]({_WHY_COMPRESSED})).\n"
+    return f"{title}{topics_page(table)}\n{kept}"
 
 
 def _codes() -> str:

@@ -52,7 +52,8 @@ def read_to_end(consumer: Consumer, name: str, offset: int, end: int) -> Iterato
 
 
 def end_of_unreadable(consumer: Consumer, batch: TopicPartition) -> int:
-    """The offset behind a batch that cannot be opened.
+    """The offset behind a batch that cannot be opened; its own where it can be by now, for what came may have been
+    damaged on its way.
 
     Args:
         consumer: reports the ends of partitions; its assignment is changed, and it is not closed.
@@ -67,6 +68,8 @@ def end_of_unreadable(consumer: Consumer, batch: TopicPartition) -> int:
         raise port_error(exception, batch.topic) from exception
     if not ends:
         raise LogUnavailableError(f"{batch.topic}: no answer")
+    if not _is_inside(consumer, batch, batch.offset):
+        return batch.offset
     inside, behind, step = batch.offset, ends[1], 1
     while behind - inside > 1:  # one message in most: so near ones first, and then halves
         middle = min(inside + step, (inside + behind) // 2)

@@ -208,10 +208,10 @@ class KafkaLogReader:
         unreadable, self._unreadable = self._unreadable, {}
         for (topic, partition), base in unreadable.items():
             with closing(self._make_consumer(tell_ends=True)) as consumer, suppress(LogUnavailableError):
-                batch = TopicPartition(self._connection.full_name(topic), partition, base)
-                end = end_of_unreadable(consumer, batch)
-                self._next[topic, partition] = (end, -1)
-                self._hold(Message(topic, partition, end - 1, -1, None, None, 0))
+                end = end_of_unreadable(consumer, TopicPartition(self._connection.full_name(topic), partition, base))
+                if end > base:
+                    self._next[topic, partition] = (end, -1)
+                    self._hold(Message(topic, partition, end - 1, -1, None, None, 0))
         if unreadable:
             self._assign()  # where the broker was away, the error comes again
 
@@ -250,11 +250,9 @@ class KafkaLogReader:
     def unreachable_ms(self) -> int:
         """See `LogReader.unreachable_ms`."""
         if self._reach.away_ms() > _DOUBT_MS:
-            try:  # a quiet topic gives no sign that the broker is back
+            with suppress(KafkaException):  # a quiet topic gives no sign that the broker is back
                 self._consumer.list_topics(timeout=_PAUSE_S)
                 self._reach.answered()
-            except KafkaException:
-                pass
         return self._reach.away_ms()
 
     def close(self) -> None:

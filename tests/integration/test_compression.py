@@ -1,4 +1,4 @@
-"""What lies on Kafka's disk: compressed where librdkafka reads it, plain where anybody's programs do (ADR 0040)."""
+"""What lies on Kafka's disk: compressed where only the parties write, plain where others do (ADR 0040, 0041)."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from deploy.local.stack import LocalStack
 from schemas.topics import DECISIONS, LEARNED, METRICS, ORDERS, RECEIPTS, REQUESTS, RESULTS, pieces_topic
 from tests.pipeline import Pipeline, await_that
 
-_COMPRESSED = (REQUESTS, ORDERS, RESULTS, DECISIONS, RECEIPTS, *map(pieces_topic, range(4)))
-_FOR_ANYBODY = (LEARNED, METRICS)
+_PARTIES = (ORDERS, RESULTS, DECISIONS, RECEIPTS)
+_OTHERS = (REQUESTS, LEARNED, METRICS, *map(pieces_topic, range(4)))
 _PLAIN, _LZ4 = 0, 3
 _HEAD_BYTES = 61
 _ATTRIBUTES_AT = 21
@@ -25,8 +25,8 @@ def _codecs(topic: Path) -> set[int]:
     return codecs
 
 
-def test_topics_are_compressed_but_for_what_learners_feed(ledger: Pipeline, stack: LocalStack) -> None:
-    """Requests, orders, results, decisions, receipts and pieces by LZ4; the feed and what is measured not at all."""
+def test_what_the_parties_write_is_compressed(ledger: Pipeline, stack: LocalStack) -> None:
+    """By LZ4, and what others may write not at all."""
 
     def codecs(topics: tuple[str, ...]) -> list[set[int]]:
         return [_codecs(stack.directory / "kafka" / "data" / f"ledger.{topic}-0") for topic in topics]
@@ -34,6 +34,6 @@ def test_topics_are_compressed_but_for_what_learners_feed(ledger: Pipeline, stac
     with ledger.client() as client:
         futures = [client.submit("object.put", {"key": f"compressed/{n}", "value": "x" * 200}) for n in range(100)]
         assert all(future.result(60).ok for future in futures)
-    await_that("something in every topic", lambda: all(codecs((*_COMPRESSED, *_FOR_ANYBODY))))
-    assert all(_LZ4 in found for found in codecs(_COMPRESSED)), codecs(_COMPRESSED)
-    assert codecs(_FOR_ANYBODY) == [{_PLAIN}, {_PLAIN}]
+    await_that("something in every topic", lambda: all(codecs((*_PARTIES, *_OTHERS))))
+    assert all(_LZ4 in found for found in codecs(_PARTIES)), codecs(_PARTIES)
+    assert codecs(_OTHERS) == len(_OTHERS) * [{_PLAIN}]

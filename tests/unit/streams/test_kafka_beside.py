@@ -71,13 +71,20 @@ def test_the_end_is_found_to_the_offset(size: int, more: int) -> None:
     """Whether anything is behind it or not, and in as many steps as a number of its size has digits, twice."""
     partition = Partition(7 + size + more, {7: 7 + size})
     assert behind(partition, 7) == 7 + size
-    assert partition.probes <= 2 * math.log2(size + more + 1) + 2
+    assert partition.probes <= 2 * math.log2(size + more + 1) + 3
 
 
 def test_near_ends_are_found_first() -> None:
-    """One message, as most batches of a stranger hold, costs one look, however long the log is."""
+    """One message, as most batches of a stranger hold, costs two looks, however long the log is."""
     partition = Partition(1 << 40, {7: 8})
     assert behind(partition, 7) == 8
+    assert partition.probes == 2
+
+
+def test_what_was_damaged_on_its_way_is_not_stepped_over() -> None:
+    """Where the same place gives a message now, nothing of it is lost."""
+    partition = Partition(100, {})
+    assert behind(partition, 7) == 7
     assert partition.probes == 1
 
 
