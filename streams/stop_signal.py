@@ -1,9 +1,15 @@
-"""How a process is told to end, and how long it may take."""
+"""How a process is told to end, and how long it may take.
+
+A handler of a signal runs in the middle of whatever the main thread does. If that holds a lock, as each wait does for a
+moment, whoever asks for the same lock in the handler waits for ever. So the handler only wakes a thread, and that asks
+for the end.
+"""
 
 import signal
 import threading
 import time
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType
 
 
@@ -35,12 +41,19 @@ class StopSignal:
                 listener()
 
     def on_signals(self) -> None:
-        """Let SIGTERM and SIGINT ask for the end; from the main thread."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        """Let SIGTERM and SIGINT ask for the end, a moment later; from the main thread."""
+        came: SimpleQueue[int] = SimpleQueue()  # its `put` may interrupt any other code, itself too
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.request()
+        def on_signal(number: int, _frame: FrameType | None) -> None:
+            came.put(number)
+
+        def ask() -> None:
+            came.get()
+            self.request()
+
+        threading.Thread(target=ask, name="signals", daemon=True).start()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
 
     @property
     def requested(self) -> bool:

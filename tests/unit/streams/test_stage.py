@@ -11,7 +11,6 @@ from storage.effects import Effect, Event, Halt, Outgoing, Position
 from storage.machine import Stepped
 from storage.ports import Place
 from streams.stage import run_stages
-from streams.stop_signal import StopSignal
 from tests.unit.streams.stage_world import Script, World, call
 
 
@@ -154,7 +153,7 @@ def test_a_signal_asks_for_the_end(world: World) -> None:
         world.stop.on_signals()
         assert not world.stop.requested
         signal.raise_signal(signal.SIGTERM)
-        assert world.stop.requested
+        assert world.stop.wait(10)
         assert not world.stop.overdue
         receive = effects.Receive(topics=("orders",), max_messages=1, wait_ms=60_000)
         assert run_stages([world.stage(lambda: Script(receive))], world.stop) is None
@@ -224,14 +223,3 @@ def test_a_store_that_fails_again_and_again(world: World, monkeypatch: pytest.Mo
 
     assert world.stage(live).run() is None
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.05, 0.1, 0.2]
-
-
-def test_whoever_listens_too_late_is_told_at_once() -> None:
-    """A wait that begins after the end was asked for would never hear of it."""
-    stop = StopSignal()
-    told: list[str] = []
-    stop.on_request(lambda: told.append("before"))
-    stop.request()
-    stop.request()
-    stop.on_request(lambda: told.append("after"))
-    assert told == ["before", "after"]
