@@ -41,7 +41,7 @@ class SlowViews:
             raise RuntimeError("a mistake of ours")
         row = (sql, as_of, time_ms)
         return QueryResult(
-            columns=("sql", "as_of", "time_ms"), types=("A",), rows=(row,), sequence=self.sequence
+            columns=("sql", "as_of", "time_ms"), types=("A", "B", "B"), rows=(row,), sequence=self.sequence
         )
 
     def position(self) -> ViewPosition:
