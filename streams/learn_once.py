@@ -1,7 +1,8 @@
 """A throw-away learner: reads the whole journal from pieces alone, checks it, and keeps nothing but the account.
 
-It begins at the first piece and ends where the topics ended when it began, or when nothing more comes. It
-publishes nothing: what it could accuse somebody of is in its result.
+It begins at the first piece and ends where the topics ended when it began, or when nothing more comes of what was
+there then: on a busy ledger something always comes. It publishes nothing: what it could accuse somebody of is in its
+result.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,6 +37,10 @@ from streams.stop_signal import StopSignal
 QUIET_RECEIVES = 20
 """So many empty answers in a row, some 5 s, and nothing more will come."""
 
+BUSY_MS = 30_000
+"""For so long only what was written meanwhile, and the rest will not come: its broker went away, or its replica has
+used up its share of the window with pieces of blocks that cannot be learned."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedJournal:
@@ -61,9 +66,11 @@ class LearnedJournal:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far the topics were read."""
+    """How far the topics were read, and since when nothing came of what they held in the beginning."""
 
     ends: Mapping[str, int]
+    awaiting_since_ms: int
+    now_ms: int
     read: dict[str, int] = field(default_factory=dict)
     messages: int = 0
     quiet: int = 0
@@ -72,13 +79,16 @@ class _Progress:
         """Take note of what came."""
         self.quiet = 0 if received.messages or received.alarms else self.quiet + 1
         self.messages += len(received.messages)
+        self.now_ms = received.now_ms
         for message in received.messages:
             self.read[message.topic] = message.offset + 1
+            if message.offset < self.ends.get(message.topic, 0):
+                self.awaiting_since_ms = received.now_ms
 
     def is_at_end(self) -> bool:
         """Whether nothing more is to come."""
         reached = all(self.read.get(topic, 0) >= end for topic, end in self.ends.items())
-        return reached or self.quiet >= QUIET_RECEIVES
+        return reached or self.quiet >= QUIET_RECEIVES or self.now_ms - self.awaiting_since_ms >= BUSY_MS
 
 
 def learn_once(
@@ -106,7 +116,8 @@ def learn_once(
     ends, away = _ends(epochs, reader)
     if not ends:  # the machine would wait for them for ever
         raise CountersignError("broker.unreachable", "no topic of pieces can be read")
-    progress, accused = _Progress(ends), _Accused(now_ms)
+    began_ms = now_ms()
+    progress, accused = _Progress(ends, began_ms, began_ms), _Accused(now_ms)
     messages = sum(ends.values())
     halt: Halt | None = None
     pool = SignaturePool(1)

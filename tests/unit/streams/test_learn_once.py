@@ -8,11 +8,12 @@ import pytest
 
 from learners.accounting import message_bytes_max
 from learners.blame import BlockEncoder
+from learners.window import PieceWindow
 from protocol.errors import CountersignError
 from protocol.evidence.verify import verify_evidence
 from schemas.evidence import Evidence
 from schemas.topics import EVIDENCE, LEARNED, pieces_topic
-from storage.effects import Message, Outgoing, Position
+from storage.effects import Alarm, Message, Outgoing, Position
 from streams import learn_once as module
 from streams.learn_once import LearnedJournal, learn_once
 from streams.log import LogUnavailableError
@@ -171,3 +172,33 @@ def test_a_topic_that_fills_its_share_of_the_window_does_not_hold_it_up() -> Non
     found = learn(cluster)
     assert (found.report.blocks, found.halt) == (0, None)
     assert found.report.replicas[0].newest == 1
+
+
+@pytest.mark.parametrize("still_ms", [29_999, 30_000])
+def test_a_busy_ledger_does_not_keep_it_for_ever(still_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One replica's pieces fill its share, the blocks before them cannot be learned, and the others write on and on."""
+    monkeypatch.setattr("learners.reconstruction.PieceWindow", lambda replicas, _: PieceWindow(replicas, 16_000))
+    cluster = Cluster()
+    cluster.decide(4 * 40)
+    cluster.disperse(3)
+    now_ms, calls = 0, 0
+
+    class Busy(MemoryLogReader):
+        def receive(
+            self, topics: Sequence[str], max_messages: int, wait_ms: int
+        ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
+            nonlocal now_ms, calls
+            if pieces_topic(3) in topics:
+                return super().receive(topics, max_messages, wait_ms)
+            calls += 1
+            now_ms += still_ms if calls == 1 else 0
+            assert calls < 10, "it never ends"
+            cluster.publish(b"written meanwhile", pieces_topic(0))
+            if calls == 3:
+                now_ms += 1
+            return super().receive(topics, max_messages, wait_ms)
+
+    found = learn_once(cluster.epochs, Busy(cluster.log), lambda: now_ms)
+    assert (found.halt, found.report.blocks) == (None, 0)
+    assert 0 < found.report.replicas[3].newest < 39
+    assert calls == (1 if still_ms == 30_000 else 3)
