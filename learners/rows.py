@@ -129,7 +129,8 @@ class RowGatherer:
             return False
         rows = len(self._requests) + len(self._versions)
         waited_ms = now_ms - self._blocks[0].learned_at_ms
-        return rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES or waited_ms >= BATCH_AGE_MS
+        is_old = not 0 <= waited_ms < BATCH_AGE_MS  # below 0: the clock was put back, and holds nothing up
+        return rows >= BATCH_ROWS or self._bytes >= BATCH_BYTES or is_old
 
     def take(self) -> ViewRows:
         """Everything gathered so far, which ends with a whole block; the gatherer is empty afterwards."""

@@ -43,10 +43,10 @@ class Machine:
         After a `Halt` the machine must not be stepped again.
         """
         self.now_ms = event.now_ms
-        if self._steps is None:
-            self._steps = self.run()
-            return next(self._steps)
         try:
+            if self._steps is None:
+                self._steps = self.run()
+                return next(self._steps)
             return self._steps.send(event)
         except StopIteration:
             return Halt(code="machine.ended", text=f"{type(self).__name__} came to its end")

@@ -196,6 +196,14 @@ def test_a_batch_is_due_by_rows_bytes_or_age() -> None:
     assert not gatherer.due(0), "a taken batch leaves nothing behind"
 
 
+def test_a_clock_that_is_put_back_holds_nothing_up() -> None:
+    """An hour back, and what was gathered would wait for an hour while everybody asks for it."""
+    gatherer = RowGatherer()
+    gatherer.end_block(block(0, learned_at_ms=3_600_000))
+    assert not gatherer.due(3_600_000)
+    assert gatherer.due(3_600_000 - 1)
+
+
 def test_genesis_rows() -> None:
     """Initial records are version 1 of sequence -1, with the hash that later versions chain to."""
     genesis = Genesis(
