@@ -19,18 +19,22 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import faust
 from aiohttp import web
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from mode.threads import ServiceThread, WorkerThread
 
 from protocol.errors import CountersignError
 from schemas.errors import MalformedMessageError
 from schemas.feed import Learned, Metrics
 from schemas.topics import LEARNED, MESSAGE_BYTES_MAX, METRICS, MIB, topic_table
 from streams.clock import now_ms
+from streams.event_loop import CANCEL_S, run_in_loop
 from streams.kafka_admin import KafkaAdmin
 from streams.log import LogUnavailableError
 from streams.loopback_web import (
@@ -75,6 +79,8 @@ _CHANGELOG = {
     "segment.bytes": str(16 * MIB),
 }
 _WAIT_S = 10.0
+_END_S = 5.0
+"""How long Faust has to come to a good end."""
 _EXIT_MISTAKE = 70
 
 _log = logging.getLogger("countersign.views")
@@ -150,6 +156,18 @@ class Pages:
 # --- The process ---
 
 
+class _ConsumerThread(WorkerThread):
+    """Faust's thread for its consumer, which keeps nothing from ending that is not to wait for the broker."""
+
+    def __init__(self, service: ServiceThread, **options: Any) -> None:
+        super().__init__(service, **options)
+        self.daemon = True
+
+    def stop(self) -> None:
+        """Wait for its end, as long as there is time."""
+        self.join(_END_S)
+
+
 class _Worker(faust.Worker):
     """Faust's worker, which leaves signals, logs and standard output to the role's process."""
 
@@ -186,17 +204,23 @@ def run_faust(
     if missing:  # Faust would make them, with settings of its own
         raise CountersignError("broker.refused", f"there is no topic {' and no topic '.join(missing)}")
     replication = min(3, len(admin.describe().brokers))
+    AIOKafkaConsumerThread.Worker = _ConsumerThread
     app = make_app(configuration, port, replication)
-    asyncio.run(_run(app, stop, lambda: on_ready(f"http://{LOOPBACK}:{port}")))
+    run_in_loop(_run(app, stop, lambda: on_ready(f"http://{LOOPBACK}:{port}")))
 
 
 async def _run(app: faust.App, stop: StopSignal, on_ready: Callable[[], None]) -> None:
-    """Run an app under Faust's worker until told to stop, or until it crashes."""
+    """Run an app under Faust's worker until told to stop, or until it crashes.
+
+    Raises:
+        LogUnavailableError: it crashed because the broker is away.
+    """
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
 
     def ask_to_stop() -> None:
-        loop.call_soon_threadsafe(stopping.set)
+        with suppress(RuntimeError):  # the loop may have ended by itself, and is told for nothing
+            loop.call_soon_threadsafe(stopping.set)
 
     stop.on_request(ask_to_stop)
     worker = _Worker(app)
@@ -204,20 +228,33 @@ async def _run(app: faust.App, stop: StopSignal, on_ready: Callable[[], None]) -
     started = loop.create_task(worker.start())
     ended = loop.create_task(worker.wait_until_stopped())
     try:
-        await asyncio.wait({asked, started}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({asked, started, ended}, return_when=asyncio.FIRST_COMPLETED)
         if started.done():
             await started
             on_ready()
             await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
-    except KafkaConnectionError as error:
+        if worker.crash_reason is not None:
+            raise worker.crash_reason
+    except KafkaError as error:
+        if not error.retriable:
+            raise
         raise LogUnavailableError(str(error)) from error
     finally:
-        await worker.stop()
-        for task in (asked, started, ended):
-            task.cancel()
-        await asyncio.gather(asked, started, ended, return_exceptions=True)
-    if worker.crash_reason is not None:
-        raise worker.crash_reason
+        await _end(worker, (asked, started, ended))
+
+
+async def _end(worker: faust.Worker, tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """End a worker in good time: with a broker that is away, Faust would try for ever to tell it where it stands.
+
+    Nothing is lost by that: the views take again what they have not committed.
+    """
+    ending = asyncio.create_task(worker.stop())
+    await asyncio.wait({ending}, timeout=_END_S)
+    if not ending.done():
+        _log.warning("the broker does not answer: ending without it")
+    for task in (ending, *tasks):
+        task.cancel()
+    await asyncio.wait({ending, *tasks}, timeout=CANCEL_S)
 
 
 def make_app(configuration: RoleConfiguration, port: int, replication: int) -> faust.App:

@@ -268,6 +268,20 @@ def test_a_broker_that_is_killed_and_comes_back(own_stack: LocalStack, tmp_path:
         assert counted(views, 99) == expected(100)
 
 
+@pytest.mark.slow
+def test_the_views_end_without_a_broker(own_stack: LocalStack, tmp_path: Path) -> None:
+    """Told to stop while Kafka is dead, they do, in good time: Faust alone would wait for it for ever."""
+    configuration = make_role(own_stack, "ledger", tmp_path)
+    with running(configuration) as views:
+        send(configuration.connection(), [learned(0)])
+        assert counted(views, 0) == expected(1)
+        kill_kafka(own_stack)
+        views.process.terminate()
+        assert views.process.wait(timeout=30) == 0
+        assert views.process.stdout is not None
+        assert views.process.stdout.read() == "ended\n"
+
+
 def kill_kafka(stack: LocalStack) -> None:
     """End the broker without warning."""
     (kafka,) = (each for each in stack.status() if each.name == "kafka")
