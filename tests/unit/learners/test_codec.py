@@ -78,6 +78,30 @@ def test_an_empty_block_is_refused() -> None:
         erasure_code(3, 4).encode(b"")
 
 
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (1, 3), (3, 3), (3, 4), (5, 7), (11, 16)])
+@pytest.mark.parametrize("length", [1, 4, 65])
+def test_one_slice_is_the_one_that_all_slices_have_there(k: int, n: int, length: int) -> None:
+    """A replica makes its own alone: the first that is no part of the block, too, and the padding of the last part."""
+    code, block = erasure_code(k, n), vector_block(length)
+    alone = [code.slice(block, index) for index in range(n)]
+    assert alone == code.encode(block)
+    assert {type(data) for data in alone} == {bytes}
+
+
+@pytest.mark.parametrize("index", [-1, 5, 256, 2**64])
+def test_a_slice_that_is_none_is_refused(index: int) -> None:
+    """zfec reads outside its matrix for it."""
+    with pytest.raises(CodecError, match="of 5"):
+        erasure_code(3, 5).slice(b"a block", index)
+
+
+@pytest.mark.parametrize("index", [0, 4])
+def test_an_empty_block_has_no_slice(index: int) -> None:
+    """Neither a part of it nor one that is computed."""
+    with pytest.raises(CodecError, match="empty"):
+        erasure_code(3, 5).slice(b"", index)
+
+
 def bad_slices() -> dict[str, tuple[dict[int, bytes], int]]:
     """Hostile inputs for the code (3, 5) and a block of 30 bytes: slices are 10 bytes."""
     ten = bytes(10)

@@ -1,5 +1,6 @@
 """Rows and the change feed's messages, from the bytes of updates."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,8 +162,24 @@ def test_an_empty_update_is_learned_too() -> None:
         update([outcome(0)], [b"1"]),
         update([b"rubbish"], []),
         update([outcome(0, PUT)[:-1]], [b"1"]),
+        update([outcome(0), outcome(1)], [], outputs=(b"0",)),
+        update([outcome(0)], [], outputs=(b"0", b"1")),
+        replace(update([outcome(0)], []), entries=()),
+        replace(update([outcome(0)], []), entries=(entry(b"1"), entry(b"2"))),
+        replace(update([outcome(0)], []), entries=(b"rubbish",)),
     ],
-    ids=["value missing", "value too many", "value of nothing", "no outcome", "half an outcome"],
+    ids=[
+        "value missing",
+        "value too many",
+        "value of nothing",
+        "no outcome",
+        "half an outcome",
+        "output missing",
+        "output too many",
+        "no entry",
+        "entry too many",
+        "no argument",
+    ],
 )
 def test_parts_that_do_not_fit(wrong: Update) -> None:
     """A learner that got this far with it stops; nothing is guessed."""
@@ -192,7 +209,12 @@ def test_a_batch_is_due_by_rows_bytes_or_age() -> None:
     gatherer.end_block(block(3))
     assert gatherer.due(0)
     gatherer.take()
+    half = BATCH_ROWS // 2
+    gatherer.add(update([outcome(0, PUT)] * half, [b"1"] * half), statement(3, half), learned_at_ms=0)
     gatherer.end_block(block(4))
+    assert gatherer.due(0), "versions are rows as requests are"
+    gatherer.take()
+    gatherer.end_block(block(5))
     assert not gatherer.due(0), "a taken batch leaves nothing behind"
 
 
