@@ -202,3 +202,56 @@ def test_a_busy_ledger_does_not_keep_it_for_ever(still_ms: int, monkeypatch: pyt
     assert (found.halt, found.report.blocks) == (None, 0)
     assert 0 < found.report.replicas[3].newest < 39
     assert calls == (1 if still_ms == 30_000 else 3)
+
+
+def test_what_takes_long_is_read_to_its_end() -> None:
+    """However long: as long as what was there in the beginning still comes, nothing is left out."""
+    cluster = Cluster()
+    cluster.decide(4 * 20)
+    cluster.disperse()
+    now_ms = 0
+
+    class Slow(MemoryLogReader):
+        def receive(
+            self, topics: Sequence[str], max_messages: int, wait_ms: int
+        ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
+            nonlocal now_ms
+            now_ms += 29_000
+            return super().receive(topics, 1, wait_ms)
+
+    found = learn_once(cluster.epochs, Slow(cluster.log), lambda: now_ms)
+    assert (found.report.blocks, found.halt) == (20, None)
+
+
+@pytest.mark.parametrize("pauses", [1, 2])
+def test_it_waits_as_long_as_it_says(pauses: int) -> None:
+    """Two empty answers in a row are the end here; one, however often it comes, is none."""
+    cluster = Cluster()
+    cluster.decide(4 * 5)
+    cluster.disperse()
+    calls = 0
+
+    class Pausing(MemoryLogReader):
+        def receive(
+            self, topics: Sequence[str], max_messages: int, wait_ms: int
+        ) -> tuple[tuple[Message, ...], tuple[Alarm, ...]]:
+            nonlocal calls
+            calls += 1
+            return super().receive(topics, 1, 0) if calls % (pauses + 1) == 0 else ((), ())
+
+    clock = count()
+    found = learn_once(cluster.epochs, Pausing(cluster.log), lambda: next(clock))
+    assert found.report.blocks == (5 if pauses == 1 else 0)
+
+
+def test_its_progress_is_told() -> None:
+    """Messages that were read, of those that there were; what is written meanwhile does not count."""
+    cluster = Cluster()
+    cluster.decide(4 * 10)
+    cluster.disperse()
+    told: list[tuple[int, int]] = []
+    clock = count()
+    learn_once(cluster.epochs, cluster.log.reader(), lambda: next(clock), lambda read, of: told.append((read, of)))
+    assert told[-1] == (40, 40)
+    assert [read for read, _ in told] == sorted({read for read, _ in told}), told
+    assert all(0 < read <= of == 40 for read, of in told)

@@ -1,8 +1,10 @@
 """A process is told to end once, in time, wherever a signal finds it."""
 
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,18 @@ def test_a_signal_in_the_midst_of_a_wait_is_heard(name: str, drain_s: str, overd
         check=False,
     )
     assert done.stdout == f"True {overdue} [True]\n", done.stderr
+
+
+def test_nobody_is_stopped_before_a_signal_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To be ready for signals is to wait for one; and both of them ask."""
+    handlers: dict[int, Callable[[int, None], None]] = {}
+    monkeypatch.setattr("streams.stop_signal.signal.signal", handlers.__setitem__)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop = StopSignal()
+        stop.on_signals()
+        assert not stop.wait(0.1)
+        handlers[number](number, None)
+        assert stop.wait(10)
 
 
 def test_the_time_to_drain_begins_with_the_first_request(monkeypatch: pytest.MonkeyPatch) -> None:
