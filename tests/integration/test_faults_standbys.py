@@ -8,15 +8,18 @@ cases the store, and what is noted in the guard, decide who goes on.
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.initialize import AUDITOR, LEDGER
 from deploy.local.stack import LocalStack
 from deploy.status import ledger_status
+from protocol.limits import Limits
 from schemas.order import Order, OrderHeader
 from schemas.statement import Result, Statement
 from schemas.topics import ORDERS, RESULTS
+from storage.signing_guard import FileSigningGuard
 from tests.agreement import check_agreement
 from tests.background_load import BackgroundLoad
 from tests.pipeline import STORES, Pipeline, await_that, standby_of
@@ -72,6 +75,16 @@ def sent(pipeline: Pipeline, party: str) -> int:
         return max(OrderHeader.from_bytes(header).sequence for header in headers)
     results = [Result.from_message(message.value or b"").statement for message in pipeline.read(RESULTS)]
     return max(Statement.from_bytes(statement).sequence for statement in results)
+
+
+def noted(directory: Path, party: str) -> int:
+    """The last sequence in the guard of a party that was stopped."""
+    guard = FileSigningGuard(directory / "guard" / "signing.guard", window=Limits().window_sequences)
+    assert guard.acquire(wait=False)
+    highest = guard.highest("order" if party == AUDITOR else "statement")
+    guard.close()
+    assert highest is not None
+    return highest.sequence
 
 
 def active_pid(pipeline: Pipeline, party: str) -> object:
@@ -163,9 +176,7 @@ def test_a_zombie_beside_a_copy_of_its_guard(pipeline: Pipeline, load: Backgroun
             assert "guard.contradiction" in pipeline.log(name)
         for name in names:
             pipeline.stack.supervisor.stop(name)
-        # Both may be alive still, with only one that has signed. Who misses something signs no more.
-        written = {place: (place / "guard" / "signing.guard").stat().st_mtime_ns for place in (own, copy)}
-        if written[copy] > written[own]:
+        if noted(copy, party) > noted(own, party):  # both may be alive: who misses something halts when he signs next
             shutil.rmtree(own / "guard")
             shutil.copytree(copy / "guard", own / "guard")
         pipeline.start(party)
