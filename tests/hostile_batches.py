@@ -5,6 +5,8 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 
+from schemas.binary import encode_long
+
 GZIP, LZ4 = 1, 3
 """Kafka's numbers of codecs."""
 
@@ -58,10 +60,13 @@ def _one_record_of_zeros(value_bytes: int) -> Iterator[bytes]:
 
 
 def _record(number: int, value: bytes, value_bytes: int | None = None) -> tuple[bytes, bytes]:
-    """What stands before the rest of a value of `value_bytes`, and what stands behind it."""
+    """What stands before the rest of a value of `value_bytes`, and what stands behind it.
+
+    Kafka's varints are those of Avro.
+    """
     length = len(value) if value_bytes is None else value_bytes
-    head = b"\0" + _varint(0) + _varint(number) + _varint(-1) + _varint(length)
-    return _varint(len(head) + length + 1) + head + value, b"\0"
+    head = b"\0" + encode_long(0) + encode_long(number) + encode_long(-1) + encode_long(length)
+    return encode_long(len(head) + length + 1) + head + value, b"\0"
 
 
 def _gzip(parts: Iterable[bytes]) -> bytes:
@@ -72,15 +77,6 @@ def _gzip(parts: Iterable[bytes]) -> bytes:
 def _batch(codec: int, count: int, payload: bytes) -> bytes:
     summed = struct.pack(">hiqqqhii", codec, count - 1, 0, 0, -1, -1, -1, count) + payload
     return struct.pack(">qiibI", 0, 9 + len(summed), -1, 2, _crc32c(summed)) + summed
-
-
-def _varint(number: int) -> bytes:
-    rest = number << 1 ^ number >> 63
-    groups = []
-    while rest > 0x7F:
-        groups.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    return bytes((*groups, rest))
 
 
 def _crc32c(data: bytes) -> int:

@@ -239,9 +239,7 @@ def test_it_waits_as_long_as_it_says(pauses: int) -> None:
             calls += 1
             return super().receive(topics, 1, 0) if calls % (pauses + 1) == 0 else ((), ())
 
-    clock = count()
-    found = learn_once(cluster.epochs, Pausing(cluster.log), lambda: next(clock))
-    assert found.report.blocks == (5 if pauses == 1 else 0)
+    assert learn(cluster, Pausing(cluster.log)).report.blocks == (5 if pauses == 1 else 0)
 
 
 def test_its_progress_is_told() -> None:
