@@ -14,7 +14,7 @@ from confluent_kafka import Message as KafkaMessage
 from streams.kafka_errors import is_lost_position, is_unreadable, port_error
 from streams.log import LogUnavailableError
 
-REQUEST_TIMEOUT_S = 2.0
+_REQUEST_TIMEOUT_S = 2.0
 _BATCH = 500
 
 
@@ -32,7 +32,7 @@ def read_to_end(consumer: Consumer, name: str, offset: int, end: int) -> Iterato
     """
     consumer.assign([TopicPartition(name, 0, offset)])
     while offset < end:
-        head = consumer.poll(REQUEST_TIMEOUT_S)
+        head = consumer.poll(_REQUEST_TIMEOUT_S)
         if head is None:
             raise LogUnavailableError(f"{name}: no answer")
         for raw in (head, *consumer.consume(_BATCH, 0)):
@@ -51,6 +51,24 @@ def read_to_end(consumer: Consumer, name: str, offset: int, end: int) -> Iterato
                 raise LogUnavailableError(f"{name}: it changed while it was read")
 
 
+def ends_of(consumer: Consumer, place: TopicPartition, silence: str = "no answer") -> tuple[int, int]:
+    """First offset of a partition, and the one behind the last.
+
+    Args:
+        silence: what to say where no answer comes.
+
+    Raises:
+        LogUnavailableError: the broker was away.
+    """
+    try:
+        ends = consumer.get_watermark_offsets(place, timeout=_REQUEST_TIMEOUT_S)
+    except KafkaException as exception:
+        raise port_error(exception, f"{place.topic}/{place.partition}") from exception
+    if not ends:  # a time-out
+        raise LogUnavailableError(f"{place.topic}/{place.partition}: {silence}")
+    return ends
+
+
 def end_of_unreadable(consumer: Consumer, batch: TopicPartition) -> int:
     """The offset behind a batch that cannot be opened; its own where it can be by now, for what came may have been
     damaged on its way.
@@ -62,15 +80,10 @@ def end_of_unreadable(consumer: Consumer, batch: TopicPartition) -> int:
     Raises:
         LogUnavailableError: the broker was away.
     """
-    try:
-        ends = consumer.get_watermark_offsets(batch, timeout=REQUEST_TIMEOUT_S)
-    except KafkaException as exception:
-        raise port_error(exception, batch.topic) from exception
-    if not ends:
-        raise LogUnavailableError(f"{batch.topic}: no answer")
+    _, end = ends_of(consumer, batch)
     if not _is_inside(consumer, batch, batch.offset):
         return batch.offset
-    inside, behind, step = batch.offset, ends[1], 1
+    inside, behind, step = batch.offset, end, 1
     while behind - inside > 1:  # one message in most: so near ones first, and then halves
         middle = min(inside + step, (inside + behind) // 2)
         if _is_inside(consumer, batch, middle):
@@ -83,7 +96,7 @@ def end_of_unreadable(consumer: Consumer, batch: TopicPartition) -> int:
 def _is_inside(consumer: Consumer, batch: TopicPartition, offset: int) -> bool:
     """Whether who reads from `offset` meets this batch."""
     consumer.assign([TopicPartition(batch.topic, batch.partition, offset)])
-    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    deadline = time.monotonic() + _REQUEST_TIMEOUT_S
     while (left_s := deadline - time.monotonic()) > 0:
         raw = consumer.poll(left_s)
         error = None if raw is None else raw.error()

@@ -21,7 +21,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from storage.effects import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
 from streams.held_messages import HeldMessages
-from streams.kafka_beside import REQUEST_TIMEOUT_S, end_of_unreadable, place_of, read_to_end
+from streams.kafka_beside import end_of_unreadable, ends_of, place_of, read_to_end
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_errors import (
     Reachability,
@@ -30,7 +30,6 @@ from streams.kafka_errors import (
     is_refusal,
     is_unreadable,
     make_client,
-    port_error,
 )
 from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 
@@ -142,7 +141,6 @@ class KafkaLogReader:
             self._consumer.pause(self._partitions(message.topic))
 
     def _take_held(self, topics: Sequence[str], max_messages: int) -> list[Message]:
-        self._step_over()
         taken: list[Message] = []
         for topic in topics:
             taken += self._held.take(topic, max_messages - len(taken))
@@ -184,7 +182,7 @@ class KafkaLogReader:
         self._consumer.assign(places)
 
     def _heal(self) -> list[Alarm]:
-        """Find where a log ends that no longer holds our position, and go on there."""
+        """Go on where a log ends that no longer holds our position, and behind batches that cannot be opened."""
         alarms: list[Alarm] = []
         for (topic, partition), text in tuple(self._lost.items()):
             try:
@@ -201,6 +199,7 @@ class KafkaLogReader:
             alarms.append(Alarm(topic, partition, position, end))
         if alarms:
             self._assign()
+        self._step_over()
         return alarms
 
     def _step_over(self) -> None:
@@ -218,13 +217,7 @@ class KafkaLogReader:
     def _ends(self, consumer: Consumer, topic: str, partition: int) -> tuple[int, int]:
         """First offset, and the one behind the last."""
         place = TopicPartition(self._connection.full_name(topic), partition)
-        try:
-            ends = consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
-        except KafkaException as exception:
-            raise port_error(exception, f"{topic}/{partition}") from exception
-        if not ends:  # a time-out
-            raise LogUnavailableError(f"{topic}/{partition}: {self._reach.text}")
-        return ends
+        return ends_of(consumer, place, self._reach.text)
 
     # --- Reading beside ---
 
