@@ -24,7 +24,6 @@ from typing import Any, Protocol
 from protocol.contracts.calls import Batch, Execution, Fetch, Rejected
 from protocol.contracts.execution import Runner, bytes_in_decision
 from protocol.contracts.overlay import Overlay
-from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
 from streams.executor_child import EXHAUSTED_EXIT
@@ -33,8 +32,9 @@ from streams.executor_wire import (
     LENGTH_BYTES,
     Results,
     batch_message,
-    frame,
+    read_answer,
     record_rows,
+    told_frame,
 )
 
 STACK_BYTES = 64 * 1024 * 1024
@@ -136,7 +136,7 @@ class _Child:
         self._socket = ours
         self._socket.settimeout(START_S)
         try:
-            self.send([limits.to_mapping(), stack_bytes])
+            self.send((limits.to_mapping(), stack_bytes))
             answer = self.receive()
             if answer != ["ready"]:
                 raise ExecutorError(f"the child does not start as it should: {answer}")
@@ -152,7 +152,7 @@ class _Child:
             _ChildDiedError: it is no longer there, or silent for too long.
         """
         try:
-            self._socket.sendall(frame(message))
+            self._socket.sendall(told_frame(message))
         except OSError:
             raise self._died() from None
 
@@ -164,7 +164,7 @@ class _Child:
         """
         try:
             length = int.from_bytes(self._read(LENGTH_BYTES), "big")
-            return read_json(self._read(min(length, FRAME_BYTES_MAX)))
+            return read_answer(self._read(min(length, FRAME_BYTES_MAX)))
         except (OSError, ValueError):
             raise self._died() from None
 

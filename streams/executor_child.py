@@ -24,10 +24,9 @@ from protocol.contracts.calls import Batch
 from protocol.contracts.engine import EXHAUSTION, ExhaustedError, quicken_conversions
 from protocol.contracts.execution import Runner
 from protocol.contracts.registry import BUILT_IN
-from protocol.json_text import read_json
 from protocol.limits import Limits
 from protocol.records import DamagedRecordError, Record, RecordKey
-from streams.executor_wire import LENGTH_BYTES, Numbers, frame, parse_batch, parse_rows
+from streams.executor_wire import LENGTH_BYTES, Numbers, answer_frame, parse_batch, parse_rows, read_told
 from streams.garbage_collection import collect_rarely
 
 EXHAUSTED_EXIT = 70
@@ -42,11 +41,11 @@ class _Parent:
         self.numbers = Numbers(())
 
     def send(self, message: object) -> None:
-        self._connection.sendall(frame(message))
+        self._connection.sendall(answer_frame(message))
 
-    def receive(self) -> Any:  # JSON of our own parent
+    def receive(self) -> Any:  # our own parent's
         length = int.from_bytes(self._read(LENGTH_BYTES), "big")
-        return read_json(self._read(length))
+        return read_told(self._read(length))
 
     def _read(self, count: int) -> bytes:
         data = self._connection.recv(count, socket.MSG_WAITALL)

@@ -1,11 +1,11 @@
-"""What an executor and its child say to each other: JSON arrays, each in a frame with its length before it.
+"""What an executor and its child say to each other, each message in a frame with its length before it.
 
-The parent says, first, what the child may use: `[limits, stack_bytes]`; answered by `["ready"]`. Then,
+The parent says, first, what the child may use: `(limits, stack_bytes)`; answered by `["ready"]`. Then,
 batch after batch:
 
-    [ledger_id, sequence, ordered_at_ms, first_index, [call, ...], [record, ...]]
+    (ledger_id, sequence, ordered_at_ms, first_index, [call, ...], [record, ...])
 
-and the child answers with any number of questions, each of which the parent answers with records,
+and the child answers with any number of questions, each of which the parent answers with a list of records,
 
     ["record", namespace, key]
     ["scan", namespace, start, end, limit]
@@ -13,116 +13,87 @@ and the child answers with any number of questions, each of which the parent ans
 
 and in the end says `["done", [result, ...]]`, `["damaged", text]` or, if it is broken, `["broken", text]`.
 
-1. Values are canonical JSON, so they travel as text inside the JSON; hashes travel as hexadecimal.
-2. Both sides number the records of a batch alike: those sent along, then those asked for, then those
+1. The parent writes marshal's format: the child trusts it, both are the same Python, and bytes cross as they are.
+2. The child runs contracts of strangers, so it writes JSON, which is parsed within bounds, and what does not fit ends
+   it. Values are canonical JSON, so they travel as text inside it; hashes travel as hexadecimal.
+3. Both sides number the records of a batch alike: those sent along, then those asked for, then those
    written, each in their order. A result names what it read by number, so nothing that the parent knows
    comes back to it.
-3. The child runs contracts of strangers. What it says is parsed within bounds, and what does not fit ends
-   it.
 """
 
+import marshal
 from collections.abc import Iterable
 from typing import Any
 
 from protocol.contracts.calls import Batch, Call, Execution, Read, Rejected, Row, Scan, Write
-from protocol.json_text import write_json
+from protocol.json_text import read_json, write_json
 from protocol.records import ABSENT, Record, RecordKey
 
 LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
+_MARSHAL_VERSION = 2
+"""Without the later ones' references to what came before: to look for them takes longer than to write."""
 
-def frame(message: object) -> bytes:
-    """A message with its length before it."""
-    body = write_json(message)
+
+def told_frame(message: Any) -> bytes:
+    """What the parent says."""
+    return _frame(marshal.dumps(message, _MARSHAL_VERSION))
+
+
+def read_told(body: bytes) -> Any:  # our own parent's
+    """What the parent said, in the child."""
+    return marshal.loads(body)
+
+
+def answer_frame(message: object) -> bytes:
+    """What the child says."""
+    return _frame(write_json(message))
+
+
+def read_answer(body: bytes | bytearray) -> Any:  # JSON of the child
+    """What the child said, in the parent.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    return read_json(body)
+
+
+def _frame(body: bytes) -> bytes:
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-def batch_message(batch: Batch) -> list[Any]:
+def batch_message(batch: Batch) -> tuple[object, ...]:
     """A batch, as the parent sends it."""
-    calls = [
-        (
-            call.request_id.hex(),
-            call.entity,
-            call.key_version,
-            call.contract,
-            call.contract_version,
-            call.argument.decode(),
-        )
-        for call in batch.calls
-    ]
+    calls = [tuple(call) for call in batch.calls]
     records = record_rows(batch.records.items())
-    return [batch.ledger_id.hex(), batch.sequence, batch.ordered_at_ms, batch.first_index, calls, records]
+    return (batch.ledger_id, batch.sequence, batch.ordered_at_ms, batch.first_index, calls, records)
 
 
-def parse_batch(message: Any) -> Batch:  # JSON of our own parent
+def parse_batch(message: Any) -> Batch:  # our own parent's
     """The batch of a message."""
     ledger_id, sequence, ordered_at_ms, first_index, calls, records = message
     return Batch(
-        ledger_id=bytes.fromhex(ledger_id),
+        ledger_id=ledger_id,
         sequence=sequence,
         ordered_at_ms=ordered_at_ms,
-        first_index=first_index,
-        calls=tuple(
-            [
-                Call(bytes.fromhex(request_id), entity, key_version, contract, contract_version, argument.encode())
-                for request_id, entity, key_version, contract, contract_version, argument in calls
-            ]
-        ),
+        calls=tuple([Call(*call) for call in calls]),
         records=dict(parse_rows(records)),
+        first_index=first_index,
     )
 
 
-def record_rows(records: Iterable[tuple[RecordKey, Record]]) -> list[tuple[Any, ...]]:
+def record_rows(records: Iterable[tuple[RecordKey, Record]]) -> list[tuple[object, ...]]:
     """Records, as the parent sends them."""
-    return [
-        (
-            key.namespace,
-            key.key,
-            record.version,
-            record.value.decode(),
-            record.request_id.hex(),
-            record.previous_hash.hex(),
-            record.record_hash.hex(),
-            record.writer_sequence,
-            record.writer_index,
-        )
-        if record.version
-        else (key.namespace, key.key, 0, "", "", "", "", -1, -1)
-        for key, record in records
-    ]
+    return [(*key, *record) for key, record in records]
 
 
-def parse_rows(rows: Any) -> list[tuple[RecordKey, Record]]:  # JSON of our own parent
+def parse_rows(rows: Any) -> list[tuple[RecordKey, Record]]:  # our own parent's
     """The records of rows."""
-    unhex = bytes.fromhex
     return [
-        (
-            RecordKey(namespace, key),
-            Record(
-                version,
-                not value,
-                value.encode(),
-                unhex(request_id),
-                unhex(previous_hash),
-                unhex(record_hash),
-                writer_sequence,
-                writer_index,
-            )
-            if version
-            else ABSENT,
-        )
-        for (
-            namespace,
-            key,
-            version,
-            value,
-            request_id,
-            previous_hash,
-            record_hash,
-            writer_sequence,
-            writer_index,
-        ) in rows
+        (RecordKey(namespace, key), Record(version, *rest) if version else ABSENT)
+        for namespace, key, version, *rest in rows
     ]
 
 
