@@ -14,7 +14,8 @@ Rules:
 How bytes are checked: orjson reads them, whatever it lets pass; what it read is written in the one form,
 and the bytes must be equal. That alone settles white space, order, duplicates, escapes, `-0` and great
 integers. What is left are floats and depth. In a float a digit is followed by a point or an exponent, and
-depth needs as many brackets: only where the bytes show that, perhaps inside a string, is the value walked.
+depth needs as many brackets: only where the bytes show that, perhaps inside a string, is the value walked. Most texts
+need none of it: that they are canonical shows in one walk over their bytes (`is_surely_canonical`).
 """
 
 import re
@@ -24,6 +25,7 @@ import orjson
 
 from protocol.errors import CountersignError
 from protocol.json_text import read_json, write_json
+from protocol.native import NATIVE
 
 Value: TypeAlias = Union[bool, int, str, list["Value"], dict[str, "Value"], None]  # noqa: UP007  # is recursive
 """A value that canonical JSON can hold."""
@@ -37,6 +39,7 @@ DEPTH_MAX: Final = 32
 ONE_FORM: Final = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 """orjson's options for the one form."""
 
+_native: Final = None if NATIVE is None else NATIVE.is_canonical
 _may_be_float: Final = re.compile(rb"[0-9][.eE]").search
 
 
@@ -45,6 +48,17 @@ class NotCanonicalError(CountersignError):
 
     def __init__(self, detail: str) -> None:
         super().__init__("argument.not_canonical", detail)
+
+
+def is_surely_canonical(text: str | bytes) -> bool:
+    """Whether `loads` takes a text; False where that is for `loads` to say."""
+    return _native is not None and _native(text)
+
+
+def check(data: bytes) -> None:
+    """Require bytes of canonical JSON, see `loads`."""
+    if not is_surely_canonical(data):
+        loads(data)
 
 
 def loads(data: bytes) -> Value:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from protocol import merkle
-from protocol.canonical_json import NotCanonicalError, loads
+from protocol.canonical_json import NotCanonicalError, check, loads
 from protocol.contracts.calls import Call
 from protocol.contracts.names import contract_key, is_name, public_key_key
 from protocol.errors import CountersignError
@@ -98,7 +98,7 @@ def _check_body(body: RequestBody, ledger_id: bytes, limits: Limits) -> None:
 
 def _check_argument(argument: bytes) -> None:
     try:
-        loads(argument)
+        check(argument)
     except NotCanonicalError as error:
         raise RequestError("argument.not_canonical", error.detail) from error
 

@@ -113,13 +113,16 @@ class Program:
             options: of the engine that compiled it.
             argument: JSON.
 
+        Returns:
+            What crossed the border, for `value_of`.
+
         Raises:
             ContractError: its code, or a call it made, raised an error.
             ExhaustedError: out of memory or stack.
         """
         try:
-            return value_of(self._module.call_with(options, self._entry, argument).value)
-        except BaseException as error:  # also what the conversion of the result raises
+            return self._module.call_with(options, self._entry, argument).value
+        except BaseException as error:
             raise _judged(error) from None
 
 

@@ -8,7 +8,7 @@ the hash of all answers.
 """
 
 from protocol.canonical_json import NotCanonicalError, dumps
-from protocol.contracts.engine import ContractError, Engine
+from protocol.contracts.engine import ContractError, Engine, value_of
 from protocol.contracts.source_scan import SourceRefusedError, scan_source
 from protocol.hashing import Tag, tagged
 from protocol.limits import Limits
@@ -138,9 +138,9 @@ def _answer(expression: str) -> bytes:
     engine = Engine({}, is_cancelled)
     try:
         scan_source(source, Limits())
-        answer = dumps(engine.compile(source).run(engine.options, "null"))
+        answer = dumps(value_of(engine.compile(source).run(engine.options, "null")))
     except SourceRefusedError:
         answer = b"refused by the scan"
-    except (ContractError, NotCanonicalError):
+    except (ContractError, NotCanonicalError, ValueError):
         answer = b"error"
     return b"%d %s" % (asked, answer)

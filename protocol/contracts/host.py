@@ -33,6 +33,7 @@ from typing import Final, NamedTuple, NoReturn
 
 import orjson
 
+from protocol.canonical_json import is_surely_canonical
 from protocol.contracts.engine import (
     EXHAUSTION,
     STEPS_PER_CHECK,
@@ -44,7 +45,7 @@ from protocol.contracts.engine import (
 )
 from protocol.contracts.names import SYS, is_contract, is_key, is_name, namespace_key
 from protocol.contracts.overlay import Overlay
-from protocol.contracts.transaction import CallFailed, Transaction, canonical
+from protocol.contracts.transaction import CallFailed, Transaction, bounded, canonical
 from protocol.json_text import read_json, write_json
 from protocol.limits import Limits
 from protocol.records import Record, RecordKey
@@ -190,7 +191,7 @@ class Host:
         except (ContractError, ExhaustedError) as error:
             raise self._reason(error) from None
         self._frames.pop()
-        return canonical(output, self._limits.request_output_bytes)
+        return _canonical(output, self._limits.request_output_bytes)
 
     def _compile_registered(self, source: str) -> Program:
         try:
@@ -266,7 +267,11 @@ class Host:
         return "null" if value is None else value.decode()
 
     def _put(self, place: object, value: object) -> list[object]:
-        self._transaction.put(self._own_key(place), _value(value))
+        key = self._own_key(place)
+        if isinstance(value, str) and is_surely_canonical(value):
+            self._transaction.put_bytes(key, value.encode())
+        else:
+            self._transaction.put(key, _value(value))
         return _NOTHING
 
     def _delete(self, place: object) -> list[object]:
@@ -306,7 +311,7 @@ class Host:
         frames = self._frames
         if len(frames) == self._limits.contract_nesting or any(f.contract.key == key for f in frames):
             raise CallFailed("contract.value")
-        passed = canonical(_value(argument), self._limits.argument_bytes)
+        passed = _canonical(argument, self._limits.argument_bytes)
         record = self._transaction.record(key)
         if record.deleted:
             raise CallFailed("contract.value")
@@ -330,6 +335,13 @@ class Host:
             raise CallFailed("contract.value")
         longest = self._limits.fail_text_bytes
         raise CallFailed("contract.failed", text[:longest].encode()[:longest].decode(errors="ignore"))
+
+
+def _canonical(crossed: object, bytes_max: int) -> bytes:
+    """Canonical JSON of what crossed the border, which most often is that."""
+    if isinstance(crossed, str) and is_surely_canonical(crossed):
+        return bounded(crossed.encode(), bytes_max)
+    return canonical(_value(crossed), bytes_max)
 
 
 def _value(crossed: object) -> object:

@@ -80,6 +80,11 @@ class Transaction:
         self.record(key)
         self._pending[key] = canonical(value, self._limits.value_bytes)
 
+    def put_bytes(self, key: RecordKey, data: bytes) -> None:
+        """Write a value that is there as canonical JSON, see `put`."""
+        self.record(key)
+        self._pending[key] = bounded(data, self._limits.value_bytes)
+
     def delete(self, key: RecordKey) -> None:
         """Delete a record when the request ends.
 
@@ -196,6 +201,15 @@ def canonical(value: object, bytes_max: int) -> bytes:
         check_written(value, data)
     except (NotCanonicalError, TypeError):
         raise CallFailed("contract.value") from None
+    return bounded(data, bytes_max)
+
+
+def bounded(data: bytes, bytes_max: int) -> bytes:
+    """What a contract gave, if it is not too long.
+
+    Raises:
+        CallFailed: `contract.output_too_large`.
+    """
     if len(data) > bytes_max:
         raise CallFailed("contract.output_too_large")
     return data

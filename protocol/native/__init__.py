@@ -1,4 +1,4 @@
-"""Hashing in C, where set-up compiled it (`deploy.compiled`); nothing elsewhere, and the twins in Python do all.
+"""Hashing and a look at JSON, in C where set-up compiled it (`deploy.compiled`); elsewhere the twins in Python do all.
 
 | here | twin |
 |---|---|
@@ -6,6 +6,7 @@
 | `merkle_root` | `protocol.merkle.root` |
 | `path_root` | `protocol.merkle.root_from_path`; None where that one raises |
 | `record_hash` | `protocol.records.record_hash` |
+| `is_canonical` | `protocol.canonical_json.loads`; False where that one raises, or might |
 | `attachments_hold` | `learners.updates.check_attachments`; False where that one raises, or might |
 """
 
@@ -15,8 +16,9 @@ from typing import Final, Protocol, cast
 
 
 class Native(Protocol):
-    """The functions of the module in C. They take bytes and tuples, and a tree's leaves in a list too.
+    """The functions of the module in C.
 
+    They take bytes and tuples, names and JSON as text too, and a tree's leaves in a list.
     All raise TypeError for other arguments and MemoryError; `record_hash` ValueError and OverflowError too.
     """
 
@@ -45,6 +47,10 @@ class Native(Protocol):
         /,
     ) -> bytes:
         """The hash of one version of a record."""
+        ...
+
+    def is_canonical(self, text: str | bytes, /) -> bool:
+        """Whether a text is canonical JSON for sure; False leaves that to the twin."""
         ...
 
     def attachments_hold(

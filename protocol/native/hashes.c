@@ -1,4 +1,4 @@
-/* The hashes of a batch, thousands at a time: what `protocol.native` offers where set-up compiled it.
+/* The hashes of a batch, thousands at a time, and the module that `protocol.native` offers where set-up compiled it.
  *
  * 1. SHA-256 is OpenSSL's, through one context that is used again and again: most of what a small hash costs through
  *    hashlib is the making and freeing of its objects. Where the library is not found, importing this module fails.
@@ -86,8 +86,7 @@ bool take_bytes(PyObject *object, Bytes *taken)
     return true;
 }
 
-/* A name: bytes, or text, of which its UTF-8 is taken. */
-static bool take_name(PyObject *object, Bytes *taken)
+bool take_text(PyObject *object, Bytes *taken)
 {
     if (!PyUnicode_Check(object))
         return take_bytes(object, taken);
@@ -228,7 +227,7 @@ static PyObject *record_hash(PyObject *self, PyObject *const *arguments, Py_ssiz
     Version version;
     Bytes ledger_id, request_id, previous_hash;
     if (!has_arguments(given, 8) || !take_hash(arguments[0], &ledger_id) ||
-        !take_name(arguments[1], &version.namespace) || !take_name(arguments[2], &version.name) ||
+        !take_text(arguments[1], &version.namespace) || !take_text(arguments[2], &version.name) ||
         !take_bytes(arguments[5], &version.value) || !take_hash(arguments[6], &request_id) ||
         !take_hash(arguments[7], &previous_hash))
         return NULL;
@@ -250,6 +249,7 @@ static PyMethodDef functions[] = {
     {"merkle_root", merkle_root, METH_O, NULL},
     {"path_root", (PyCFunction)(void (*)(void))path_root, METH_FASTCALL, NULL},
     {"record_hash", (PyCFunction)(void (*)(void))record_hash, METH_FASTCALL, NULL},
+    {"is_canonical", is_canonical, METH_O, NULL},
     {"attachments_hold", (PyCFunction)(void (*)(void))attachments_hold, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,4 @@
-/* SHA-256 in steps, and what both files take from Python. See hashes.c for the rules. */
+/* SHA-256 in steps, and what all files take from Python. See hashes.c for the rules. */
 
 #ifndef COUNTERSIGN_HASHES_H
 #define COUNTERSIGN_HASHES_H
@@ -35,8 +35,10 @@ bool hash_version(unsigned char *digest, const Version *version);
 /* Each is false, with an exception set, where the object is another. */
 bool has_arguments(Py_ssize_t given, Py_ssize_t wanted);
 bool take_bytes(PyObject *object, Bytes *taken);
+bool take_text(PyObject *object, Bytes *taken); /* bytes, or text, of which its UTF-8 is taken */
 bool take_hash(PyObject *object, Bytes *taken);
 
 PyObject *attachments_hold(PyObject *self, PyObject *const *arguments, Py_ssize_t given);
+PyObject *is_canonical(PyObject *self, PyObject *text);
 
 #endif

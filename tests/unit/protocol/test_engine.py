@@ -44,7 +44,7 @@ def run(source: str, argument: Any = None, steps: list[int] | None = None, **cal
         return steps is not None and steps[0] > steps[1]
 
     engine = Engine(calls, is_cancelled)
-    return engine.compile(source).run(engine.options, json.dumps(argument))
+    return value_of(engine.compile(source).run(engine.options, json.dumps(argument)))
 
 
 def body(expression: str) -> str:
@@ -105,7 +105,7 @@ def test_what_nothing_can_hold_is_an_error() -> None:
     deep = "def execute(a):\n  for i in range(2000):\n    a = {text}\n  return a\n"
     own = "def execute(a):\n  a = []\n  a.append(a)\n  return a\n"
     for source in (body("execute"), body("1 << 1024"), own, deep.format(text="[a]"), deep.format(text="{'a': a}")):
-        with pytest.raises(ContractError):
+        with pytest.raises((ContractError, ValueError)):
             run(source)
 
 
@@ -124,7 +124,7 @@ def test_calls_in_starlark_over_others() -> None:
     engine = Engine(calls, lambda: False, WRAPPERS)
     assert sorted(engine.names) == ["asked", "plain"]
     source = body("[asked(argument), asked(value = plain())]")
-    assert engine.compile(source).run(engine.options, '{"a":1}') == [[{"a": 1}], [7]]
+    assert value_of(engine.compile(source).run(engine.options, '{"a":1}')) == [[{"a": 1}], [7]]
     for hidden in ("_ask('1')", "_private()", "text_of(1)", "run_with(len, '1')", "json.encode(1)", "is_flat(1)"):
         with pytest.raises(ContractError):
             engine.compile(body(hidden)).run(engine.options, "null")
@@ -136,8 +136,8 @@ def test_a_contract_may_name_things_as_it_likes(name: str) -> None:
     engine = Engine({"_ask": lambda _: "1"}, lambda: False, WRAPPERS)
     source = f"def {name}(n):\n    return n + 1\n" + body(f"[{name}(argument)]")
     for _ in range(2):
-        assert engine.compile(source).run(engine.options, "1") == [2]
-    assert engine.compile(body("asked(argument)")).run(engine.options, "2") == 1
+        assert value_of(engine.compile(source).run(engine.options, "1")) == [2]
+    assert value_of(engine.compile(body("asked(argument)")).run(engine.options, "2")) == 1
 
 
 def test_what_we_call_takes_no_frame_from_a_contract() -> None:
@@ -145,7 +145,7 @@ def test_what_we_call_takes_no_frame_from_a_contract() -> None:
     engine = Engine({"_ask": lambda _: "0"}, lambda: False, WRAPPERS)
     source = "def f(n):\n    return {} if n == 0 else f(n - 1)\n" + body("f(argument)")
     for last in ("0", "asked(0)"):
-        assert engine.compile(source.format(last)).run(engine.options, "47") == 0
+        assert value_of(engine.compile(source.format(last)).run(engine.options, "47")) == 0
     with pytest.raises(ContractError):
         engine.compile(source.format("0")).run(engine.options, "52")
 

@@ -3,10 +3,15 @@
 That it gives the same bytes is for the twins' own tests to show: they run on the compiled copy as well.
 """
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from protocol.canonical_json import DEPTH_MAX, INTEGER_MAX, NotCanonicalError, dumps, loads
 from protocol.native import NATIVE
 from protocol.records import record_hash_of_names
 
@@ -39,6 +44,9 @@ def call(name: str, *arguments: object) -> object:
         ("record_hash", (HASH, b"n", b"k", None, False, b"1", HASH, HASH)),
         ("record_hash", (HASH, b"n", b"k", 1, False, "1", HASH, HASH)),
         ("record_hash", (HASH, b"n", b"k", 1, 1, b"", HASH, HASH)),
+        ("is_canonical", ()),
+        ("is_canonical", (None,)),
+        ("is_canonical", (bytearray(b"1"),)),
         ("attachments_hold", (HASH, (), ())),
         ("attachments_hold", (HASH, [], (), ())),
         ("attachments_hold", (HASH, (None,), (b"",), ())),
@@ -91,3 +99,115 @@ def test_places_that_no_tree_has(index: int, count: int) -> None:
     assert call("path_root", b"leaf", index, count, (HASH,)) is None
     with pytest.raises(OverflowError):
         call("path_root", b"leaf", index, 2**63, (HASH,))
+
+
+# --- is_canonical ---
+
+JSON = json.loads((Path(__file__).parents[2] / "vectors/canonical_json.json").read_text())
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-INTEGER_MAX, INTEGER_MAX) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+PIECES = [b"", b" ", b",", b'"', b"0", b"1", b"-", b"{", b"}", b"[", b"]", b"\\", b"\xc3"]
+
+
+def is_taken(data: bytes) -> bool:
+    try:
+        loads(data)
+    except NotCanonicalError:
+        return False
+    return True
+
+
+def test_vectors_of_canonical_json() -> None:
+    """Nothing is taken that is refused, whether as bytes or as text."""
+    for data in (bytes.fromhex(data) for data, _ in JSON["refused"]):
+        assert call("is_canonical", data) is False
+        assert call("is_canonical", data.decode(errors="surrogateescape")) is False
+    taken = [data for data, _ in JSON["canonical"] if call("is_canonical", bytes.fromhex(data))]
+    assert len(taken) > len(JSON["canonical"]) / 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"amount":1,"from":"account/000001","to":"account/000002"}',
+        b'{"":[],"a":{},"aa":[-1,0,999999999999999],"b":[true,false,null,["x\x7f"]]}',
+        b"[" * DEPTH_MAX + b"]" * DEPTH_MAX,
+        b"-7",
+        b'""',
+    ],
+)
+def test_usual_texts_are_canonical_wherever_they_end_as_they_should(data: bytes) -> None:
+    """As bytes and as text; cut anywhere, only where the twin takes what is left."""
+    assert call("is_canonical", data) is call("is_canonical", data.decode()) is True
+    assert is_taken(data)
+    for end in range(len(data)):
+        assert not call("is_canonical", data[:end]) or is_taken(data[:end])
+    for more in (b" ", b",", b"]", b"}", b"0", b"\0", b'"'):
+        assert call("is_canonical", data + more) is is_taken(data + more)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"-",
+        b"-0",
+        b"01",
+        b"1.5",
+        b"1e5",
+        b"9007199254740992",
+        b"[" * (DEPTH_MAX + 1) + b"]" * (DEPTH_MAX + 1),
+        b'{"b":1,"a":1}',
+        b'{"a":1,"a":1}',
+        b'{"aa":1,"a":1}',
+        b'{"a":{}',
+        b'{"a":{},}',
+        b'{"a":1]',
+        b"[1}",
+        b"[1,]",
+        b"[,1]",
+        b"{1:1}",
+        b'{"a",1}',
+        b"tru",
+        b"[nul]",
+        b"'a'",
+        b'"\n"',
+        b'"\\x"',
+    ],
+)
+def test_what_the_twin_refuses(data: bytes) -> None:
+    """Is not canonical."""
+    assert not is_taken(data)
+    assert call("is_canonical", data) is False
+
+
+def test_what_is_rare_is_left_to_the_twin() -> None:
+    """Characters beyond ASCII, escapes and the greatest integers; text that has no UTF-8."""
+    for value in ("é", "\n", INTEGER_MAX, {"é": 1}):
+        assert is_taken(dumps(value))
+        assert call("is_canonical", dumps(value)) is False
+    assert call("is_canonical", '"\ud800"') is False
+
+
+@given(VALUES, st.data())
+def test_what_is_canonical_here_is_for_the_twin(value: object, data: st.DataObject) -> None:
+    """Of canonical texts that were changed in one place, too; and every text of ASCII without escapes is."""
+    text = dumps(value)
+    if text.isascii() and b"\\" not in text and max(map(abs, integers_of(value)), default=0) < 10**15:
+        assert call("is_canonical", text) is True
+    at = data.draw(st.integers(0, len(text)))
+    piece = data.draw(st.sampled_from(PIECES))
+    changed = text[:at] + piece + text[at + data.draw(st.integers(0, 1)) :]
+    assert not call("is_canonical", changed) or is_taken(changed)
+
+
+def integers_of(value: object) -> list[int]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for item in value for number in integers_of(item)]
+    return [value] if isinstance(value, int) else []
