@@ -5,6 +5,7 @@ That it gives the same bytes is for the twins' own tests to show: they run on th
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,8 @@ def test_vectors_of_canonical_json() -> None:
         b'{"amount":1,"from":"account/000001","to":"account/000002"}',
         b'{"":[],"a":{},"aa":[-1,0,999999999999999],"b":[true,false,null,["x\x7f"]]}',
         b"[" * DEPTH_MAX + b"]" * DEPTH_MAX,
+        b'{"a":' * DEPTH_MAX + b"1" + b"}" * DEPTH_MAX,
+        b'[{"a":' * (DEPTH_MAX // 2) + b"1" + b"}]" * (DEPTH_MAX // 2),
         b"-7",
         b'""',
     ],
@@ -164,6 +167,12 @@ def test_usual_texts_are_canonical_wherever_they_end_as_they_should(data: bytes)
         b'{"b":1,"a":1}',
         b'{"a":1,"a":1}',
         b'{"aa":1,"a":1}',
+        b'{"b":1,"aa":1}',
+        b'{"a!":1,"a":1}',
+        b'{"":1,"":1}',
+        b'{"a":' * (DEPTH_MAX + 1) + b"1" + b"}" * (DEPTH_MAX + 1),
+        b'[{"a":' * (DEPTH_MAX // 2) + b"{}" + b"}]" * (DEPTH_MAX // 2),
+        b'{"a":[' * (DEPTH_MAX // 2) + b"[]" + b"]}" * (DEPTH_MAX // 2),
         b'{"a":{}',
         b'{"a":{},}',
         b'{"a":1]',
@@ -183,6 +192,48 @@ def test_what_the_twin_refuses(data: bytes) -> None:
     """Is not canonical."""
     assert not is_taken(data)
     assert call("is_canonical", data) is False
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        b"%c",
+        b"1%c",
+        b"-%c",
+        b'"%c"',
+        b"[%c]",
+        b"[0%c0]",
+        b'{"a"%c0}',
+        b'{"a":0%c',
+        b'{%c"a":0}',
+        b'{%ca":0}',
+        b'{"a":0,%cb":0}',
+    ],
+)
+def test_every_byte_at_every_kind_of_place(around: bytes) -> None:
+    """Is taken where the twin takes it, and nowhere else: neighbours of digits and of control characters, too."""
+    for byte in range(256):
+        assert call("is_canonical", around % byte) is is_taken(around % byte), around % byte
+
+
+@pytest.mark.parametrize("around", [b"%c%c", b"%c%c1", b'"%c%c"', b"[%c%c]", b'{"a":0%c"%c":0}'])
+def test_every_two_bytes(around: bytes) -> None:
+    """Are taken only where the twin takes them."""
+    for first in range(256):
+        for second in range(256):
+            data = around % (first, second)
+            assert not call("is_canonical", data) or is_taken(data), data
+
+
+KEYS = ["", *" !a~\x7f", *map("".join, product(" !a~\x7f", repeat=2))]
+
+
+def test_every_order_of_two_keys() -> None:
+    """One may begin as the other does, and go on with what is less than a quotation mark."""
+    for first in KEYS:
+        for second in KEYS:
+            data = f'{{"{first}":0,"{second}":0}}'.encode()
+            assert call("is_canonical", data) is is_taken(data) is (first < second), data
 
 
 def test_what_is_rare_is_left_to_the_twin() -> None:
