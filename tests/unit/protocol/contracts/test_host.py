@@ -217,6 +217,28 @@ def test_an_argument_passed_on_has_the_bound_of_arguments() -> None:
 # --- Writing ---
 
 
+@pytest.mark.parametrize(
+    ("value", "put", "invoke"),
+    [
+        ("1", "contract.records", "contract.records"),
+        ("'x' * 40000", "contract.records", "contract.output_too_large"),
+        ("'é' * 40000", "contract.records", "contract.output_too_large"),
+        ("1 << 60", "contract.records", "contract.value"),
+        ("1 << 2000", "contract.value", "contract.value"),
+        ("{1: 2}", "contract.records", "contract.value"),
+    ],
+)
+def test_what_is_refused_first(world: World, value: str, put: str, invoke: str) -> None:
+    """Where no record may be read any more, a `put` says so before it looks at the value, an `invoke` after."""
+    world.register("def execute(argument):\n    return None\n", "idle")
+    world.register(f"def execute(argument):\n    put('notes', 'a', {value})\n", "putting")
+    world.register(f"def execute(argument):\n    invoke('idle/1', {value})\n", "invoking")
+    for contract, records, code in (("putting", 3, put), ("invoking", 2, invoke)):
+        (result,) = Runner(replace(LIMITS, records_per_request=records)).run(world.batch(call(contract, None)), world)
+        assert isinstance(result, Execution)
+        assert (result.code, len(result.reads)) == (code, records)
+
+
 def test_every_write_asks_whose_namespace_it_is(world: World) -> None:
     """`put` and `delete`, into what is another's, nobody's or the system's; and again in the second contract."""
     world.enrol("alice", ["contract.register"])
