@@ -80,12 +80,13 @@ def test_a_closed_batch_is_shorter(parties: Parties) -> None:
     assert parties[0]._run_one_by_one(batch, world) == results
 
 
-def test_damage_is_told(parties: Parties) -> None:
-    """A record without its hash ends the run, not the child."""
+@pytest.mark.parametrize("value", [b"2", b"\xff\x00", b"\xed\xa0\x80", b""])
+def test_damage_is_told(parties: Parties, value: bytes) -> None:
+    """A record without its hash ends the run, not the child, whatever bytes a broken store gave."""
     world = notes_world()
     world.do("notes", [["put", "a", 1]])
     key = RecordKey("notes", "a")
-    world.history[key] = [world.current(key)._replace(value=b"2")]
+    world.history[key] = [world.current(key)._replace(value=value)]
     with pytest.raises(DamagedRecordError) as raised:
         parties[0].run(world.batch(notes(["get", "a"])), world)
     assert raised.value.code == "store.damaged"
@@ -106,6 +107,35 @@ def test_a_fetch_that_fails_ends_the_run(parties: Parties) -> None:
         parties[0].run(world.batch(notes(["get", "a"])), Away())
     assert parties[0].child_pid is None
     assert parties[0].run(world.batch(notes(["get", "a"])), world)[0].code == ""
+
+
+CHILD = """#!{python}
+import json, marshal, socket, sys
+parent = socket.socket(fileno=int(sys.argv[-1]))
+for answer in (["ready"], ["broken", "as a child says it"]):
+    parent.recv(1 << 20)
+    body = {written}
+    parent.sendall(len(body).to_bytes(4, "big") + body)
+parent.recv(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "error"),
+    [("json.dumps(answer).encode()", "as a child says it"), ("marshal.dumps(answer, 2)", "no child process")],
+)
+def test_a_child_that_answers_in_marshals_format_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, error: str
+) -> None:
+    """That format is for what is trusted: no answer is read in it; in JSON the same child is understood."""
+    child = tmp_path / "child"
+    child.write_text(CHILD.format(python=sys.executable, written=written))
+    child.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(child))
+    party = Executor(LIMITS)
+    with pytest.raises(ExecutorError, match=error):
+        party.run(World().batch(notes(["get", "a"])), World())
+    assert party.child_pid is None
 
 
 # --- life and death of the child ---

@@ -1,12 +1,13 @@
 """What a child may say: it runs contracts of strangers, and nonsense ends it by a few errors that are known."""
 
+import marshal
 from typing import Any
 
 import pytest
 
 from protocol.contracts.calls import Batch
 from protocol.requests import call_of
-from streams.executor_wire import Results
+from streams.executor_wire import LENGTH_BYTES, Results, answer_frame, read_answer
 from tests.worlds import World
 
 NONSENSE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
@@ -41,3 +42,19 @@ def test_nonsense_of_the_child_is_an_error_that_is_known(row: Any) -> None:
     )
     with pytest.raises(NONSENSE):
         Results(batch).parse([row])
+
+
+@pytest.mark.parametrize("answer", [["ready"], ["done", []], ["record", "notes", "a"], [], 7, None, "é", 1.5, b"[]"])
+@pytest.mark.parametrize("version", range(marshal.version + 1))
+def test_what_a_child_says_is_never_read_as_marshal(answer: Any, version: int) -> None:
+    """That format trusts who writes it: what a child says in it is no JSON, which ends the child."""
+    with pytest.raises(ValueError, match=r"JSON|character|UTF-8|literal"):
+        read_answer(marshal.dumps(answer, version))
+
+
+def test_what_a_child_says_is_json() -> None:
+    """Whatever a contract made of it."""
+    told = ["done", [[0, "", "né", '{"a":1}', [0], [["bank", "a", "", 9, "b", True, [1]]], [[0, None, "00"]]]]]
+    frame = answer_frame(told)
+    assert int.from_bytes(frame[:LENGTH_BYTES], "big") == len(frame) - LENGTH_BYTES
+    assert read_answer(frame[LENGTH_BYTES:]) == read_answer(bytearray(frame[LENGTH_BYTES:])) == told
