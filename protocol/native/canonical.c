@@ -106,12 +106,10 @@ static Place past_value(Place at, Place end, int depth)
 PyObject *is_canonical(PyObject *self, PyObject *text)
 {
     Bytes taken;
-    if (!take_text(text, &taken)) {
-        if (!PyUnicode_Check(text))
-            return NULL;
-        PyErr_Clear(); /* it has no UTF-8, or there was no memory for it */
-        Py_RETURN_FALSE;
-    }
+    if (PyUnicode_Check(text) && !PyUnicode_IS_COMPACT_ASCII(text))
+        Py_RETURN_FALSE; /* the twin's anyway, and its UTF-8 would be made, and kept as long as the text */
+    if (!take_text(text, &taken))
+        return NULL;
     Place end = taken.data + taken.length;
     return PyBool_FromLong(past_value(taken.data, end, DEPTH_MAX) == end);
 }

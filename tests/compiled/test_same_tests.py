@@ -18,6 +18,7 @@ TESTS = {
     "schemas": ("tests/unit/schemas",),
     "protocol": ("tests/unit/protocol", "tests/vectors"),
     "client": tuple(str(file.relative_to(ROOT)) for file in sorted(ROOT.glob("tests/unit/streams/test_client*.py"))),
+    "executor": tuple(f"tests/unit/streams/test_executor{part}.py" for part in ("", "_traps", "_wire")),
     "roles": ("tests/unit/auditor", "tests/unit/ledger", "tests/unit/learners", "tests/property"),
 }
 

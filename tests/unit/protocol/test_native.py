@@ -4,6 +4,7 @@ That it gives the same bytes is for the twins' own tests to show: they run on th
 """
 
 import json
+import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -242,6 +243,15 @@ def test_what_is_rare_is_left_to_the_twin() -> None:
         assert is_taken(dumps(value))
         assert call("is_canonical", dumps(value)) is False
     assert call("is_canonical", '"\ud800"') is False
+
+
+def test_a_look_takes_no_memory() -> None:
+    """No text keeps its UTF-8 from it: a contract's memory would hold it twice in the compiled copy alone."""
+    for character in "xé😀":
+        text = f'"{character * 1000}"'
+        before = sys.getsizeof(text)
+        call("is_canonical", text)
+        assert sys.getsizeof(text) == before
 
 
 @given(VALUES, st.data())
