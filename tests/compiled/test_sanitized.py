@@ -40,6 +40,7 @@ def test_hostile_bytes_under_sanitizers(tmp_path: Path) -> None:
     command = ["gcc", *flags, include, *map(str, native.glob("*.c")), "-o", str(native / "_hashes.so"), "-ldl"]
     subprocess.run(command, check=True)
     pytest_ = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"pythonpath={tmp_path} ."]
+    pytest_.append("--capture=sys")  # what a sanitizer says goes past Python, and is lost with the process otherwise
     run = subprocess.run(
         [*pytest_, *TESTS],
         cwd=ROOT,
