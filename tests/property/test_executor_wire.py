@@ -65,3 +65,10 @@ def test_an_answer_crosses_unchanged(records: list[tuple[RecordKey, Record]]) ->
     assert same(found, records)
     assert [record is ABSENT for _, record in found] == [record is ABSENT for _, record in records]
     assert {type(key) for key, _ in found} <= {RecordKey}
+
+
+def test_a_full_batch_of_large_requests_crosses_unchanged() -> None:
+    """Nothing is cut where there is much."""
+    calls = tuple(Call(bytes(32), "entity", 1, "contract", n, b"%d" % n * 4000) for n in range(1, 1001))
+    batch = Batch(ledger_id=bytes(32), sequence=2**40, ordered_at_ms=2**41, calls=calls, records={})
+    assert same(parse_batch(crossed(batch_message(batch))), batch)
