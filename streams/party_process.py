@@ -125,12 +125,14 @@ def open_party(
         publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
         publisher.start()
         closing.callback(publisher.close)
+        pool = SignaturePool(os.cpu_count() or 1)
+        closing.callback(pool.close)
         yield PartyProcess(
             configuration=configuration,
             epochs=epochs,
             key=key,
             party=Party(store=store, guard=guard, executor=executor, watch=CellWatch()),
-            pool=SignaturePool(os.cpu_count() or 1),
+            pool=pool,
             metrics=metrics,
             stop=stop,
         )
