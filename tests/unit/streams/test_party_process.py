@@ -1,5 +1,6 @@
 """A party's process: nothing is touched before the lock is held, and everything is given back, the lock last."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +155,28 @@ def test_a_standby_that_is_stopped_touches_nothing(
             assert process is None
         assert role.done == []
         assert is_locked(role)
+
+
+def test_a_standby_takes_over_when_the_lock_is_free(role: Role) -> None:
+    """It waits for that, and no process ends because another one is active."""
+    active, told, taken = threading.Event(), threading.Event(), list[bool]()
+
+    def stand_by() -> None:
+        told.set()
+        with open_party("ledger", role, key_of("ledger"), StopSignal(), mark) as process:
+            taken.append(process is not None)
+
+    def mark() -> None:
+        role.done.append("active")
+        active.set()
+
+    with opened(role, StopSignal()):
+        standby = threading.Thread(target=stand_by)
+        standby.start()
+        assert told.wait(10)
+        assert not active.wait(0.2), "two are active at once"
+    standby.join(10)
+    assert taken == [True]
 
 
 def test_a_store_that_is_away_is_waited_for_ever_more_slowly(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
