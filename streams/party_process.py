@@ -95,8 +95,7 @@ def open_party(
     """Wait until this process is the active one, then give it its world; None if it was told to stop before.
 
     Args:
-        name: which party.
-        key: its signing key.
+        name, key: which party, and its signing key.
         on_active: called when the signing guard's lock is held.
 
     Raises:

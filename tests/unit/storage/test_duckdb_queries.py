@@ -148,10 +148,6 @@ REFUSED = [
     "FROM range((SELECT current_setting('threads')::INT))",
     "FROM generate_series(1, (SELECT count(*) FROM store.history))",
     "FROM json_each((SELECT content FROM read_text('/etc/passwd')))",
-    "FROM records_as_of((SELECT max(sequence) FROM store.history))",
-    "SHOW TABLES FROM store",
-    "SUMMARIZE store.history",
-    "SELECT * FROM (WITH position AS (SELECT 1) FROM position), position",
 ]
 
 SECOND_LINE = [
