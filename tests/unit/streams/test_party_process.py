@@ -10,6 +10,7 @@ import pytest
 
 from protocol.errors import CountersignError
 from protocol.signing import SigningKey
+from storage import signing_guard
 from storage.errors import StoreAbsentError, StoreUnavailableError
 from storage.memory_store import MemoryStore
 from storage.signing_guard import FileSigningGuard
@@ -72,7 +73,9 @@ def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Role:
     done: Done = []
     for name, value in {"world": World(), "done": done, "away": 0, "failing": None}.items():
         object.__setattr__(made, name, value)
-    monkeypatch.setattr(party_process, "check_engine", lambda epochs: None)
+    agreed = made.epochs().latest
+    monkeypatch.setattr(party_process, "engine_version", lambda: agreed.engine_version)
+    monkeypatch.setattr(party_process, "engine_answers", lambda: agreed.engine_answers)
     monkeypatch.setattr(party_process, "KafkaLogWriter", lambda connection: None)
     monkeypatch.setattr(party_process, "MetricsPublisher", lambda *_: Closing("publisher", done))
 
@@ -157,24 +160,31 @@ def test_a_standby_that_is_stopped_touches_nothing(
         assert is_locked(role)
 
 
-def test_a_standby_takes_over_when_the_lock_is_free(role: Role) -> None:
+def test_a_standby_takes_over_when_the_lock_is_free(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for that, and no process ends because another one is active."""
-    active, told, taken = threading.Event(), threading.Event(), list[bool]()
+    stop, tries, active, taken = StopSignal(), threading.Semaphore(0), threading.Event(), list[bool]()
+    try_lock = signing_guard._try_lock
 
-    def stand_by() -> None:
-        told.set()
-        with open_party("ledger", role, key_of("ledger"), StopSignal(), mark) as process:
-            taken.append(process is not None)
+    def counted(lock_file: int) -> bool:
+        is_taken = try_lock(lock_file)
+        tries.release()
+        return is_taken
 
-    def mark() -> None:
+    def become_active() -> None:
         role.done.append("active")
         active.set()
 
+    def stand_by() -> None:
+        with open_party("ledger", role, key_of("ledger"), stop, become_active) as process:
+            taken.append(process is not None)
+
+    standby = threading.Thread(target=stand_by, daemon=True)
     with opened(role, StopSignal()):
-        standby = threading.Thread(target=stand_by)
+        monkeypatch.setattr(signing_guard, "_try_lock", counted)
         standby.start()
-        assert told.wait(10)
-        assert not active.wait(0.2), "two are active at once"
+        for _ in range(2):
+            assert tries.acquire(timeout=10), "it does not try again"
+        assert not active.is_set(), "two are active at once"
     standby.join(10)
     assert taken == [True]
 
@@ -219,23 +229,20 @@ def test_a_store_that_must_not_be_used_ends_it(role: Role) -> None:
 @pytest.mark.parametrize(("name", "key"), [("auditor", "ledger"), ("ledger", "auditor"), ("ledger", "nobody")])
 def test_the_key_of_somebody_else_is_refused(role: Role, name: PartyName, key: str) -> None:
     """Before the lock is asked for: whatever it signed would be evidence of nothing, or against the other party."""
-    with pytest.raises(CountersignError, match=f"the key of the {name} is not"), opened(
-        role, StopSignal(), name, key_of(key)
-    ):
+    must_fail = pytest.raises(CountersignError, match=f"the key of the {name} is not")
+    with must_fail, opened(role, StopSignal(), name, key_of(key)):
         pytest.fail("it must not begin")
     assert role.done == []
     assert not role.path(role.guard_file).exists()
 
 
-@pytest.mark.parametrize("differs", ["engine_version", "engine_answers"])
-def test_another_engine_is_refused(differs: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("differs", "answer"), [("engine_version", "other"), ("engine_answers", b"o" * 32)])
+def test_another_engine_is_refused(
+    role: Role, differs: str, answer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By its version, and by what it answers: parties with different engines would come to accuse each other."""
-    epochs = World().epochs
-    monkeypatch.setattr(party_process, "engine_version", lambda: epochs.latest.engine_version)
-    monkeypatch.setattr(party_process, "engine_answers", lambda: epochs.latest.engine_answers)
-    party_process.check_engine(epochs)
-    other = "other" if differs == "engine_version" else b"o" * 32
-    monkeypatch.setattr(party_process, differs, lambda: other)
-    with pytest.raises(CountersignError) as caught:
-        party_process.check_engine(epochs)
+    monkeypatch.setattr(party_process, differs, lambda: answer)
+    with pytest.raises(CountersignError) as caught, opened(role, StopSignal()):
+        pytest.fail("it must not begin")
     assert caught.value.code == "engine.differs"
+    assert role.done == []
