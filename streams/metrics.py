@@ -24,7 +24,7 @@ from streams.log import NowaitWriter
 
 INTERVAL_S = 1.0
 GAUGE = "gauge_"
-_LAST_MS = 100
+_LAST_MS = 500
 
 _PAGE_BYTES = resource.getpagesize()
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
@@ -115,17 +115,18 @@ class MetricsPublisher:
     def _run(self) -> None:
         try:
             while not self._stop.wait(INTERVAL_S):
-                self._publish(0)
-            self._publish(_LAST_MS)  # gives the last ones time to leave
+                self._publish()
+            self._publish()
+            self._writer.flush(_LAST_MS)
         finally:
             self._writer.close()
 
-    def _publish(self, wait_ms: int) -> None:
+    def _publish(self) -> None:
         """Send what there is now; nothing of it may end the process, or this thread."""
         message = self._metrics.snapshot(self._now_ms()).to_message()
         try:
             self._writer.send_nowait(Outgoing(METRICS, 0, self._metrics.role.encode(), message), None)
-            failures = self._writer.take_failures(wait_ms)
+            failures = self._writer.take_failures()
         except CountersignError as error:
             self._tell_refusal(error.detail)
             return

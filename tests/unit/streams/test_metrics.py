@@ -81,7 +81,7 @@ class Refusing:
     Attributes:
         sent: how many messages it was given.
         all_tried: the script is at its end, and one more message came.
-        closed_after: how many there were when it was closed.
+        flushed_after, closed_after: how many there were when it was flushed and closed.
     """
 
     def __init__(self, *script: LogRefusedError | DeliveryFailure) -> None:
@@ -89,7 +89,7 @@ class Refusing:
         self._failures: list[DeliveryFailure] = []
         self.sent = 0
         self.all_tried = threading.Event()
-        self.closed_after: int | None = None
+        self.flushed_after = self.closed_after = 0
 
     def send_nowait(self, message: Outgoing, reference: object) -> bool:
         self.sent += 1
@@ -106,7 +106,13 @@ class Refusing:
         failures, self._failures = self._failures, []
         return failures
 
+    def flush(self, wait_ms: int) -> bool:
+        assert wait_ms > 0
+        self.flushed_after = self.sent
+        return True
+
     def close(self) -> None:
+        assert self.flushed_after == self.sent, "what is unsent is lost"
         self.closed_after = self.sent
 
 
