@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,17 @@ class Role(RoleConfiguration):
     done: Done
     away: int
     failing: Exception | None
+    now: "Role | None"
+
+    def again(self) -> "Role":
+        return self.now or self
+
+    def with_guard(self, guard_file: str) -> "Role":
+        """The same with another guard."""
+        made = replace(self, guard_file=guard_file)
+        for name in ("world", "done", "away", "failing", "now"):
+            object.__setattr__(made, name, getattr(self, name))
+        return made
 
     def epochs(self) -> Any:
         return self.world.epochs
@@ -71,7 +84,7 @@ class Role(RoleConfiguration):
 def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Role:
     made = Role(directory=tmp_path, ledger_id="", public="")
     done: Done = []
-    for name, value in {"world": World(), "done": done, "away": 0, "failing": None}.items():
+    for name, value in {"world": World(), "done": done, "away": 0, "failing": None, "now": None}.items():
         object.__setattr__(made, name, value)
     agreed = made.epochs().latest
     monkeypatch.setattr(party_process, "engine_version", lambda: agreed.engine_version)
@@ -101,7 +114,7 @@ def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Role:
 
 @contextmanager
 def opened(role: Role, stop: StopSignal, name: PartyName = "ledger", key: SigningKey | None = None) -> Iterator[Any]:
-    with open_party(name, role, key or key_of(name), stop, lambda: role.done.append("active")) as process:
+    with open_party(name, role, lambda: key or key_of(name), stop, lambda: role.done.append("active")) as process:
         yield process
 
 
@@ -160,33 +173,103 @@ def test_a_standby_that_is_stopped_touches_nothing(
         assert is_locked(role)
 
 
+class Standby:
+    """A standby of the Ledger in a thread of its own.
+
+    Attributes:
+        key: what its key file holds.
+        error: what it ended with.
+        process: what it was given; None if it is not active yet, or never was.
+    """
+
+    def __init__(self, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._role = role
+        self._tries = threading.Semaphore(0)
+        self.key = key_of("ledger")
+        self.error: CountersignError | None = None
+        self.process: PartyProcess | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        try_lock = signing_guard._try_lock
+
+        def counted(lock_file: int) -> bool:
+            is_taken = try_lock(lock_file)
+            self._tries.release()
+            return is_taken
+
+        monkeypatch.setattr(signing_guard, "_try_lock", counted)
+        self._thread.start()
+
+    def _run(self) -> None:
+        active = partial(self._role.done.append, "active")
+        try:
+            with open_party("ledger", self._role, lambda: self.key, StopSignal(), active) as process:
+                self.process = process
+        except CountersignError as error:
+            self.error = error
+
+    def await_tries(self) -> None:
+        """Wait until it has asked for the lock again."""
+        for _ in range(2):
+            assert self._tries.acquire(timeout=10), "it does not try again"
+
+    def await_end(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
 def test_a_standby_takes_over_when_the_lock_is_free(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
     """It waits for that, and no process ends because another one is active."""
-    stop, tries, active, taken = StopSignal(), threading.Semaphore(0), threading.Event(), list[bool]()
-    try_lock = signing_guard._try_lock
-
-    def counted(lock_file: int) -> bool:
-        is_taken = try_lock(lock_file)
-        tries.release()
-        return is_taken
-
-    def become_active() -> None:
-        role.done.append("active")
-        active.set()
-
-    def stand_by() -> None:
-        with open_party("ledger", role, key_of("ledger"), stop, become_active) as process:
-            taken.append(process is not None)
-
-    standby = threading.Thread(target=stand_by, daemon=True)
     with opened(role, StopSignal()):
-        monkeypatch.setattr(signing_guard, "_try_lock", counted)
-        standby.start()
-        for _ in range(2):
-            assert tries.acquire(timeout=10), "it does not try again"
-        assert not active.is_set(), "two are active at once"
-    standby.join(10)
-    assert taken == [True]
+        standby = Standby(role, monkeypatch)
+        standby.await_tries()
+        assert standby.process is None, "two are active at once"
+    standby.await_end()
+    assert standby.process is not None
+
+
+def test_a_standby_goes_by_the_epoch_of_its_take_over(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waited through a change of epochs and of keys: what it signed by the old ones nobody would accept."""
+    with opened(role, StopSignal()):
+        standby = Standby(role, monkeypatch)
+        standby.await_tries()
+        role.world.begin_epoch(ledger="other ledger", window=32)
+        standby.key = key_of("other ledger")
+    standby.await_end()
+    assert standby.process is not None
+    assert standby.process.epochs.latest.epoch == 1
+    assert standby.process.key.public_key == key_of("other ledger").public_key
+    assert standby.process.party.guard._entries._keep == signing_guard.KEEP_WINDOWS * 32  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("is_key_new", [True, False])
+def test_a_standby_whose_key_is_not_of_this_epoch_signs_nothing(
+    role: Role, is_key_new: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of key and epoch changed without the other; and it gives the lock back."""
+    with opened(role, StopSignal()):
+        standby = Standby(role, monkeypatch)
+        standby.await_tries()
+        if is_key_new:
+            standby.key = key_of("other ledger")
+        else:
+            role.world.begin_epoch(ledger="other ledger")
+    standby.await_end()
+    assert standby.error is not None
+    assert standby.error.code == "config.invalid"
+    assert role.done.count("active") == 1
+    assert not is_locked(role)
+
+
+def test_a_standby_heeds_its_file_as_it_is_then(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store may have moved, or the guard: the lock that counts is the one that the file names now."""
+    with opened(role, StopSignal()):
+        standby = Standby(role, monkeypatch)
+        standby.await_tries()
+        object.__setattr__(role, "now", role.with_guard("elsewhere/signing.guard"))
+    standby.await_end()
+    assert standby.process is not None
+    assert standby.process.configuration.guard_file == "elsewhere/signing.guard"
+    assert role.path("elsewhere/signing.guard").exists()
 
 
 def test_a_store_that_is_away_is_waited_for_ever_more_slowly(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
