@@ -227,17 +227,18 @@ def test_a_standby_takes_over_when_the_lock_is_free(role: Role, monkeypatch: pyt
     assert standby.process is not None
 
 
-def test_a_standby_goes_by_the_epoch_of_its_take_over(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waited through a change of epochs and of keys: what it signed by the old ones nobody would accept."""
+@pytest.mark.parametrize("key", ["ledger", "other ledger"])
+def test_a_standby_goes_by_the_epoch_of_its_take_over(role: Role, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waited through a change of epochs, or of keys too: what it signed by the old ones nobody would accept."""
     with opened(role, StopSignal()):
         standby = Standby(role, monkeypatch)
         standby.await_tries()
-        role.world.begin_epoch(ledger="other ledger", window=32)
-        standby.key = key_of("other ledger")
+        role.world.begin_epoch(ledger=key, window=32)
+        standby.key = key_of(key)
     standby.await_end()
     assert standby.process is not None
     assert standby.process.epochs.latest.epoch == 1
-    assert standby.process.key.public_key == key_of("other ledger").public_key
+    assert standby.process.key.public_key == key_of(key).public_key
     assert standby.process.party.guard._entries._keep == signing_guard.KEEP_WINDOWS * 32  # type: ignore[attr-defined]
 
 
