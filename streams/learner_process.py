@@ -94,10 +94,10 @@ def open_follower(
         CountersignError: the ledger's genesis or epochs cannot be trusted.
     """
     metrics = ProcessMetrics(role, str(os.getpid()))
-    publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
     process = FollowerProcess(
         configuration=configuration, epochs=configuration.epochs(), metrics=metrics, stop=stop, key=key
     )
+    publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
     publisher.start()
     try:
         yield process

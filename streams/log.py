@@ -168,6 +168,14 @@ class NowaitWriter(Protocol):
         """Let the log report for up to `wait_ms`, and give the failures since the last call."""
         ...
 
+    def flush(self, wait_ms: int) -> bool:
+        """Wait for up to `wait_ms` until nothing is under way any more; whether it is so."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and memory; what is unsent is lost."""
+        ...
+
 
 def publish(writer: LogWriter, messages: Sequence[Outgoing], give_up: Callable[[], bool]) -> bool:
     """Send messages and wait until the broker has them all; False if `give_up` said so before.

@@ -9,12 +9,14 @@ Names, with their units:
 - `process.cpu_us`, `.children_cpu_us`, `.rss_bytes`, `.children_rss_bytes`, `.threads`.
 """
 
+import logging
 import os
 import resource
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from protocol.errors import CountersignError
 from schemas.feed import Measure, Metrics
 from schemas.topics import METRICS
 from storage.effects import Outgoing
@@ -22,11 +24,13 @@ from streams.log import NowaitWriter
 
 INTERVAL_S = 1.0
 GAUGE = "gauge_"
-_LAST_MS = 100
+_LAST_MS = 500
 
 _PAGE_BYTES = resource.getpagesize()
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
+
+_log = logging.getLogger("countersign.metrics")
 
 
 class StageMeter:
@@ -83,7 +87,13 @@ class ProcessMetrics:
 
 
 class MetricsPublisher:
-    """Publishes a process's metrics from a thread of its own; a broker that is away loses some."""
+    """Publishes a process's metrics from a thread of its own; a broker that is away, or refuses, loses some.
+
+    Args:
+        metrics: what to publish.
+        writer: the publisher's own, which it closes.
+        now_ms: the clock.
+    """
 
     def __init__(self, metrics: ProcessMetrics, writer: NowaitWriter, now_ms: Callable[[], int]) -> None:
         self._metrics = metrics
@@ -91,6 +101,7 @@ class MetricsPublisher:
         self._now_ms = now_ms
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+        self._is_refusal_told = False
 
     def start(self) -> None:
         """Begin to publish."""
@@ -102,15 +113,32 @@ class MetricsPublisher:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(INTERVAL_S):
+        try:
+            while not self._stop.wait(INTERVAL_S):
+                self._publish()
             self._publish()
-        self._publish()
-        self._writer.take_failures(_LAST_MS)  # gives the last ones time to leave
+            self._writer.flush(_LAST_MS)
+        finally:
+            self._writer.close()
 
     def _publish(self) -> None:
+        """Send what there is now; nothing of it may end the process, or this thread."""
         message = self._metrics.snapshot(self._now_ms()).to_message()
-        self._writer.send_nowait(Outgoing(METRICS, 0, self._metrics.role.encode(), message), None)
-        self._writer.take_failures()
+        try:
+            self._writer.send_nowait(Outgoing(METRICS, 0, self._metrics.role.encode(), message), None)
+            failures = self._writer.take_failures()
+        except CountersignError as error:
+            self._tell_refusal(error.detail)
+            return
+        for failure in failures:
+            if not failure.retriable:
+                self._tell_refusal(failure.text)
+
+    def _tell_refusal(self, text: str) -> None:
+        """Say that metrics are not taken; once, for every later second would bring the same."""
+        if not self._is_refusal_told:
+            self._is_refusal_told = True
+            _log.warning("metrics are refused, and some will be missing: %s", text)
 
 
 def process_values() -> dict[str, float]:

@@ -1,7 +1,10 @@
 """What the processes of both parties have in common: store, signing guard, executor, threads, metrics.
 
-The signing guard's lock makes a process the active one; until it has the lock it is a standby and touches
-nothing.
+1. The signing guard's lock makes a process the active one; until it has the lock it is a standby and touches
+   nothing.
+2. What its directory tells it (`role.toml`, epochs, key) it reads at its start, so that it says early what is wrong,
+   and again when it has the lock: a standby may have waited through a change of epochs, and must not sign in one
+   that is over.
 """
 
 import logging
@@ -84,34 +87,47 @@ class PartyProcess:
         return Stage(make_machine, ports, self.metrics.meter(name))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What a party's process is told by its directory, checked."""
+
+    configuration: RoleConfiguration
+    epochs: Epochs
+    key: SigningKey
+
+    def is_as(self, other: "_Told") -> bool:
+        """Whether nothing of it has changed."""
+        mine, others = (
+            (told.configuration, told.epochs.signed, told.key.public_key) for told in (self, other)
+        )
+        return mine == others
+
+
 @contextmanager
 def open_party(
     name: PartyName,
     configuration: RoleConfiguration,
-    key: SigningKey,
+    read_key: Callable[[], SigningKey],
     stop: StopSignal,
     on_active: Callable[[], None],
 ) -> Iterator[PartyProcess | None]:
     """Wait until this process is the active one, then give it its world; None if it was told to stop before.
 
     Args:
-        name: which party.
-        key: its signing key.
+        name, read_key: which party, and what reads its signing key.
         on_active: called when the signing guard's lock is held.
 
     Raises:
         CountersignError: `config.invalid` where the key is not the epoch's, `engine.differs`, or what store,
             guard and broker raise.
     """
-    epochs = configuration.epochs()
-    check_engine(epochs)
-    _check_key(name, key, epochs)
     with ExitStack() as closing:
-        guard = _make_guard(configuration, epochs)
-        stop.on_request(guard.stop)
-        if not guard.acquire(wait=True):
+        active = _become_active(name, configuration, read_key, stop)
+        if active is None:
             yield None
             return
+        told, guard = active
+        configuration, epochs = told.configuration, told.epochs
         closing.callback(guard.close)
         on_active()
         store = _await_store(configuration, stop)
@@ -125,15 +141,47 @@ def open_party(
         publisher = MetricsPublisher(metrics, KafkaLogWriter(configuration.connection()), now_ms)
         publisher.start()
         closing.callback(publisher.close)
+        pool = SignaturePool(os.cpu_count() or 1)
+        closing.callback(pool.close)
         yield PartyProcess(
             configuration=configuration,
             epochs=epochs,
-            key=key,
+            key=told.key,
             party=Party(store=store, guard=guard, executor=executor, watch=CellWatch()),
-            pool=SignaturePool(os.cpu_count() or 1),
+            pool=pool,
             metrics=metrics,
             stop=stop,
         )
+
+
+def _become_active(
+    name: PartyName, configuration: RoleConfiguration, read_key: Callable[[], SigningKey], stop: StopSignal
+) -> tuple[_Told, FileSigningGuard] | None:
+    """Wait for the lock, and give what the directory tells whoever holds it; None if told to stop before."""
+    told = _read(name, configuration, read_key)
+    while True:
+        guard = _make_guard(told)
+        stop.on_request(guard.stop)
+        if not guard.acquire(wait=True):
+            return None
+        try:
+            now = _read(name, configuration.again(), read_key)
+        except BaseException:
+            guard.close()
+            raise
+        if now.is_as(told):
+            return told, guard
+        _log.warning("role.toml, epochs or key have changed since they were read; going by what they are now")
+        guard.close()  # it was made by what was read before: its file, its window
+        told = now
+
+
+def _read(name: PartyName, configuration: RoleConfiguration, read_key: Callable[[], SigningKey]) -> _Told:
+    epochs = configuration.epochs()
+    check_engine(epochs)
+    key = read_key()
+    _check_key(name, key, epochs)
+    return _Told(configuration=configuration, epochs=epochs, key=key)
 
 
 def _await_store(configuration: RoleConfiguration, stop: StopSignal) -> RecordStore | None:
@@ -149,10 +197,10 @@ def _await_store(configuration: RoleConfiguration, stop: StopSignal) -> RecordSt
         pause_s = min(2 * pause_s, _STORE_PAUSE_S_MAX)
 
 
-def _make_guard(configuration: RoleConfiguration, epochs: Epochs) -> FileSigningGuard:
-    file = configuration.path(configuration.guard_file)
+def _make_guard(told: _Told) -> FileSigningGuard:
+    file = told.configuration.path(told.configuration.guard_file)
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FileSigningGuard(file, window=epochs.latest.window)
+    return FileSigningGuard(file, window=told.epochs.latest.window)
 
 
 def _check_key(name: PartyName, key: SigningKey, epochs: Epochs) -> None:

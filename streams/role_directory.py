@@ -92,6 +92,10 @@ class RoleConfiguration:
         except TypeError as error:
             raise CountersignError("config.invalid", f"{file}: {error}") from error
 
+    def again(self) -> Self:
+        """What the role's file says now; raises as `load`."""
+        return self.load(self.directory)
+
     def save(self) -> None:
         """Write the file, whole or not at all, readable by its owner only: it may hold a password.
 

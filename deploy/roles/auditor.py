@@ -1,6 +1,7 @@
 """The Auditor's process."""
 
 import sys
+from functools import partial
 
 from deploy.initialize import KEY_FILE, SALT_FILE
 from deploy.roles.entry import RoleStatus, run_role
@@ -13,11 +14,11 @@ from streams.stage import StopSignal
 
 def run(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) -> Halt | None:
     """Stand by, then order and validate."""
-    key = load_key(configuration.path(KEY_FILE))
-    salt_secret = read_private(configuration.path(SALT_FILE))
+    read_private(configuration.path(SALT_FILE))  # a standby says at its start that it is missing
     status.write("standby")
-    with open_party("auditor", configuration, key, stop, lambda: status.write("active")) as process:
-        return run_auditor(process, salt_secret) if process else None
+    read_key = partial(load_key, configuration.path(KEY_FILE))
+    with open_party("auditor", configuration, read_key, stop, lambda: status.write("active")) as process:
+        return run_auditor(process, read_private(configuration.path(SALT_FILE))) if process else None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The Ledger's process."""
 
 import sys
+from functools import partial
 
 from deploy.initialize import KEY_FILE
 from deploy.roles.entry import RoleStatus, run_role
@@ -14,9 +15,9 @@ from streams.stage import StopSignal
 
 def run(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) -> Halt | None:
     """Stand by, rebuild what was lost, then commit."""
-    key = load_key(configuration.path(KEY_FILE))
     status.write("standby")
-    with open_party("ledger", configuration, key, stop, lambda: status.write("active")) as process:
+    read_key = partial(load_key, configuration.path(KEY_FILE))
+    with open_party("ledger", configuration, read_key, stop, lambda: status.write("active")) as process:
         if process is None:
             return None
         return run_ledger(process, lambda: create_ledger_store(process.party.store, process.epochs))

@@ -8,20 +8,26 @@ cases the store, and what is noted in the guard, decide who goes on.
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.initialize import AUDITOR, LEDGER
+from deploy.initialize import AUDITOR, KEY_FILE, LEDGER
 from deploy.local.stack import LocalStack
 from deploy.status import ledger_status
+from protocol.configuration import configuration_hash
 from protocol.limits import Limits
+from protocol.signing import Role, SigningKey
+from schemas.epoch import Cut
 from schemas.order import Order, OrderHeader
 from schemas.statement import Result, Statement
 from schemas.topics import ORDERS, RESULTS
 from storage.signing_guard import FileSigningGuard
+from streams.role_directory import load_key
 from tests.agreement import check_agreement
 from tests.background_load import BackgroundLoad
+from tests.parties import sign_configuration
 from tests.pipeline import STORES, Pipeline, await_that, standby_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -114,6 +120,50 @@ def test_a_standby_takes_over(pipeline: Pipeline, load: BackgroundLoad, party: s
     check_agreement(pipeline, load)
     supervisor.stop(standby)
     assert pipeline.said(party)["state"] == "active"
+
+
+@PARTIES
+def test_a_standby_that_waited_through_a_change_of_epochs(
+    pipeline: Pipeline, load: BackgroundLoad, party: str
+) -> None:
+    """It goes by the configuration that is there when it takes over, not by the one of its start.
+
+    Here the store was not brought into the new epoch, so it ends and says so; it signs nothing above the cut.
+    """
+    standby = standby_of(party)
+    pipeline.start_another(party, standby)
+    newer = pipeline.home.public / "configuration-1.avro"
+    newer.write_bytes(next_configuration(pipeline))
+    head = stored(pipeline, party)
+    pipeline.kill(party)
+    await_that("the standby ends", lambda: not pipeline.runs(standby))
+    assert "epoch.needed" in pipeline.log(standby)
+    assert stored(pipeline, party) == head
+    pipeline.stack.supervisor.stop(standby)
+    newer.unlink()
+    pipeline.start(party)
+    with load.running():
+        load.await_answers(20)
+    check_agreement(pipeline, load)
+
+
+def next_configuration(pipeline: Pipeline) -> bytes:
+    """Epoch 1, from where the Ledger is on, and else as epoch 0."""
+    head, before = pipeline.committed().head, pipeline.deployment.epochs().latest
+    configuration = replace(
+        before,
+        epoch=1,
+        previous_epoch_hash=configuration_hash(before.to_bytes()),
+        cut=Cut(
+            sequence=head.sequence,
+            statement_hash=head.statement_hash,
+            journal_size=head.sequence + 1,
+            journal_root=head.frontier.root(),
+        ),
+    )
+    auditor, ledger = (load_key(pipeline.home.role(party) / KEY_FILE) for party in (AUDITOR, LEDGER))
+    keys: dict[Role, SigningKey] = {"auditor": auditor, "ledger": ledger}
+    return sign_configuration(configuration, keys, keys)
 
 
 @pytest.mark.parametrize("name", [AUDITOR, LEDGER, *STORES.values()])

@@ -145,6 +145,9 @@ REFUSED = [
     "SELECT 1 LIMIT (SELECT current_setting('threads'))",
     "SELECT sum(1) OVER (ORDER BY current_setting('threads')) FROM records",
     "VALUES (current_setting('threads'))",
+    "FROM range((SELECT current_setting('threads')::INT))",
+    "FROM generate_series(1, (SELECT count(*) FROM store.history))",
+    "FROM json_each((SELECT content FROM read_text('/etc/passwd')))",
 ]
 
 SECOND_LINE = [

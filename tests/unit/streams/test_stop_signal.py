@@ -62,6 +62,12 @@ def test_a_signal_in_the_midst_of_a_wait_is_heard(name: str, drain_s: str, overd
     assert done.stdout == f"True {overdue} [True]\n", done.stderr
 
 
+def test_a_process_that_no_signal_ever_reaches_ends_by_itself() -> None:
+    """What waits for signals does not keep it."""
+    program = "from streams.stop_signal import StopSignal; StopSignal().on_signals()"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=20, check=False).returncode == 0
+
+
 def test_nobody_is_stopped_before_a_signal_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     """To be ready for signals is to wait for one; and both of them ask."""
     handlers: dict[int, Callable[[int, None], None]] = {}
