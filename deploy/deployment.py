@@ -19,9 +19,9 @@ from deploy.initialize import (
     initialize,
     replica_role,
 )
-from deploy.local.disk import explained
-from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
-from deploy.local.supervisor import Service, python_path
+from deploy.local.disk import explained, require_space
+from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, SPACE_BYTES_MIN, LocalStack
+from deploy.local.supervisor import Service, failure_code, python_path
 from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
 from deploy.stores import create_auditor_store, create_ledger_store, is_filled
@@ -118,6 +118,7 @@ class Deployment:
             missing = self._missing(wanted)
             if missing:
                 self._require_same_broker()
+                require_space(self.stack.directory, SPACE_BYTES_MIN)
                 progress(f"it runs in part; starting what is missing: {', '.join(missing)}")
                 for name in missing:
                     if name not in wanted:
@@ -252,7 +253,7 @@ class Deployment:
 
         Raises:
             MachineHaltedError: all others do theirs.
-            CountersignError: `service.failed`, one ended or takes too long; its log says more.
+            CountersignError: `service.failed`, one ended or takes too long, or a more exact cause; its log says more.
         """
         deadline = time.monotonic() + _ACTIVE_DEADLINE_S
         for role in roles:
@@ -270,14 +271,23 @@ class Deployment:
         """Why a role halted.
 
         Raises:
-            CountersignError: `service.failed`, it did not halt, or this version must not run with this ledger at all.
+            CountersignError: `service.failed` or a more exact cause, it did not halt, or this version must not run with
+                this ledger at all.
         """
-        said = self.status_of(role)
+        said = self._said_by_itself(role)
         code, text = str(said.get("code")), str(said.get("text"))
-        if said.get("state") == "halted" and code in _HALTS and not self.stack.supervisor.is_running(role):
+        state, runs = said.get("state"), self.stack.supervisor.is_running(role)
+        if state == "halted" and code in _HALTS and not runs:
             return MachineHaltedError(code, f"{role} has halted: {text}")
         reason = f"{code}: {text}" if said.get("text") else last_lines(self.stack.log_file(role))
-        raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
+        raise CountersignError(failure_code(reason), f"{role} is {state}: {reason}")
+
+    def _said_by_itself(self, role: str) -> dict[str, object]:
+        """What a role last said; of one that ended, what that very process said: on a full disk it said nothing."""
+        said, ended = self.status_of(role), self.stack.supervisor.identity(role)
+        if ended is None or ended.is_alive() or (said.get("pid"), said.get("start")) == (ended.pid, ended.start):
+            return said
+        return {"state": "gone"}
 
     def _is_active(self, role: str) -> bool:
         """Whether this very process, not one before it, says that it works."""
