@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from storage.effects import Outgoing
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
-from streams.log import publish
+from streams.log import LogRefusedError, publish
 
 Progress = Callable[[str], None]
 
@@ -230,8 +231,12 @@ class Deployment:
         configuration = self.home.load(CLIENT)
         epochs = configuration.epochs()
         progress("making topics")
-        admin = KafkaAdmin(configuration.connection())
-        admin.create_topics(topic_table(configuration.partitions, epochs.latest.n))
+        admin, topics = KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, epochs.latest.n)
+        admin.create_topics(topics)
+        if self.stack.external_broker:  # whose topics may have been made by hand
+            with suppress(LogRefusedError):  # who may not see their settings
+                for line in admin.differences(topics):
+                    progress(f"not as the table of topics has it: {line}")
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():

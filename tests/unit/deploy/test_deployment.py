@@ -25,7 +25,7 @@ from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
 
 
 @pytest.fixture
@@ -177,6 +177,26 @@ def test_a_start_that_ends_between_making_a_store_and_noting_it_is_no_end(
     assert all(is_filled(store) for store in stores)
     for store in stores:
         store.close()
+
+
+@pytest.mark.parametrize(("broker", "told"), [("", []), ("127.0.0.1:1", ["decisions: 3 partitions, not 1"])])
+def test_topics_that_were_made_by_hand_are_looked_at(
+    home: Home, monkeypatch: pytest.MonkeyPatch, broker: str, told: list[str]
+) -> None:
+    """What differs is said, and is the operator's to judge; who may not see it goes on without."""
+    for role in (AUDITOR, LEDGER):
+        (home.role(role) / "store.created").touch()
+    monkeypatch.setattr(KafkaAdmin, "create_topics", lambda *_: None)
+    monkeypatch.setattr(KafkaAdmin, "differences", lambda *_: ("decisions: 3 partitions, not 1",))
+    said: list[str] = []
+    Deployment(home, broker=broker)._prepare(said.append)
+    assert [line.partition("has it: ")[2] for line in said if "has it: " in line] == told
+
+    def refuse(*_: object) -> None:
+        raise LogRefusedError("no right")
+
+    monkeypatch.setattr(KafkaAdmin, "differences", refuse)
+    Deployment(home, broker=broker)._prepare(_say_nothing)
 
 
 def _end(*_: object) -> None:
