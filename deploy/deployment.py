@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from deploy.initialize import (
     initialize,
     replica_role,
 )
-from deploy.local.disk import explained
-from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, LocalStack
-from deploy.local.supervisor import Service, python_path
+from deploy.local.disk import explained, require_space
+from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, SPACE_BYTES_MIN, LocalStack
+from deploy.local.supervisor import Service, failure_code, python_path
 from deploy.presence import require_listening
 from deploy.roles.entry import RoleStatus
 from deploy.stores import create_auditor_store, create_ledger_store, is_filled
@@ -32,7 +33,7 @@ from storage.effects import Outgoing
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
-from streams.log import publish
+from streams.log import LogRefusedError, publish
 
 Progress = Callable[[str], None]
 
@@ -118,6 +119,7 @@ class Deployment:
             missing = self._missing(wanted)
             if missing:
                 self._require_same_broker()
+                require_space(self.stack.directory, SPACE_BYTES_MIN)
                 progress(f"it runs in part; starting what is missing: {', '.join(missing)}")
                 for name in missing:
                     if name not in wanted:
@@ -229,8 +231,12 @@ class Deployment:
         configuration = self.home.load(CLIENT)
         epochs = configuration.epochs()
         progress("making topics")
-        admin = KafkaAdmin(configuration.connection())
-        admin.create_topics(topic_table(configuration.partitions, epochs.latest.n))
+        admin, topics = KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, epochs.latest.n)
+        admin.create_topics(topics)
+        if self.stack.external_broker:  # whose topics may have been made by hand
+            with suppress(LogRefusedError):  # who may not see their settings
+                for line in admin.differences(topics):
+                    progress(f"not as the table of topics has it: {line}")
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
@@ -252,7 +258,7 @@ class Deployment:
 
         Raises:
             MachineHaltedError: all others do theirs.
-            CountersignError: `service.failed`, one ended or takes too long; its log says more.
+            CountersignError: `service.failed`, one ended or takes too long, or a more exact cause; its log says more.
         """
         deadline = time.monotonic() + _ACTIVE_DEADLINE_S
         for role in roles:
@@ -270,14 +276,23 @@ class Deployment:
         """Why a role halted.
 
         Raises:
-            CountersignError: `service.failed`, it did not halt, or this version must not run with this ledger at all.
+            CountersignError: `service.failed` or a more exact cause, it did not halt, or this version must not run with
+                this ledger at all.
         """
-        said = self.status_of(role)
+        said = self._said_by_itself(role)
         code, text = str(said.get("code")), str(said.get("text"))
-        if said.get("state") == "halted" and code in _HALTS and not self.stack.supervisor.is_running(role):
+        state, runs = said.get("state"), self.stack.supervisor.is_running(role)
+        if state == "halted" and code in _HALTS and not runs:
             return MachineHaltedError(code, f"{role} has halted: {text}")
         reason = f"{code}: {text}" if said.get("text") else last_lines(self.stack.log_file(role))
-        raise CountersignError("service.failed", f"{role} is {said.get('state')}: {reason}")
+        raise CountersignError(failure_code(reason), f"{role} is {state}: {reason}")
+
+    def _said_by_itself(self, role: str) -> dict[str, object]:
+        """What a role last said; of one that ended, what that very process said: on a full disk it said nothing."""
+        said, ended = self.status_of(role), self.stack.supervisor.identity(role)
+        if ended is None or ended.is_alive() or (said.get("pid"), said.get("start")) == (ended.pid, ended.start):
+            return said
+        return {"state": "gone"}
 
     def _is_active(self, role: str) -> bool:
         """Whether this very process, not one before it, says that it works."""

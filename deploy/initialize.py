@@ -32,6 +32,7 @@ from schemas.carriers import Carrier
 from schemas.codec import Message
 from schemas.epoch import Administrator, Configuration, Cut, Genesis, GenesisRecord, SignedConfiguration
 from storage.record_stores import StoreKind
+from storage.views import require_openable
 from streams.role_directory import RoleConfiguration
 
 ADMINISTRATOR = "admin"
@@ -127,11 +128,12 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.exists`; `stack.running`, another process makes it; `disk.full`; `file.unusable`, the
-            place cannot be written; `epoch.malformed`, `epoch.checksum`, the numbers do not fit. What was written by
-            then is taken away.
+        CountersignError: `config.exists`; `path.refused`; `stack.running`, another process makes it; `disk.full`;
+            `file.unusable`, the place cannot be written; `epoch.malformed`, `epoch.checksum`, the numbers do not fit.
+            What was written by then is taken away.
     """
     new.check()
+    require_openable(home.directory)
     with explained(f"making a ledger in {home.directory}"), LocalStack(home.stack).alone():
         if home.exists:
             raise CountersignError("config.exists", str(home.directory))

@@ -6,6 +6,7 @@ names. How far the stages are, and both of these, the dashboard's process knows:
 
 import http.client
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from deploy.deployment import Deployment
 from deploy.initialize import CLIENT, DASHBOARD
 from deploy.instructions import with_instructions
 from deploy.local.kafka import NAME as KAFKA
-from deploy.local.stack import ServiceStatus
+from deploy.local.stack import SPACE_BYTES_MIN, ServiceStatus
 from schemas.topics import EVIDENCE, topic_table
 from streams.kafka_admin import KafkaAdmin
 from streams.log import LogUnavailableError
@@ -32,8 +33,8 @@ class StatusFinding:
     """Something a person should look at.
 
     Attributes:
-        kind: "halted", "not running", "no answer", "evidence", "exposed" or "suspected".
-        who: a process, "kafka", or who is exposed; "" of evidence.
+        kind: "disk", "halted", "not running", "no answer", "evidence", "exposed" or "suspected".
+        who: a process, "kafka", or who is exposed; "" of evidence and disks.
     """
 
     kind: str
@@ -107,6 +108,7 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         missing = _not_running(deployment, services)
         stopped_itself = {each["role"] for each in halted}  # starting it again is not what helps
         findings += (each for each in missing if each.who not in stopped_itself)
+        findings[:0] = _full_disks(deployment)  # first: it may be why the rest is, and whose logs then end too early
         try:
             topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
         except LogUnavailableError:
@@ -145,6 +147,20 @@ def _not_running(deployment: Deployment, services: Sequence[ServiceStatus]) -> l
         )
         for name in names
     ]
+
+
+def _full_disks(deployment: Deployment) -> Iterator[StatusFinding]:
+    """The disks on which a part of the ledger lies, and little is free."""
+    places = [deployment.home.stack, *map(deployment.home.role, deployment.roles())]
+    places += (deployment.stack.directory / service.name for service in deployment.stack.status())
+    disks: dict[int, Path] = {}
+    for place in filter(Path.exists, places):
+        disks.setdefault(place.stat().st_dev, place)
+    for place in disks.values():
+        free_bytes = shutil.disk_usage(place).free
+        if free_bytes < SPACE_BYTES_MIN:
+            text = f"{free_bytes >> 20} MiB are free where {place} lies: free some space, then `countersign up`"
+            yield StatusFinding(kind="disk", who="", text=text)
 
 
 def _no_answer(deployment: Deployment) -> StatusFinding:

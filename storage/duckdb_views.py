@@ -28,7 +28,15 @@ import pyarrow
 
 from storage.duckdb_queries import Reader
 from storage.queries import QueryError, QueryLimits, QueryResult
-from storage.views import START, BlockRow, ViewPosition, ViewRows, ViewsError, check_continues
+from storage.views import (
+    START,
+    BlockRow,
+    ViewPosition,
+    ViewRows,
+    ViewsError,
+    check_continues,
+    require_openable,
+)
 
 FORMAT = 1
 MEMORY_LIMIT_MIB = 128
@@ -154,7 +162,7 @@ class DuckDbViews:
         merge_versions: rule 3.
 
     Raises:
-        ViewsError: `views.locked`, `views.other_ledger`, `views.damaged`, `disk.full`.
+        ViewsError: `views.locked`, `views.other_ledger`, `views.damaged`, `path.refused`, `disk.full`.
     """
 
     def __init__(
@@ -169,6 +177,7 @@ class DuckDbViews:
         self._merge_versions = merge_versions
         self._listeners: list[Callable[[int], None]] = []
         self._lock = threading.Lock()
+        require_openable(path)
         with _explained():
             self._connection = duckdb.connect(
                 path,

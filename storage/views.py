@@ -14,6 +14,7 @@ Rows are plain tuples in the order of their columns, because tens of thousands a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from protocol.errors import CountersignError
@@ -92,7 +93,24 @@ class ViewRows:
 
 
 class ViewsError(CountersignError):
-    """The views cannot be used; `code` is one of the `views.*` codes or `disk.full`."""
+    """The views cannot be used; `code` is one of the `views.*` codes, `path.refused` or `disk.full`."""
+
+
+def require_openable(path: Path) -> None:
+    """Require a path that DuckDB opens as it is: it takes a backslash for a slash, begins options at a question mark,
+    and reads nothing but UTF-8.
+
+    Raises:
+        ViewsError: `path.refused`.
+    """
+    text = str(path)
+    if "\\" in text or "?" in text or not _is_utf8(text):
+        raise ViewsError("path.refused", repr(text))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a path is: Python has a surrogate for each byte that is not."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 class Views(Protocol):

@@ -86,10 +86,14 @@ class KafkaAdmin:
 
         Returns:
             The names of those that were missing.
+
+        Raises:
+            LogRefusedError: also where a topic that was there has fewer partitions than the table says.
         """
         if replication is None:
             replication = min(3, len(self.describe().brokers))
         missing = set(self.missing_topics(topics))
+        self._require_partitions([topic for topic in topics if topic.name not in missing])
         wanted = [
             NewTopic(
                 self._connection.full_name(topic.name),
@@ -109,6 +113,15 @@ class KafkaAdmin:
         except LogRefusedError as error:  # who may not change settings has his administrator do it (docs/operating.md)
             _log.warning("topics that were there keep their compression: %s", error.detail)
         return tuple(topic.name for topic in topics if topic.name in missing)
+
+    def _require_partitions(self, topics: Sequence[Topic]) -> None:
+        """Refuse topics that have too few: a partition that is not there would be waited for until the end."""
+        known = self._metadata().topics
+        for topic in topics:
+            name = self._connection.full_name(topic.name)
+            count = len(known[name].partitions) if name in known else topic.partitions
+            if count < topic.partitions:
+                raise LogRefusedError(f"{name} was there already and has {count} partitions, not {topic.partitions}")
 
     def _set_compression(self, topics: Sequence[Topic]) -> None:
         """Have the broker keep these topics' messages in the table's codec from now on."""

@@ -28,8 +28,8 @@ from storage.record_stores import StoreKind
 AUDITOR_STORE = "auditor-store"
 LEDGER_STORE = "ledger-store"
 _CONTROLLER = "kafka-controller"
-_SPACE_BYTES_MIN = 256 << 20
-"""Less than this fills up within the first minutes."""
+SPACE_BYTES_MIN = 256 << 20
+"""Free space without which nothing is started: less than this fills up within minutes."""
 
 Progress = Callable[[str], None]
 Store = ValkeyServer | PostgresqlServer | SqliteFile
@@ -169,7 +169,7 @@ class LocalStack:
         """
         with explained(f"starting in {self.directory}"), self.alone():
             self._require_down()
-            require_space(self.directory, _SPACE_BYTES_MIN)
+            require_space(self.directory, SPACE_BYTES_MIN)
             try:
                 self._start(progress)
             except BaseException:

@@ -207,11 +207,15 @@ def python_path(packages: Path) -> str:
     return os.pathsep.join(path for path in paths if path)
 
 
+def failure_code(said: str) -> str:
+    """The code that explains best what a service said as it ended."""
+    return next((code for text, code in _CAUSES if text in said), "service.failed")
+
+
 def _failure(service: Service, what: str) -> CountersignError:
     try:
         lines = service.log_file.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
     except OSError:
         lines = []
     tail = "\n".join(lines)
-    code = next((code for text, code in _CAUSES if text in tail), "service.failed")
-    return CountersignError(code, f"{service.name} {what}; {service.log_file} ends:\n{tail}")
+    return CountersignError(failure_code(tail), f"{service.name} {what}; {service.log_file} ends:\n{tail}")

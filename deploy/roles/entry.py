@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.local.disk import is_full
 from deploy.local.processes import ProcessIdentity, identify
 from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
@@ -34,13 +35,21 @@ class RoleStatus:
         self._file = directory / STATUS_FILE
 
     def write(self, state: str, code: str = "", text: str = "", **more: object) -> None:
-        """Replace the state, atomically; only a process that became active replaces another active one's."""
+        """Replace the state, atomically; only a process that became active replaces another active one's.
+
+        Raises:
+            OSError: it cannot be written; the one before stays.
+        """
         if state != "active" and self._is_of_another():
             return
         beside = self._file.with_suffix(f".{os.getpid()}")
         said = {"state": state, "pid": os.getpid(), "start": _this_process().start, "code": code, "text": text, **more}
-        beside.write_text(json.dumps(said))
-        beside.replace(self._file)
+        try:
+            beside.write_text(json.dumps(said))
+            beside.replace(self._file)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
 
     def read(self) -> dict[str, object]:
         """The state, empty if the role never ran."""
@@ -89,8 +98,13 @@ def run_role(run: Run) -> int:
     except CountersignError as error:
         _halted(status, error.code, str(error).removeprefix(f"{error.code}: "))
         return EXIT_FAILED
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _halted(status, "disk.full", str(error))
+        return EXIT_FAILED
     if halt is None:
-        status.write("stopped")
+        _note(status, "stopped")
         return 0
     _halted(status, halt.code, halt.text)
     return EXIT_HALTED
@@ -100,4 +114,14 @@ def _halted(status: RoleStatus, code: str, text: str) -> None:
     """Say why this process ends, and what to do."""
     remedy = ERRORS[code].remedy if code in ERRORS else ""
     _log.error("halted: %s: %s: %s", code, text, remedy)
-    status.write("halted", code, text, remedy=remedy)
+    _note(status, "halted", code, text, remedy=remedy)
+
+
+def _note(status: RoleStatus, state: str, code: str = "", text: str = "", **more: object) -> None:
+    """Write the last state; where the disk is full the log alone has it, and the exit code stays what it is."""
+    try:
+        status.write(state, code, text, **more)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        _log.warning("that it is %s stands nowhere else: %s", state, error)

@@ -173,6 +173,13 @@ class Engine:
         except BaseException as error:  # the engine folds constants: it may find no memory here, too
             raise _judged(error) from None
 
+    def close(self) -> None:
+        """Let go of the calls. The engine holds them where Python's garbage collector does not look, and they may well
+        hold this engine: without it neither ends before the process does.
+        """
+        self._loader = starlark.FileLoader(_no_module)
+        self.options = starlark.EvalOptions()
+
     def _add(self, module: starlark.Module, source: str, dialect: starlark.Dialect) -> None:
         tree = starlark.parse("contract", source, dialect)
         starlark.eval_with(self.options, module, tree, self._globals, self._loader)
@@ -188,6 +195,10 @@ def value_of(crossed: object) -> object:
         return crossed[0]
     assert isinstance(crossed, str), "text_of makes nothing else"
     return read_json(crossed)
+
+
+def _no_module(_: str) -> starlark.FrozenModule:
+    raise KeyError("the engine is closed")
 
 
 def _loader(

@@ -27,7 +27,11 @@ from protocol.records import RecordKey
 
 def execute(batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
     """Execute a batch once, see `Runner.run`."""
-    return Runner(limits).run(batch, fetch)
+    runner = Runner(limits)
+    try:
+        return runner.run(batch, fetch)
+    finally:
+        runner.close()
 
 
 class Runner:
@@ -40,6 +44,10 @@ class Runner:
     def forget(self) -> None:
         """Drop the compiled contracts."""
         self._host.forget()
+
+    def close(self) -> None:
+        """Give back the engine: its memory stays taken otherwise, even where nobody has the runner any more."""
+        self._host.close()
 
     def run(
         self, batch: Batch, fetch: Fetch, before_call: Callable[[], object] | None = None

@@ -161,6 +161,11 @@ class Host:
         self._contracts.clear()
         self._sources = 0
 
+    def close(self) -> None:
+        """End the engine, which holds this host as this host holds it."""
+        self.forget()
+        self._engine.close()
+
     def compile(self, source: str) -> Program:
         """Compile a source that the scan has passed.
 

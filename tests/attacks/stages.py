@@ -6,6 +6,7 @@ party whose key is used by somebody who does not follow the protocol. Everything
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from protocol.errors import CountersignError
@@ -85,6 +86,12 @@ class MemoryGuard:
     def close(self) -> None: ...
 
 
+@cache
+def executor_of(limits: Limits) -> InProcessExecutor:
+    """One for all who have these limits: its engine's memory is given back by nobody."""
+    return InProcessExecutor(limits)
+
+
 @dataclass
 class Disks:
     """What outlives a party's processes."""
@@ -92,7 +99,7 @@ class Disks:
     store: MemoryStore
     guard: MemoryGuard
     key: SigningKey
-    executor: InProcessExecutor = field(default_factory=lambda: InProcessExecutor(Limits()))
+    executor: InProcessExecutor = field(default_factory=lambda: executor_of(Limits()))
 
 
 class Stage:

@@ -72,6 +72,13 @@ def test_topics_are_made_once_and_as_the_table_says(connection: KafkaConnection)
     assert len(admin.describe().brokers) == 1
 
 
+def test_a_topic_with_too_few_partitions_is_refused(connection: KafkaConnection) -> None:
+    """At once: a partition that will never be there is not waited for, and is no broker that is away."""
+    with pytest.raises(LogRefusedError, match="requests was there already and has 2 partitions, not 3"):
+        KafkaAdmin(connection).create_topics(topic_table(3, 1))
+    assert KafkaAdmin(connection).create_topics(topic_table(1, 1)) == (), "more do no harm"
+
+
 def test_the_extent_of_a_log_is_known(connection: KafkaConnection) -> None:
     """First offset and end of each partition, from which a reader's lag follows."""
     admin = KafkaAdmin(connection)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from protocol.canonical_json import loads
 from protocol.contracts.calls import Execution
-from protocol.contracts.execution import Runner
+from protocol.contracts.execution import execute
 from protocol.contracts.overlay import Overlay
 from protocol.limits import Limits
 from protocol.records import RecordKey
@@ -112,7 +112,7 @@ def test_a_batch_in_portions_is_the_same_batch(
     overlay = Overlay(LEDGER_ID, world, {})
     for index, made in enumerate(batch.calls):
         portion = replace(batch, calls=(made,), first_index=index)
-        (result,) = Runner(Limits()).run(portion, overlay)
+        (result,) = execute(portion, overlay, Limits())
         assert result == whole[index]
         assert isinstance(result, Execution)
         for namespace, key, record in result.writes:
@@ -128,7 +128,7 @@ def test_reads_and_scans_are_enough(first: list[list[list[Any]]], second: list[l
     batch = world.batch(*[call("notes", steps) for steps in second])
     before = world
     for index, made in enumerate(batch.calls):
-        (result,) = Runner(Limits()).run(replace(batch, calls=(made,), first_index=index), before)
+        (result,) = execute(replace(batch, calls=(made,), first_index=index), before, Limits())
         assert isinstance(result, Execution)
         only = World()
         seen = [(read.namespace, read.key, read.version) for read in result.reads]
@@ -138,6 +138,6 @@ def test_reads_and_scans_are_enough(first: list[list[list[Any]]], second: list[l
             for namespace, key, version in seen
             if version
         }
-        assert Runner(Limits()).run(replace(batch, calls=(made,), first_index=index), only) == (result,)
+        assert execute(replace(batch, calls=(made,), first_index=index), only, Limits()) == (result,)
         for namespace, key, record in result.writes:
             before.history.setdefault(RecordKey(namespace, key), []).append(record)

@@ -25,9 +25,8 @@ from storage.effects import Effect, Event, Halt, Outgoing, Started
 from storage.machine import Stepped, Steps
 from storage.memory_store import MemoryStore
 from storage.ports import OutboxEntry, RecordWrite, StoreCall, Stored
-from streams.executor import InProcessExecutor
 from streams.memory_log import MemoryLog
-from tests.attacks.stages import Disks, MemoryGuard, Stage
+from tests.attacks.stages import Disks, MemoryGuard, Stage, executor_of
 from tests.parties import REPLICAS, key_of, make_epochs, sign_configuration
 from tests.worlds import START_MS, World
 
@@ -125,7 +124,7 @@ class AuditorWorld:
         writes = tuple(RecordWrite(*pair) for pair in genesis_versions(self.epochs.ledger_id, pairs))
         call = StoreCall(expected_cells={}, writes=writes, cells=initial_cells(self.epochs))
         assert isinstance(store.apply(call), Stored)
-        executor = InProcessExecutor(self.epochs.limits)
+        executor = executor_of(self.epochs.limits)
         return Disks(store=store, guard=MemoryGuard(), key=key_of("auditor"), executor=executor)
 
     def order_stage(self) -> Watched:

@@ -19,13 +19,13 @@ from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
-from deploy.roles.entry import STATUS_FILE
+from deploy.roles.entry import STATUS_FILE, RoleStatus
 from deploy.stores import is_filled
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
 
 
 @pytest.fixture
@@ -122,8 +122,11 @@ def test_a_ledger_does_not_leave_its_own_kafka(home: Home, somebody: str) -> Non
 
 
 @pytest.mark.usefixtures("stores_only")
-def test_a_ledger_that_runs_in_part_stays_on_its_broker(home: Home, somebody: str) -> None:
-    """Its other part would write into topics of another Kafka; the same one, or none, may be named."""
+def test_a_ledger_that_runs_in_part_stays_on_its_broker(
+    home: Home, somebody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other part would write into topics of another Kafka; the same one, or none, may be named. As a whole one, it
+    is not started on a disk that is as good as full."""
     StackSettings(broker=somebody, ports={}, passwords={}, store=StoreKind.SQLITE).save(home.stack / STACK_FILE)
     waiting = (sys.executable, "-c", "import signal; signal.pause()")
     supervisor = LocalStack(home.stack).supervisor
@@ -135,6 +138,10 @@ def test_a_ledger_that_runs_in_part_stays_on_its_broker(home: Home, somebody: st
         for same in (somebody, ""):
             with pytest.raises(LogUnavailableError):
                 Deployment(home, broker=same).up(_say_nothing)
+        monkeypatch.setattr(module, "SPACE_BYTES_MIN", 1 << 80)
+        with pytest.raises(CountersignError) as caught:
+            Deployment(home).up(_say_nothing)
+        assert caught.value.code == "disk.full"
     finally:
         supervisor.stop("learner")
 
@@ -170,6 +177,26 @@ def test_a_start_that_ends_between_making_a_store_and_noting_it_is_no_end(
     assert all(is_filled(store) for store in stores)
     for store in stores:
         store.close()
+
+
+@pytest.mark.parametrize(("broker", "told"), [("", []), ("127.0.0.1:1", ["decisions: 3 partitions, not 1"])])
+def test_topics_that_were_made_by_hand_are_looked_at(
+    home: Home, monkeypatch: pytest.MonkeyPatch, broker: str, told: list[str]
+) -> None:
+    """What differs is said, and is the operator's to judge; who may not see it goes on without."""
+    for role in (AUDITOR, LEDGER):
+        (home.role(role) / "store.created").touch()
+    monkeypatch.setattr(KafkaAdmin, "create_topics", lambda *_: None)
+    monkeypatch.setattr(KafkaAdmin, "differences", lambda *_: ("decisions: 3 partitions, not 1",))
+    said: list[str] = []
+    Deployment(home, broker=broker)._prepare(said.append)
+    assert [line.partition("has it: ")[2] for line in said if "has it: " in line] == told
+
+    def refuse(*_: object) -> None:
+        raise LogRefusedError("no right")
+
+    monkeypatch.setattr(KafkaAdmin, "differences", refuse)
+    Deployment(home, broker=broker)._prepare(_say_nothing)
 
 
 def _end(*_: object) -> None:
@@ -235,6 +262,25 @@ def test_a_version_or_a_setting_that_does_not_fit_leaves_nothing_running(
         Deployment(home, broker=somebody).up(_say_nothing, without=others, rest_stays=True)
     assert caught.value.code == "service.failed"
     assert deployment.stack.status() == ()
+
+
+@pytest.mark.parametrize(("log", "code"), [("no: No space left on device", "disk.full"), ("odd", "service.failed")])
+def test_a_role_that_can_note_nothing_is_explained_by_its_log(
+    home: Home, somebody: str, scripted: Callable[..., Deployment], monkeypatch: pytest.MonkeyPatch, log: str, code: str
+) -> None:
+    """On a full disk its file still has what the process before it said, which explains nothing."""
+    deployment = scripted(home)
+    RoleStatus(home.role(AUDITOR)).write("halted", "store.wiped", "of another time")
+
+    def start_role(_: Deployment, role: str, **__: object) -> None:
+        argv = (sys.executable, "-c", f"print({log!r})")
+        deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+
+    monkeypatch.setattr(Deployment, "start_role", start_role)
+    others = tuple(role for role in deployment.roles() if role != AUDITOR)
+    with pytest.raises(CountersignError, match=f"auditor is gone: {log}") as caught:
+        Deployment(home, broker=somebody).up(_say_nothing, without=others)
+    assert caught.value.code == code
 
 
 def test_a_role_that_never_works_is_not_waited_for_for_ever(

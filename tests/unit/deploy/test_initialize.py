@@ -1,6 +1,7 @@
 """A new ledger is made whole or not at all, with the numbers that were asked for."""
 
 import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,16 @@ def test_numbers_that_do_not_fit_are_refused_before_anything_is_written(name: st
         initialize(home, new)
     assert caught.value.code == code
     assert not home.directory.exists()
+
+
+@pytest.mark.parametrize("name", ["a?b", "a\\b", os.fsdecode(b"a\xffb")])
+def test_a_place_where_its_learner_could_not_write_is_refused(tmp_path: Path, name: str) -> None:
+    """At once, and not when everything else runs already; nothing is made."""
+    for home in (Home(tmp_path / name), Home(tmp_path / name / "home")):
+        with pytest.raises(CountersignError) as caught:
+            initialize(home, NewLedger())
+        assert caught.value.code == "path.refused"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def test_a_missing_directory_is_named(arguments: tuple[str, ...]) -> None:
 ENDS = {
     "told to": ("return None", 0, ("stopped", "")),
     "its machine halts": ("return Halt(code='store.wiped', text='seen')", 3, ("halted", "store.wiped")),
+    "its disk is full": ("import errno; raise OSError(errno.ENOSPC, 'seen')", 4, ("halted", "disk.full")),
     "it cannot work": ("raise CountersignError('config.invalid', 'seen')", 4, ("halted", "config.invalid")),
 }
 
@@ -51,6 +52,27 @@ def test_how_a_role_ends_is_its_exit_code_and_its_state(tmp_path: Path, end: str
         assert said["remedy"] == ERRORS[state[1]].remedy
         assert "seen" in str(said["text"])
         assert all(text in done.stderr for text in (state[1], "seen", ERRORS[state[1]].remedy))
+
+
+@pytest.mark.parametrize(("end", "code"), [("None", 0), ("Halt(code='disk.full', text='seen')", 3)])
+def test_on_a_full_disk_a_role_ends_as_it_would(tmp_path: Path, end: str, code: int) -> None:
+    """What it cannot write is in its log, without a traceback; the state before stays, and nothing beside it."""
+    RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public").save()
+    RoleStatus(tmp_path).write("standby")
+    program = (
+        "import errno, sys\nfrom pathlib import Path\nfrom deploy.roles.entry import run_role\n"
+        "from storage.effects import Halt\n"
+        "def full(path, text):\n    path.touch()\n    raise OSError(errno.ENOSPC, 'No space left')\n"
+        f"def run(configuration, stop, status):\n    Path.write_text = full\n    return {end}\nsys.exit(run_role(run))"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "No space left" in done.stderr
+    assert ("disk.full: seen" in done.stderr) == (code == 3)
+    assert RoleStatus(tmp_path).read()["state"] == "standby"
+    assert {each.name for each in tmp_path.iterdir()} == {STATUS_FILE, "role.toml"}
 
 
 def test_a_state_is_replaced_whole(tmp_path: Path) -> None:

@@ -99,6 +99,19 @@ def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypat
     assert f"countersign up --home {deployment.home.directory}`" in finding.text
 
 
+def test_a_full_disk_is_found_first(
+    deployment: Deployment, topics: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended because of it could write nothing of that into its log; every disk is named once."""
+    topics["requests"] = 1
+    _start(deployment, "kafka")
+    assert [each.kind for each in ledger_status(deployment).findings] == ["not running"]
+    monkeypatch.setattr(status, "SPACE_BYTES_MIN", 1 << 80)
+    code, _, result = _invoke(deployment)
+    assert (code, [each["kind"] for each in result["findings"]]) == (5, ["disk", "not running"])
+    assert str(deployment.home.directory) in result["findings"][0]["text"]
+
+
 def test_a_missing_role_and_evidence_are_found(deployment: Deployment, topics: dict[str, int]) -> None:
     """In the result for programs too, with the exit code of a check that failed."""
     topics["evidence"] = 0

@@ -47,9 +47,8 @@ from storage.effects import (
 )
 from storage.memory_store import MemoryStore
 from storage.performer import StorePerformer
-from streams.executor import InProcessExecutor
 from streams.store_fetch import StoreFetch
-from tests.attacks.stages import MemoryGuard
+from tests.attacks.stages import MemoryGuard, executor_of
 from tests.gallery.hanging import result_of
 from tests.parties import key_of
 from tests.unit.learners.cluster import epochs_of, verifies
@@ -164,7 +163,7 @@ class Committer:
     def execute(self, batch: Batch) -> Executed:
         """What an executor answers."""
         fetch = StoreFetch(self.store)
-        results = InProcessExecutor(Limits()).run(batch, fetch)
+        results = executor_of(Limits()).run(batch, fetch)
         return Executed(now_ms=self.now_ms, results=results, scans=tuple(fetch.scans))
 
     # --- What goes in ---

@@ -1,6 +1,7 @@
 """A small ledger without parties: the genesis records, and every batch executed on them applied at once."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from protocol.canonical_json import dumps, loads
@@ -37,6 +38,12 @@ def proof_fields(
     }
 
 
+@cache
+def _runner(limits: Limits) -> Runner:
+    """One for all worlds: nobody closes it."""
+    return Runner(limits)
+
+
 class World:
     """Records of a party, and how to run calls on them. It is its own `Fetch`."""
 
@@ -47,7 +54,7 @@ class World:
             executor: anything with `run(batch, fetch)`; a `Runner` if there is none.
             limits: for that runner.
         """
-        self.executor = executor or Runner(limits)
+        self.executor = executor or _runner(limits)
         self.history: dict[RecordKey, list[Record]] = {}
         self.sequence = 0
         self.fetched: list[tuple[object, ...]] = []

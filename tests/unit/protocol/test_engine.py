@@ -1,6 +1,8 @@
 """What the engine promises, as far as outcomes rest on it."""
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -258,3 +260,28 @@ def test_exhaustion_is_no_error_of_a_contract(kind: type[Exception]) -> None:
 
     with pytest.raises(ExhaustedError):
         run(body("f()"), f=at_the_end)
+
+
+class _Owner:
+    """Who gives an engine its calls, and keeps the engine: a circle that leads through memory that is not Python's."""
+
+    def __init__(self) -> None:
+        self.engine = Engine({"ask": self.ask}, self.is_cancelled)
+        self.program = self.engine.compile(body("ask()"))
+
+    def ask(self) -> int:
+        return 1
+
+    def is_cancelled(self) -> bool:
+        return False
+
+
+def test_a_closed_engine_ends_with_its_owner() -> None:
+    """Nothing else breaks that circle, and an engine holds 100 KB."""
+    owner = _Owner()
+    assert value_of(owner.program.run(owner.engine.options, "null")) == 1
+    gone = weakref.ref(owner)
+    owner.engine.close()
+    del owner.program, owner
+    gc.collect()
+    assert gone() is None

@@ -1,5 +1,6 @@
 """Views in a file: rows and position come together, survive a kill, and belong to one process and one ledger."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -214,6 +215,29 @@ def test_queries_give_way_to_an_append(path: Path) -> None:
     finally:
         asking.join()
         views.close()
+
+
+@pytest.mark.parametrize("name", ["a?b", "a\\b", os.fsdecode(b"a\xffb")])
+def test_a_path_that_the_engine_would_read_otherwise_is_refused(tmp_path: Path, name: str) -> None:
+    """It looks for another file, or for its log in another place; the remedy is not to delete the file."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(ViewsError) as caught:
+        DuckDbViews(tmp_path / name / "views.duckdb", LEDGER_ID)
+    assert caught.value.code == "path.refused"
+
+
+@pytest.mark.parametrize("name", ["*[a]{b}~#%25;:=&", "a'b\"c`", "\x01\t\n", "é\u2028\U0001f511", "a://b", ":memory:"])
+def test_every_other_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    """Whatever signs it has: what was written is there again, in this very file."""
+    path = tmp_path / name / "views.duckdb"
+    path.parent.mkdir(parents=True)
+    for expected in (0, 1):
+        views = DuckDbViews(path, LEDGER_ID)
+        assert views.query("SELECT count(*) FROM blocks").rows == ((expected,),)
+        if not expected:
+            views.append(*Batches().of([[[[("a", b"1")]]]]))
+        views.close()
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

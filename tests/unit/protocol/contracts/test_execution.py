@@ -1,11 +1,13 @@
 """A batch closes at its last byte, and what an execution takes in a decision is counted in all its parts."""
 
+import gc
 from dataclasses import replace
 
 import pytest
 
 from protocol.contracts.calls import Execution, Read, Rejected, Row, Scan, Write
-from protocol.contracts.execution import Runner, bytes_in_decision
+from protocol.contracts.execution import Runner, bytes_in_decision, execute
+from protocol.contracts.host import Host
 from protocol.contracts.names import contract_key, public_key_key
 from protocol.hashing import ZERO_HASH
 from protocol.limits import READ_BYTES, REQUEST_BYTES, ROW_BYTES, SCAN_BYTES, WRITE_BYTES
@@ -90,3 +92,19 @@ def test_a_registration_that_was_deleted(where: RecordKey, code: str) -> None:
     assert isinstance(result, Rejected)
     assert (result.code, result.final) == (code, True)
     assert result.reads[-1][:3] == (*where, 2)
+
+
+def test_what_is_executed_once_leaves_nothing_behind() -> None:
+    """Neither compiled contracts nor the engine: whoever judges evidence executes any number of batches."""
+    world = World()
+    world.register("def execute(argument):\n    return argument\n")
+    batch = world.batch(call("test", 1))
+    before = _hosts()
+    (result,) = execute(batch, world, LIMITS)
+    assert isinstance(result, Execution)
+    assert _hosts() == before
+
+
+def _hosts() -> int:
+    gc.collect()
+    return sum(isinstance(each, Host) for each in gc.get_objects())
