@@ -110,7 +110,11 @@ def require_openable(path: Path) -> None:
 
 def _is_utf8(text: str) -> bool:
     """Whether a path is: Python has a surrogate for each byte that is not."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Views(Protocol):

@@ -47,6 +47,8 @@ def sql(
         output.table("", answer.columns, ([_NULL if cell is None else cell for cell in row] for row in answer.rows))
         count = len(answer.rows)
         output.say(f"[dim]{count:,} {'row' if count == 1 else 'rows'}, as of sequence {answer.sequence}[/dim]")
+        if not count and as_of is None and wait_for is None:
+            output.say("[dim]The learner is half a second behind: --wait-for SEQUENCE answers when it has that.[/dim]")
         output.result({"columns": answer.columns, "rows": answer.rows, "sequence": answer.sequence})
 
     run(as_json, work, home)

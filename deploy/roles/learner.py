@@ -22,9 +22,9 @@ def run(configuration: RoleConfiguration, stop: StopSignal, status: RoleStatus) 
         views = DuckDbViews(configuration.path(VIEWS_FILE), epochs.ledger_id)
         server = QueryServer(views, port=configuration.port)
         server.start()
-        limit_growth()
-        status.write("active", address=server.url)
         try:
+            limit_growth()
+            status.write("active", address=server.url)
             return run_learner(process, views)
         finally:
             server.stop()

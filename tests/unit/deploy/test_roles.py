@@ -4,15 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
+from deploy.roles import learner
 from deploy.roles.entry import STATUS_FILE, RoleStatus
 from protocol.errors import ERRORS
 from streams.role_directory import RoleConfiguration
+from streams.stop_signal import StopSignal
 
 ROOT = Path(__file__).parents[3]
 
@@ -99,3 +103,22 @@ def test_a_replica_s_number_is_in_the_name_of_its_directory(tmp_path: Path, name
     assert "config.invalid" in done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_learner_that_cannot_say_that_it_works_gives_its_views_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk; otherwise the engine lists what was not closed behind the reason, where it is looked for."""
+    happened: list[str] = []
+    views = SimpleNamespace(close=lambda: happened.append("closed"))
+    server = SimpleNamespace(url="", start=lambda: happened.append("started"), stop=lambda: happened.append("stopped"))
+    process = SimpleNamespace(epochs=SimpleNamespace(ledger_id=b""))
+    monkeypatch.setattr(learner, "open_follower", lambda *_: nullcontext(process))
+    monkeypatch.setattr(learner, "DuckDbViews", lambda *_: views)
+    monkeypatch.setattr(learner, "QueryServer", lambda *_, **__: server)
+    monkeypatch.setattr(learner, "limit_growth", lambda: None)
+    configuration = RoleConfiguration(directory=tmp_path, ledger_id="ab" * 32, public="../public")
+    status = RoleStatus(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        learner.run(configuration, StopSignal(), status)
+    assert happened == ["started", "stopped", "closed"]
