@@ -48,6 +48,11 @@ def is_outdated() -> bool:
     return _is_wanted() and not _copy().is_dir() and bool(_copies())
 
 
+def failure() -> Path | None:
+    """The compiler's log, if it was given these very sources and did not take them."""
+    return _failure_log() if _failure_log().exists() else None
+
+
 def build() -> str:
     """Make the copy of these sources, where it is not there; say in a few words why there is none, or nothing."""
     if is_compiled():
@@ -64,8 +69,8 @@ def build() -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         if not _compile(directory):
-            shutil.copyfile(directory / _LOG, _COPIES / _LOG)
-            return f"the compiler failed, see {_COPIES / _LOG}"
+            shutil.copyfile(directory / _LOG, _failure_log())
+            return f"the compiler failed, see {_failure_log()}"
         directory.rename(_copy())
     _drop_older()
     return ""
@@ -106,6 +111,10 @@ def _copy() -> Path:
     for path in _files():
         digest.update(f"\0{path.relative_to(_SOURCES)}\0".encode() + sha256(path.read_bytes()).digest())
     return _COPIES / digest.hexdigest()[:32]
+
+
+def _failure_log() -> Path:
+    return _copy().with_suffix(".log")
 
 
 def _lacking() -> str:
@@ -151,6 +160,8 @@ def _copies() -> list[Path]:
 
 
 def _drop_older() -> None:
+    for log in _COPIES.glob("*.log"):
+        log.unlink()
     for copy in sorted(_copies(), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
         shutil.rmtree(copy)
 

@@ -97,15 +97,23 @@ def test_a_machine_without_a_compiler_is_no_failure(
 
 @pytest.mark.skipif(bool(compiled._lacking()), reason=f"nothing can be compiled here: {compiled._lacking()}")
 def test_a_build_that_fails_leaves_no_copy_but_its_log(sources: Path) -> None:
-    """What does not compile is told with its log, and nothing half done is ever used."""
+    """What does not compile is told with its log, and nothing half done is ever used. Other sources have not failed."""
+    assert compiled.failure() is None
     (sources / "protocol" / "doubling.py").write_text("number: int = 'no number'\n")
+    compiled._copy.cache_clear()
     reason = compiled.build()
     assert "the compiler failed" in reason
     log = Path(reason.rpartition(" ")[2])
     assert "Incompatible types" in log.read_text()
     assert [path.name for path in log.parent.iterdir()] == [log.name]
+    assert compiled.failure() == log
     assert not compiled.is_outdated()
     assert compiled.root_of_roles() == sources
+    (sources / "protocol" / "doubling.py").write_text(_MODULE)
+    compiled._copy.cache_clear()
+    assert compiled.failure() is None
+    assert compiled.build() == ""
+    assert not log.exists()
 
 
 @pytest.mark.skipif(bool(compiled._lacking()), reason=f"nothing can be compiled here: {compiled._lacking()}")
