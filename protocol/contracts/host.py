@@ -196,7 +196,10 @@ class Host:
         except (ContractError, ExhaustedError) as error:
             raise self._reason(error) from None
         self._frames.pop()
-        return _canonical(output, self._limits.request_output_bytes)
+        try:
+            return _canonical(output, self._limits.request_output_bytes)
+        except MemoryError:
+            raise ExhaustedError("memory") from None
 
     def _compile_registered(self, source: str) -> Program:
         try:

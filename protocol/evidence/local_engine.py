@@ -1,7 +1,7 @@
 """The contract engine of this very process, for verifiers that trust the contracts, or may die of them."""
 
 from protocol.contracts.calls import Batch, Execution, Fetch, Rejected
-from protocol.contracts.engine import ExhaustedError, engine_version
+from protocol.contracts.engine import EXHAUSTION, ExhaustedError, engine_version
 from protocol.contracts.execution import execute
 from protocol.contracts.fingerprint import engine_answers
 from protocol.evidence.verdicts import CannotJudgeError
@@ -25,5 +25,5 @@ class LocalEngine:
         """
         try:
             return execute(batch, fetch, limits)
-        except ExhaustedError as error:
+        except (ExhaustedError, *EXHAUSTION) as error:
             raise CannotJudgeError("executing it exhausts this verifier") from error

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from protocol.contracts.calls import Execution, Rejected
+from protocol.contracts.engine import ExhaustedError
 from protocol.contracts.execution import Runner
 from protocol.contracts.host import CALL_STEPS, INVOKE_STEPS
 from protocol.limits import Limits
@@ -259,3 +261,18 @@ def test_every_write_asks_whose_namespace_it_is(world: World) -> None:
         assert world.do("mine", None, "alice", contract_version=number).code == code, body
     assert output(world.do("hers", None, "alice")) is None
     assert world.value("notes", "a") == b"1"
+
+
+def test_an_output_for_which_there_is_no_memory(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no outcome of the call, but the end of the process that executes."""
+    world.register("def execute(argument):\n    return 'é'\n")
+    loads = orjson.loads
+
+    def scarce(data: bytes) -> object:
+        if data == '"é"'.encode():
+            raise MemoryError
+        return loads(data)
+
+    monkeypatch.setattr(orjson, "loads", scarce)
+    with pytest.raises(ExhaustedError):
+        world.run(call("test", None))
