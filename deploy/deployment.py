@@ -24,7 +24,7 @@ from deploy.local.disk import explained, require_space
 from deploy.local.stack import AUDITOR_STORE, LEDGER_STORE, SPACE_BYTES_MIN, LocalStack
 from deploy.local.supervisor import Service, failure_code, python_path
 from deploy.presence import require_listening
-from deploy.roles.entry import RoleStatus
+from deploy.roles.entry import RoleStatus, who_said
 from deploy.stores import create_auditor_store, create_ledger_store, is_filled
 from protocol.configuration import Epochs
 from protocol.errors import ERRORS, CountersignError
@@ -290,9 +290,7 @@ class Deployment:
     def _said_by_itself(self, role: str) -> dict[str, object]:
         """What a role last said; of one that ended, what that very process said: on a full disk it said nothing."""
         said, ended = self.status_of(role), self.stack.supervisor.identity(role)
-        if ended is None or ended.is_alive() or (said.get("pid"), said.get("start")) == (ended.pid, ended.start):
-            return said
-        return {"state": "gone"}
+        return said if ended is None or ended.is_alive() or who_said(said) == ended else {"state": "gone"}
 
     def _is_active(self, role: str) -> bool:
         """Whether this very process, not one before it, says that it works."""

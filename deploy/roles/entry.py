@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from deploy.local.disk import is_full
@@ -62,15 +62,18 @@ class RoleStatus:
     def active(self) -> ProcessIdentity | None:
         """The process that said here that it is active, if it still runs: not another one that has its id by now."""
         said = self.read()
-        pid, start = said.get("pid"), said.get("start")
-        if said.get("state") != "active" or not isinstance(pid, int) or not isinstance(start, str):
-            return None
-        process = ProcessIdentity(pid=pid, start=start)
-        return process if process.is_alive() else None
+        process = who_said(said)
+        return process if said.get("state") == "active" and process is not None and process.is_alive() else None
 
     def _is_of_another(self) -> bool:
         """Whether another process, which still runs, has said here that it is active."""
         return self.active() not in (None, _this_process())
+
+
+def who_said(said: Mapping[str, object]) -> ProcessIdentity | None:
+    """The process that said this of itself; it may have ended."""
+    pid, start = said.get("pid"), said.get("start")
+    return ProcessIdentity(pid=pid, start=start) if isinstance(pid, int) and isinstance(start, str) else None
 
 
 def _this_process() -> ProcessIdentity:
