@@ -276,10 +276,11 @@ class Host:
 
     def _put(self, place: object, value: object) -> list[object]:
         key = self._own_key(place)
-        if isinstance(value, str) and is_surely_canonical(value):
-            self._transaction.put_bytes(key, value.encode())
-        else:
+        data = _as_it_crossed(value)
+        if data is None:
             self._transaction.put(key, _value(value))
+        else:
+            self._transaction.put_bytes(key, data)
         return _NOTHING
 
     def _delete(self, place: object) -> list[object]:
@@ -346,10 +347,14 @@ class Host:
 
 
 def _canonical(crossed: object, bytes_max: int) -> bytes:
-    """Canonical JSON of what crossed the border, which most often is that."""
-    if isinstance(crossed, str) and is_surely_canonical(crossed):
-        return bounded(crossed.encode(), bytes_max)
-    return canonical(_value(crossed), bytes_max)
+    """Canonical JSON of what crossed the border."""
+    data = _as_it_crossed(crossed)
+    return canonical(_value(crossed), bytes_max) if data is None else bounded(data, bytes_max)
+
+
+def _as_it_crossed(crossed: object) -> bytes | None:
+    """The text that crossed, where it is canonical JSON already, as most are; else None."""
+    return crossed.encode() if isinstance(crossed, str) and is_surely_canonical(crossed) else None
 
 
 def _value(crossed: object) -> object:
