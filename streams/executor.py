@@ -104,7 +104,8 @@ class InProcessExecutor:
         return self._runner.run(batch, fetch)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Give back the engine; nothing can be executed any more."""
+        self._runner.close()
 
 
 class _ChildDiedError(Exception):

@@ -13,6 +13,7 @@
 """
 
 from collections.abc import Callable
+from contextlib import closing
 
 from protocol.contracts.calls import Batch, Call, Execution, Fetch, Rejected
 from protocol.contracts.host import Contract, Host, OutOfStepsError
@@ -27,11 +28,8 @@ from protocol.records import RecordKey
 
 def execute(batch: Batch, fetch: Fetch, limits: Limits) -> tuple[Execution | Rejected, ...]:
     """Execute a batch once, see `Runner.run`."""
-    runner = Runner(limits)
-    try:
+    with closing(Runner(limits)) as runner:
         return runner.run(batch, fetch)
-    finally:
-        runner.close()
 
 
 class Runner:

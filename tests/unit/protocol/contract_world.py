@@ -1,5 +1,6 @@
 """A small ledger without parties: the genesis records, and every batch executed on them applied at once."""
 
+import gc
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -8,6 +9,7 @@ from protocol.canonical_json import dumps, loads
 from protocol.contracts.calls import Batch, Call, Execution, Rejected
 from protocol.contracts.execution import Runner
 from protocol.contracts.genesis import genesis_records, genesis_versions
+from protocol.contracts.host import Host
 from protocol.contracts.key_proof import key_proof_input
 from protocol.contracts.registry import CONTRACT_REGISTER, ENTITY_REGISTER
 from protocol.hashing import tagged
@@ -199,3 +201,9 @@ def output(result: Execution) -> Any:
     """The output of a call that must have ended well."""
     assert result.status == "ok", result
     return loads(result.output)
+
+
+def hosts_alive() -> int:
+    """How many hosts of contracts nobody has given back, each with its engine."""
+    gc.collect()
+    return sum(isinstance(each, Host) for each in gc.get_objects())

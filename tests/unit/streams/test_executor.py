@@ -16,7 +16,7 @@ from protocol.contracts.names import contract_key
 from protocol.records import DamagedRecordError, RecordKey
 from streams import executor as executor_module
 from streams.executor import Executor, ExecutorError, InProcessExecutor
-from tests.unit.protocol.contract_world import World, call, notes, notes_world, proof_fields
+from tests.unit.protocol.contract_world import World, call, hosts_alive, notes, notes_world, proof_fields
 from tests.unit.streams.executor_parties import LIMITS, ROOT, Parties, start_parties
 
 
@@ -236,6 +236,18 @@ def test_close_ends_the_child() -> None:
     assert not is_running(pid)
     assert world.do("object.get", {"key": "a"}).status == "ok"
     party.close()
+
+
+def test_an_executor_in_this_process_gives_its_engine_back() -> None:
+    """An engine that nobody gives back stays to the end of the process."""
+    world = notes_world()
+    before = hosts_alive()
+    executor = InProcessExecutor(LIMITS)
+    (result,) = executor.run(world.batch(call("notes", [])), world)
+    assert isinstance(result, Execution)
+    executor.close()
+    del executor
+    assert hosts_alive() == before
 
 
 def is_running(pid: int) -> bool:

@@ -1,18 +1,16 @@
 """A batch closes at its last byte, and what an execution takes in a decision is counted in all its parts."""
 
-import gc
 from dataclasses import replace
 
 import pytest
 
 from protocol.contracts.calls import Execution, Read, Rejected, Row, Scan, Write
 from protocol.contracts.execution import Runner, bytes_in_decision, execute
-from protocol.contracts.host import Host
 from protocol.contracts.names import contract_key, public_key_key
 from protocol.hashing import ZERO_HASH
 from protocol.limits import READ_BYTES, REQUEST_BYTES, ROW_BYTES, SCAN_BYTES, WRITE_BYTES
 from protocol.records import ABSENT, RecordKey, successor
-from tests.unit.protocol.contract_world import LEDGER_ID, LIMITS, World, call
+from tests.unit.protocol.contract_world import LEDGER_ID, LIMITS, World, call, hosts_alive
 
 READ = Read("space", "abc", 1, 0, 0, ZERO_HASH)
 ROW = Row("abcd", 1, 0, 0, ZERO_HASH)
@@ -99,12 +97,7 @@ def test_what_is_executed_once_leaves_nothing_behind() -> None:
     world = World()
     world.register("def execute(argument):\n    return argument\n")
     batch = world.batch(call("test", 1))
-    before = _hosts()
+    before = hosts_alive()
     (result,) = execute(batch, world, LIMITS)
     assert isinstance(result, Execution)
-    assert _hosts() == before
-
-
-def _hosts() -> int:
-    gc.collect()
-    return sum(isinstance(each, Host) for each in gc.get_objects())
+    assert hosts_alive() == before
