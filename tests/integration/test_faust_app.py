@@ -115,9 +115,9 @@ def make_role(stack: LocalStack, prefix: str, tmp_path: Path) -> RoleConfigurati
     return made
 
 
-def learned(sequence: int, ledger_id: bytes = LEDGER) -> bytes:
-    """A decision with two requests: one writes two records, the other fails."""
-    now_ms = time.time_ns() // 1_000_000
+def learned(sequence: int, ledger_id: bytes = LEDGER, *, ordered_at_ms: int | None = None) -> bytes:
+    """A decision with two requests: one writes two records, the other fails. Ordered now, if nothing else is said."""
+    ordered_at_ms = time.time_ns() // 1_000_000 if ordered_at_ms is None else ordered_at_ms
     writes = (
         LearnedWrite("bank", "hot", sequence + 1, False, json.dumps({"n": sequence}).encode()),
         LearnedWrite("bank", f"k{sequence}", 1, False, b"1"),
@@ -129,8 +129,8 @@ def learned(sequence: int, ledger_id: bytes = LEDGER) -> bytes:
     return Learned(
         ledger_id=ledger_id,
         sequence=sequence,
-        ordered_at_ms=now_ms,
-        learned_at_ms=now_ms + 5,
+        ordered_at_ms=ordered_at_ms,
+        learned_at_ms=ordered_at_ms + 5,
         requests=requests,
     ).to_message()
 
@@ -215,10 +215,13 @@ def measured(connection: KafkaConnection) -> dict[str, float]:
 
 def test_a_killed_process_counts_everything_once(configuration: RoleConfiguration) -> None:
     """Killed without warning while it works, and with a feed that repeats itself: at the end every decision
-    is in the tables exactly once, which were made again from their changelogs."""
+    is in the tables exactly once, which were made again from their changelogs. The feed reaches over a minute's
+    end, and a decision that comes again has the time that it had: what is ordered at another time is another one."""
     connection = configuration.connection()
+    begin_ms = time.time_ns() // 1_000_000 - 60_000
+    feed = [learned(i, ordered_at_ms=begin_ms + 100 * i) for i in range(600)]
     for decisions in (300, 600):
-        send(connection, [learned(i) for i in range(max(0, decisions - 350), decisions)])
+        send(connection, feed[max(0, decisions - 350) : decisions])
         with running(configuration) as views:
             views.page("/?wait_for=0")
             os.kill(views.process.pid, 9)
