@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deploy.commands import contract, data, demo, entity, evidence, execute, learn, ledger, receipt, schema, sql
+from deploy.usage import Commands
 
 OFTEN = frozenset(
     {
@@ -26,6 +27,7 @@ def application(words: Sequence[str] = ()) -> typer.Typer:
     """
     app = typer.Typer(
         name="countersign",
+        cls=Commands,
         help="A tamper-evident ledger of two parties, run as a stream-processing pipeline over Kafka.",
         no_args_is_help=True,
         rich_markup_mode="rich",

@@ -91,14 +91,18 @@ class Output:
 
     def explain(self, code: str, detail: str) -> dict[str, str]:
         """What a code means, for people; the same, for a result."""
-        explained = ERRORS.get(code, _UNKNOWN)
-        remedy = self.told(explained.remedy)
+        explained, remedy = self._known_of(code)
         self.say(f"[red]{code}[/red]: {escape(explained.message)}")
         if detail:
             self.say(escape(detail))
         self.say(f"[dim]{escape(explained.cause)}[/dim]")
         self.say(escape(remedy))
-        return {"message": explained.message, "cause": explained.cause, "remedy": remedy}
+        return _for_programs(explained, remedy)
+
+    def _known_of(self, code: str) -> tuple[Explained, str]:
+        """What the table says of a code, and its remedy as the user types it."""
+        explained = ERRORS.get(code, _UNKNOWN)
+        return explained, self.told(explained.remedy)
 
     def told(self, text: str) -> str:
         """A text in which every command is as the user types it."""
@@ -108,6 +112,10 @@ class Output:
         """An error, as the result."""
         explained = self.explain(error.code, error.detail)
         self.result({"error": error.code, "detail": error.detail, **explained})
+
+    def fail_for_programs(self, error: CountersignError) -> None:
+        """An error, as the result, of which people are told in another way."""
+        self.result({"error": error.code, "detail": error.detail, **_for_programs(*self._known_of(error.code))})
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """A table for people; columns of numbers stand to the right. Without rows it says so."""
@@ -152,6 +160,10 @@ class Output:
             console=self.console,
         ) as bars:
             yield bars
+
+
+def _for_programs(explained: Explained, remedy: str) -> dict[str, str]:
+    return {"message": explained.message, "cause": explained.cause, "remedy": remedy}
 
 
 def _is_number(cell: object) -> bool:
