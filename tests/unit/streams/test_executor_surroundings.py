@@ -22,7 +22,11 @@ SURROUNDINGS: dict[str, dict[str, str]] = {
     "C locale": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"},
     "another locale": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"},
     "development": {"PYTHONDEVMODE": "1", "PYTHONMALLOC": "debug"},
+    "small stack": {},
+    "great stack": {},
 }
+STACKS = {"small stack": 512 * 1024, "great stack": 64 * MIB}
+"""What the system allows the first thread of the parent, and of whatever it starts."""
 
 EXPRESSIONS = (
     "str(int('9' * %d)) == '9' * %d",
@@ -43,9 +47,26 @@ EXPRESSIONS = (
     "scan('notes', '', '', %d %% 20 + 1)['rows'][:%d]",
     "[i for i in range(%d * 500)][-%d:][:3]",
     "('ab' * %d)[%d]",
+    "called(%d %% 60) + %d",
+    "nested(%d * 60) + %d",
 )
+DEEP = """
+def called(n):
+    return 0 if n == 0 else 1 + called(n - 1)
+
+def nested(n):
+    a = []
+    for i in range(n):
+        a = [a]
+    return len(str(a))
+
+"""
+"""What takes stack, call by call and level by level: more than a small one has, less than a child process has."""
+
 DIGEST = """
-import sys
+import resource, sys
+if limit := int(sys.argv[3]):
+    resource.setrlimit(resource.RLIMIT_STACK, (limit, resource.getrlimit(resource.RLIMIT_STACK)[1]))
 from hashlib import sha256
 from tests.unit.streams.test_executor_surroundings import random_results
 print(sha256(random_results(int(sys.argv[1]), int(sys.argv[2]))).hexdigest())
@@ -62,7 +83,7 @@ def random_results(count: int, scale: int) -> bytes:
     for number, expression in enumerate(EXPRESSIONS):
         filled = expression.replace("%%", "\0").replace("%d", "{}").replace("\0", "%")
         source = filled.replace("{}", "argument[0]", 1).replace("{}", "argument[1]", 1)
-        world.register(f"def execute(argument):\n    return {source}\n", f"c{number}")
+        world.register(f"{DEEP}def execute(argument):\n    return {source}\n", f"c{number}")
         contracts.append(f"c{number}")
     seen = []
     for _ in range(count // 100):
@@ -76,10 +97,11 @@ def random_results(count: int, scale: int) -> bytes:
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_surroundings_make_no_difference(count: int) -> None:
-    """Parents with other hash seeds, digit limits, locales and bounds get the same results."""
+    """Parents with other hash seeds, digit limits, locales, stacks and bounds get the same results."""
     digests = {}
     for number, (name, environment) in enumerate(SURROUNDINGS.items()):
-        command = [sys.executable, "-c", DIGEST, str(count), str(1 + 3 * (number % 2))]
+        scale, stack = 1 + 3 * (number % 2), STACKS.get(name, 0)
+        command = [sys.executable, "-c", DIGEST, str(count), str(scale), str(stack)]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True, text=True)
         digests[name] = done.stdout
