@@ -24,6 +24,7 @@ from storage.record_stores import StoreKind
 from streams.client import Client
 from streams.client_options import ClientOptions
 from streams.garbage_collection import collect_rarely
+from streams.role_directory import PARTITIONS_MAX
 
 _ROWS = 24
 
@@ -53,14 +54,14 @@ class Plan:
     store_of: dict[str, StoreKind] | None
 
 
-Seconds = Annotated[float, typer.Option(help="How long is measured.")]
-WarmupSeconds = Annotated[float, typer.Option(help="Load before it: Kafka compiles its hot code then.")]
-Accounts = Annotated[int, typer.Option(help="Accounts, or keys.")]
+Seconds = Annotated[float, typer.Option(min=0.1, help="How long is measured.")]
+WarmupSeconds = Annotated[float, typer.Option(min=0, help="Load before it: Kafka compiles its hot code then.")]
+Accounts = Annotated[int, typer.Option(min=2, help="Accounts, or keys.")]
 Hot = Annotated[bool, typer.Option("--hot", help="Every transfer takes from one account.")]
 SignEach = Annotated[bool, typer.Option("--sign-each", help="One signature per request, not per batch.")]
-Partitions = Annotated[int, typer.Option(help="Partitions of `requests`.")]
-Rate = Annotated[float, typer.Option(help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")]
-InFlight = Annotated[int, typer.Option(help="Most requests without an answer.")]
+Partitions = Annotated[int, typer.Option(min=1, max=PARTITIONS_MAX, help="Partitions of `requests`.")]
+Rate = Annotated[float, typer.Option(min=0, help="Requests/s at a steady pace, for latency; 0: as fast as it goes.")]
+InFlight = Annotated[int, typer.Option(min=1, help="Most requests without an answer.")]
 HomeOption = Annotated[Path | None, typer.Option("--home", help="Where to run; a temporary place by default.")]
 WithViews = Annotated[bool, typer.Option("--views", help="With the live views and the dashboard.")]
 

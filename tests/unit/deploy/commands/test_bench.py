@@ -48,6 +48,26 @@ def test_an_unknown_workload_is_wrong_usage(plans: list[Plan]) -> None:
     assert not plans
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--seconds 0",
+        "--seconds -1",
+        "--warmup-seconds -1",
+        "--accounts 1",
+        "--partitions 0",
+        "--partitions 1000000",
+        "--rate -1",
+        "--in-flight 0",
+    ],
+)
+def test_what_measures_nothing_is_wrong_usage(plans: list[Plan], words: str) -> None:
+    """A transfer takes two accounts, and a figure of no time is none."""
+    done = CliRunner().invoke(app, ["bench", "transfer", *words.split()])
+    assert done.exit_code == 2
+    assert not plans
+
+
 def test_help_names_every_workload() -> None:
     """And shows an example of each."""
     listed = CliRunner().invoke(app, ["bench", "--help"]).output
