@@ -5,8 +5,8 @@ Rules:
 1. The result goes to standard output. Progress, tables and explanations go to standard error when `--json` is
    given.
 2. Exit codes: 0 done; 1 a bug; 2 wrong usage; 3 the ledger said no (rejected, or the contract failed), or the client
-   knew that it would; 4 the world or the configuration is not as needed; 5 a check failed: a receipt, evidence, a
-   comparison or the ledger's state; 129, 130 or 143 ended by a signal.
+   knew that it would; 4 the world, the configuration or what was given is not as needed; 5 a check failed: a
+   receipt, evidence, a comparison or the ledger's state; 129, 130 or 143 ended by a signal.
 3. Who is told to end cleans up first, however he is told, and how often.
 4. What comes from the ledger, a store or a file is printed as it is: never as markup.
 """

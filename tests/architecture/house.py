@@ -33,7 +33,12 @@ def tree(path: Path) -> ast.Module:
 
 def imports(path: Path) -> Iterator[str]:
     """The whole names of the modules that a file imports, anywhere in it."""
-    for node in ast.walk(tree(path)):
+    yield from imported_by(tree(path))
+
+
+def imported_by(module: ast.Module) -> Iterator[str]:
+    """Likewise, of a file's syntax."""
+    for node in ast.walk(module):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
