@@ -1,4 +1,4 @@
-"""Live views on a learner's change feed: a Faust app of three tables with JSON pages. The only door to Faust.
+"""Live views on a learner's change feed: a Faust app of tables with JSON pages. The only door to Faust.
 
     GET /            what there is, and how far it is
     GET /activity/   requests and versions written, per namespace and minute      ?minutes=30
@@ -272,6 +272,7 @@ def make_app(configuration: RoleConfiguration, port: int, replication: int) -> f
         activity=_table(app, "activity").tumbling(WINDOW_S, expires=KEPT_S),
         entities=_table(app, "entities"),
         records=_table(app, "records"),
+        progress=_table(app, "progress"),
         ledger_id=ledger_id,
         meter=metrics.meter(VIEWS),
     )

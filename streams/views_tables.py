@@ -5,6 +5,8 @@ Rules:
 1. Decisions are applied some at a time, and every changed row is written once: what a table costs is writing.
 2. Every row takes a sequence once (`streams.views_tally`): a decision delivered again changes nothing.
 3. What is kept is bounded: windows expire, and of entities, those active last are kept.
+4. How far the tables are is a row, too: many decisions are empty and change no other one, and a process that was
+   started again would take itself to be behind until something happens.
 """
 
 import asyncio
@@ -28,6 +30,9 @@ from streams.views_tally import (
 )
 
 ENTITIES_MAX = 10_000
+SHOWN = "shown"
+"""Key of the row that says how far the tables are."""
+
 _LATENCIES = 1_000
 
 Row = TypeVar("Row")
@@ -40,17 +45,19 @@ class LiveViews:
         activity: rows by namespace and window; Faust's wrapper of a windowed table.
         entities: rows by entity.
         records: rows by namespace.
+        progress: the last sequence that is in the others.
         ledger_id: decisions of others are skipped.
         meter: counts what is done.
     """
 
     def __init__(
-        self, *, activity: Any, entities: Any, records: Any, ledger_id: bytes, meter: StageMeter
+        self, *, activity: Any, entities: Any, records: Any, progress: Any, ledger_id: bytes, meter: StageMeter
     ) -> None:
         self._activity = activity
         self.activity: Mapping[tuple[str, tuple[float, float]], NamespaceRow] = activity.table
         self.entities: dict[str, EntityRow] = entities
         self.records: dict[str, RecordsRow] = records
+        self._progress: dict[str, int] = progress
         self._window = activity.table.window
         self._ledger_id = ledger_id
         self._meter = meter
@@ -58,7 +65,7 @@ class LiveViews:
         self._shown_after_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._sequence = -1
         self._moved = asyncio.Event()
-        for table in (entities, records):
+        for table in (entities, records, progress):
             table.on_recover(self._recovered)
 
     @property
@@ -70,6 +77,9 @@ class LiveViews:
         """Find out how far tables reach that were made again from their changelogs."""
         for rows in (self.entities, self.records):
             self._sequence = max([self._sequence, *(row["sequence"] for row in rows.values())])
+        self._sequence = max(self._sequence, self._progress.get(SHOWN, -1))
+        if self._sequence >= 0:
+            self._meter.report({"gauge_sequence": self._sequence})
 
     async def reach(self, sequence: int) -> None:
         """Wait until a sequence is in the tables."""
@@ -105,6 +115,8 @@ class LiveViews:
         self.entities.update(entities)
         self.records.update(records)
         self._forget_entities()
+        if self._progress.get(SHOWN, -1) < self._sequence:
+            self._progress[SHOWN] = self._sequence  # behind the rows
         self._move()
 
     def _count(self, learned: Learned, now: int) -> None:

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +227,18 @@ def test_a_killed_process_counts_everything_once(configuration: RoleConfiguratio
             os.kill(views.process.pid, 9)
     with running(configuration) as views:
         assert counted(views, 599) == expected(600)
+
+
+def test_a_restart_knows_how_far_it_is(configuration: RoleConfiguration) -> None:
+    """The last decisions were empty and changed no row: the pages and the process's own word reach over them."""
+    empty = [replace(Learned.from_message(learned(i)), requests=()).to_message() for i in (1, 2)]
+    send(configuration.connection(), [learned(0), *empty])
+    with running(configuration) as views:
+        assert views.page("/?wait_for=2")["as_of"] == 2
+        views.process.terminate()
+        assert views.process.wait(timeout=20) == 0
+    with running(configuration) as views:
+        assert views.page("/")["as_of"] == 2
 
 
 def test_a_mistake_of_ours_ends_the_process(configuration: RoleConfiguration) -> None:

@@ -62,11 +62,12 @@ class Views(LiveViews):
 
     def __init__(self) -> None:
         self.meter = StageMeter("views")
-        self.entity_table, self.record_table = Table(), Table()
+        self.entity_table, self.record_table, self.progress = Table(), Table(), Table()
         super().__init__(
             activity=Activity(),
             entities=self.entity_table,
             records=self.record_table,
+            progress=self.progress,
             ledger_id=LEDGER,
             meter=self.meter,
         )
@@ -134,13 +135,40 @@ def test_entities_are_bounded(views: Views) -> None:
 
 
 def test_a_restart_knows_how_far_its_tables_are(views: Views) -> None:
-    """From whatever table reaches farthest; both say when they are recovered."""
+    """From whatever table reaches farthest; each says when it is recovered."""
     views.entities["a"] = {"sequence": 7}  # type: ignore[typeddict-item]
     views.records["bank"] = {"records": {}, "sequence": 9}
-    for table in (views.entity_table, views.record_table):
+    recover(views)
+    assert views.sequence == 9
+
+
+def recover(views: Views) -> None:
+    """Say that every table was made again."""
+    for table in (views.entity_table, views.record_table, views.progress):
         [listener] = table.recovered
         asyncio.run(listener())  # type: ignore[arg-type]
-    assert views.sequence == 9
+
+
+def test_a_restart_knows_of_decisions_that_changed_no_row(views: Views) -> None:
+    """Empty ones: who started again and said nothing of them would be suspected to lag, until something happens."""
+    views.show([learned(0, "a")])
+    views.show([learned(1), learned(2)])
+    again = Views()
+    for table, held in (
+        (again.entity_table, views.entity_table),
+        (again.record_table, views.record_table),
+        (again.progress, views.progress),
+    ):
+        table |= held
+    recover(again)
+    assert again.sequence == 2
+    assert again.meter.values["gauge_sequence"] == 2
+
+
+def test_views_without_anything_say_nothing(views: Views) -> None:
+    """There is no sequence -1."""
+    recover(views)
+    assert "gauge_sequence" not in views.meter.values
 
 
 def test_a_sequence_is_waited_for(views: Views) -> None:
