@@ -152,6 +152,8 @@ class ReplicaMachine(Machine):
             next_decision=_hinted(place.key) if self._hinted else _FIRST_DECISION,
         )
         yield Seek(positions=(self._journal.next_decision,))
+        if place.sequence >= 0:  # said at once: nobody can tell else how far an idle replica is
+            yield Report(metrics={"gauge_sequence": place.sequence, "gauge_block": place.block})
 
     # --- Following the decisions ---
 

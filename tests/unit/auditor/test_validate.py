@@ -113,6 +113,17 @@ def test_what_was_decided_is_reported() -> None:
     }
 
 
+def test_how_far_it_is_is_said_at_the_start() -> None:
+    """Nothing may come for long, and whoever looks would take the line to be at its beginning."""
+    world, stage = started(2)
+    assert stage.of(Report) == [], "nothing was decided yet"
+    answered(world, stage, *world.results)
+    stage.crash()
+    stage.effects.clear()
+    stage.move()
+    assert [report.metrics for report in stage.of(Report)] == [{"gauge_decided": 1}]
+
+
 def test_a_result_for_an_order_that_is_not_known_is_waited_on() -> None:
     """It is held, not judged; when the order is there it is decided without being sent again."""
     world, stage = started(0)

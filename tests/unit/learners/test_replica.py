@@ -304,6 +304,16 @@ def test_a_restarted_replica_reads_only_what_it_lacks() -> None:
     assert piece_messages(cluster, 0) == expected_pieces(cluster, 0, 3)
 
 
+def test_how_far_it_is_is_said_at_the_start() -> None:
+    """With nothing to do: whoever looks would take it to be at the beginning, and far behind."""
+    cluster = Cluster()
+    cluster.decide(8)
+    cluster.replica(0)
+    actor, read = restarted(cluster)
+    assert read == []
+    assert (actor.measures["gauge_sequence"], actor.measures["gauge_block"]) == (7, 2)
+
+
 @pytest.mark.parametrize("hint", [None, b"", b"\xff" * 12, bytes(12), b"\0" * 7 + b"\x63" + b"\0" * 4, b"x" * 12])
 def test_a_wrong_hint_costs_time_and_nothing_else(hint: bytes | None) -> None:
     """Nobody signs a message's key: a broker that alters it makes the replica search, no more."""
