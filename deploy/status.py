@@ -1,7 +1,8 @@
 """What `status` finds: processes, how far each stage is, what is suspected and what is exposed.
 
 *Suspected* is silence or lag; it never convicts. *Exposed* is a party or replica that checkable evidence
-names. How far the stages are, and both of these, the dashboard's process knows: it is asked.
+names. *Skipped* are messages that nobody could use: whoever writes to a topic can make any number of them. How far the
+stages are, and all of these, the dashboard's process knows: it is asked.
 """
 
 import http.client
@@ -23,6 +24,9 @@ from streams.kafka_admin import KafkaAdmin
 from streams.log import LogUnavailableError
 
 SUSPECTED = "suspected"
+SKIPPED = "skipped"
+MILD = frozenset({SUSPECTED, SKIPPED})
+"""Kinds of findings that prove nothing against anybody, and that anybody may cause."""
 
 _HALTED = "halted"
 _DASHBOARD_S = 3.0
@@ -33,8 +37,8 @@ class StatusFinding:
     """Something a person should look at.
 
     Attributes:
-        kind: "disk", "halted", "not running", "no answer", "evidence", "exposed" or "suspected".
-        who: a process, "kafka", or who is exposed; "" of evidence and disks.
+        kind: "disk", "halted", "not running", "no answer", "evidence", "exposed", "suspected" or "skipped".
+        who: a process, "kafka", who is exposed, or who skipped messages; "" of evidence and disks.
     """
 
     kind: str
@@ -50,6 +54,7 @@ class LedgerStatus:
         processes: name, pid, state and address of each.
         topics: messages per topic; none where the broker does not answer.
         stages: name, state, sequence and lag of each, as the dashboard knows them; none where it does not run.
+        skipped: who read messages and took nothing from them, on which topic, how many, and what they are.
         halted: role, code, text and remedy of those that stopped by themselves.
         findings: the gravest first.
     """
@@ -57,13 +62,14 @@ class LedgerStatus:
     processes: Sequence[Mapping[str, Any]]
     topics: Mapping[str, int]
     stages: Sequence[Mapping[str, Any]]
+    skipped: Sequence[Mapping[str, Any]]
     halted: Sequence[Mapping[str, Any]]
     findings: Sequence[StatusFinding]
 
     @property
     def is_alarming(self) -> bool:
-        """Whether more was found than a suspicion."""
-        return any(finding.kind != SUSPECTED for finding in self.findings)
+        """Whether more was found than what proves nothing."""
+        return any(finding.kind not in MILD for finding in self.findings)
 
     def process_rows(self) -> list[tuple[object, ...]]:
         """For a table; a process id is no number that one counts with."""
@@ -121,7 +127,14 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         {name: stage.get(name) for name in ("name", "state", "sequence", "lag")}
         for stage in seen.get("stages", {}).values()
     ]
-    return LedgerStatus(processes=processes, topics=topics, stages=stages, halted=halted, findings=findings)
+    return LedgerStatus(
+        processes=processes,
+        topics=topics,
+        stages=stages,
+        skipped=seen.get("skipped", ()),
+        halted=halted,
+        findings=findings,
+    )
 
 
 def _halt(role: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +192,8 @@ def _found(topics: Mapping[str, int], seen: Mapping[str, Any]) -> Iterator[Statu
     for each in seen.get("suspected", ()):
         if each["kind"] != "halt":  # it said so itself
             yield StatusFinding(kind=SUSPECTED, who=each["who"], text=f"{each['who']}: {each['kind']}: {each['text']}")
+    for each in seen.get("skipped", ()):
+        yield StatusFinding(kind=SKIPPED, who=each["who"], text=f"{each['topic']}: {each['text']}")
 
 
 def _topics(deployment: Deployment) -> dict[str, int]:

@@ -14,6 +14,7 @@ from streams.dashboard.decisions import DecisionLog, SeenDecision
 from streams.dashboard.exposures import Exposures, JudgedEvidence
 from streams.dashboard.pipeline import LagClock, StageView, state_of, view_stages
 from streams.dashboard.processes import Processes, ProcessHistory
+from streams.dashboard.skipped import skipped_messages
 from streams.dashboard.suspicions import suspicions
 
 
@@ -143,6 +144,7 @@ class Board:
                 "processes": [_process(history, now_ms) for history in listed],
                 "evidence": self._exposures.snapshot(),
                 "suspected": [suspicion._asdict() for suspicion in suspected],
+                "skipped": skipped_messages(stages, self._foreign_metrics),
                 "foreign_metrics": self._foreign_metrics,
                 "activity": self._activity,
             }

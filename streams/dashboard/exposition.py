@@ -109,6 +109,16 @@ def _findings(snapshot: Mapping[str, Any]) -> Iterator[Family]:
         "What is suspected at this moment, and proves nothing.",
         [({"kind": kind}, count) for kind, count in counts.items()],
     )
+    skipped: list[Point] = [
+        ({"reader": each["who"], "topic": each["topic"], "what": each["what"]}, each["messages"])
+        for each in snapshot["skipped"]
+    ]
+    yield Family(
+        "countersign_skipped",
+        "gauge",
+        "Messages that nothing was taken from, since their reader was started.",
+        skipped,
+    )
 
 
 def _lines(family: Family) -> Iterator[str]:

@@ -10,9 +10,6 @@ from typing import Any, Literal
 
 from streams.dashboard.processes import Processes, ProcessHistory
 
-_GOOD_ENDS = (".store.rebuilt", ".replica.recovered", ".replica.behind", "replica.halted.log.start_lost")
-"""Ends of a machine's work after which another one goes on in the same process."""
-
 SILENT_MS = 5_000
 """A process says how it is once a second; after this it is silent."""
 
@@ -239,7 +236,7 @@ def halts_of(history: ProcessHistory, meter: str = "") -> list[str]:
         {
             name.partition(".halted.")[2]
             for name, count in history.values.items()
-            if ".halted." in name and count and name.startswith(meter) and not name.endswith(_GOOD_ENDS)
+            if ".halted." in name and count and name.startswith(meter)
         }
     )
 

@@ -18,11 +18,16 @@ STUCK_MS = 10_000
 _PATIENCE_MS = 10_000
 """What has not been heard of since we began to listen is not missed before."""
 
-_ALARMS = {"alarm_tail_lost": "log.tail_lost", "restarts": "store.lost_call"}
+_ALARMS = {
+    "alarm_tail_lost": "log.tail_lost",
+    "restarts": "store.lost_call",
+    "waits_for_older": "rebuild.waits_for_older",
+}
 """Measures that are alarms under another name than `alarm.CODE`."""
 
 _MEANINGS = {
     "log.tail_lost": "The broker lost the end of a topic; what was in it is sent again.",
+    "rebuild.waits_for_older": "Neither `decisions` nor replicas have what the store needs next: bring replicas back.",
     "store.lost_call": "The store failed within a call; the stage began anew from what is stored.",
 }
 """Alarms that are no errors, so the table of codes does not have them."""

@@ -155,6 +155,7 @@ def test_what_was_done_is_reported() -> None:
         "rejected": 2,
         "skipped": 1,
         "unauthenticated": 1,
+        "unanswered": 0,
         "order_wait_ms_sum": 160,
         "order_wait_count": 5,
         "gauge_sequence": 0,
@@ -291,6 +292,7 @@ def test_nobody_makes_the_auditor_sign_more_than_so_many_a_second() -> None:
     stage.move()
     assert len(world.codes()) == 2
     assert sum(report.metrics["unauthenticated"] for report in stage.of(Report)) == 4
+    assert sum(report.metrics["unanswered"] for report in stage.of(Report)) == 2
     assert world.state().positions == {0: (4, 0)}
     world.log.advance(world.log.now_ms + SECOND_MS)
     world.ask(world.clients.request("object.get", {"key": "a"}, signer="eve"))

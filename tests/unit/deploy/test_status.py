@@ -161,6 +161,7 @@ SNAPSHOT = {
         {"who": "auditor", "kind": "halt", "text": "halted"},
     ],
     "evidence": {"exposed": []},
+    "skipped": [{"who": "auditor", "topic": "requests", "messages": 3, "late": 1, "text": "3 are none"}],
 }
 
 
@@ -190,14 +191,18 @@ def dashboard(deployment: Deployment) -> Iterator[None]:
 def test_sequences_lag_and_suspicions_are_what_the_dashboard_knows(
     deployment: Deployment, topics: dict[str, int]
 ) -> None:
-    """A suspicion alone is no alarm; who halted is told by himself."""
+    """A suspicion alone is no alarm, nor are messages that anybody may send; who halted is told by himself."""
     topics["requests"] = 1
     _start(deployment)
     found = ledger_status(deployment)
     assert found.stage_rows() == [("order", "live", 7, "-")]
-    assert [(each.kind, each.text) for each in found.findings] == [("suspected", "ledger: lag: behind")]
+    told = [("suspected", "ledger: lag: behind"), ("skipped", "requests: 3 are none")]
+    assert [(each.kind, each.text) for each in found.findings] == told
     assert not found.is_alarming
-    assert _invoke(deployment)[0] == 0
+    code, said, result = _invoke(deployment)
+    assert (code, result["skipped"]) == (0, SNAPSHOT["skipped"])
+    assert "skipped requests: 3 are none" in said
+    assert "no findings" not in said
 
 
 @pytest.mark.usefixtures("dashboard")

@@ -159,12 +159,21 @@ def test_alarms_and_halts_are_shown_with_their_meaning(watched: Watched) -> None
 
 def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> None:
     """The Ledger's rebuilding machine ends at every start; one that halted is told once, and not missed."""
-    watched.line.more["ledger"] = {"rebuild.halted.store.rebuilt": 1}
+    watched.line.more["ledger"] = {"rebuild.ended.store.rebuilt": 1}
     assert suspected(watched.run(3)) == []
     watched.line.more["auditor"] = {"order.halted.evidence.raised": 1, "validate.halted.evidence.raised": 1}
     watched.run(1)
     watched.line.silent.add("auditor")
     assert suspected(watched.run(9)) == [("auditor", "halt")]
+
+
+def test_a_rebuild_that_waits_for_replicas_says_so(watched: Watched) -> None:
+    """It is no halt, and would look like idleness."""
+    watched.run(5)
+    watched.line.more["ledger"] = {"rebuild.waits_for_older": 3}
+    (told,) = watched.run(1)["suspected"]
+    assert (told["who"], told["kind"]) == ("ledger", "alarm")
+    assert "bring replicas back" in told["text"]
 
 
 def test_a_replica_is_blamed_until_it_is_exposed(watched: Watched) -> None:
