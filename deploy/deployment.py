@@ -33,7 +33,7 @@ from storage.effects import Outgoing
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
-from streams.log import LogRefusedError, publish
+from streams.log import LogRefusedError, LogUnavailableError, publish
 
 Progress = Callable[[str], None]
 
@@ -237,6 +237,9 @@ class Deployment:
             with suppress(LogRefusedError):  # who may not see their settings
                 for line in admin.differences(topics):
                     progress(f"not as the table of topics has it: {line}")
+            with suppress(LogRefusedError, LogUnavailableError):  # one of several brokers may be away
+                for line in admin.too_low(topics):
+                    progress(f"long messages will not be taken: {line}")
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():

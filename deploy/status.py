@@ -9,6 +9,7 @@ import http.client
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ from deploy.initialize import CLIENT, DASHBOARD
 from deploy.instructions import with_instructions
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import SPACE_BYTES_MIN, ServiceStatus
-from schemas.topics import EVIDENCE, topic_table
+from schemas.topics import EVIDENCE, Topic, topic_table
 from streams.kafka_admin import KafkaAdmin
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
 
 SUSPECTED = "suspected"
 SKIPPED = "skipped"
@@ -37,7 +38,7 @@ class StatusFinding:
     """Something a person should look at.
 
     Attributes:
-        kind: "disk", "halted", "not running", "no answer", "evidence", "exposed", "suspected" or "skipped".
+        kind: "disk", "halted", "not running", "no answer", "broker", "evidence", "exposed", "suspected" or "skipped".
         who: a process, "kafka", who is exposed, or who skipped messages; "" of evidence and disks.
     """
 
@@ -116,7 +117,9 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         findings += (each for each in missing if each.who not in stopped_itself)
         findings[:0] = _full_disks(deployment)  # first: it may be why the rest is, and whose logs then end too early
         try:
-            topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
+            if KAFKA not in {each.who for each in missing}:
+                topics = _topics(deployment)
+                findings += _low_settings(deployment)
         except LogUnavailableError:
             findings.append(_no_answer(deployment))
     seen = _snapshot(deployment, services)
@@ -202,12 +205,28 @@ def _topics(deployment: Deployment) -> dict[str, int]:
     Raises:
         LogUnavailableError: the broker does not answer.
     """
-    configuration = deployment.home.load(CLIENT)
-    table = topic_table(configuration.partitions, deployment.epochs().latest.n)
+    admin, table = _asked(deployment)
     topics: dict[str, int] = {}
-    for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
+    for (name, _), extent in admin.extents(table).items():
         topics[name] = topics.get(name, 0) + extent.end - extent.first
     return topics
+
+
+def _low_settings(deployment: Deployment) -> list[StatusFinding]:
+    """What keeps the broker from taking long messages, as far as one may know."""
+    admin, table = _asked(deployment)
+    with suppress(LogUnavailableError, LogRefusedError):
+        return [
+            StatusFinding(kind="broker", who=KAFKA, text=f"long messages are not taken: {line}")
+            for line in admin.too_low(table)
+        ]
+    return []
+
+
+def _asked(deployment: Deployment) -> tuple[KafkaAdmin, tuple[Topic, ...]]:
+    """Who asks the broker, and the topics that it asks for."""
+    configuration = deployment.home.load(CLIENT)
+    return KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, deployment.epochs().latest.n)
 
 
 def _snapshot(deployment: Deployment, services: Sequence[ServiceStatus]) -> dict[str, Any]:

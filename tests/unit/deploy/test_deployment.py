@@ -188,14 +188,18 @@ def test_topics_that_were_made_by_hand_are_looked_at(
         (home.role(role) / "store.created").touch()
     monkeypatch.setattr(KafkaAdmin, "create_topics", lambda *_: None)
     monkeypatch.setattr(KafkaAdmin, "differences", lambda *_: ("decisions: 3 partitions, not 1",))
+    monkeypatch.setattr(KafkaAdmin, "too_low", lambda *_: ("broker 1: set it",))
     said: list[str] = []
     Deployment(home, broker=broker)._prepare(said.append)
     assert [line.partition("has it: ")[2] for line in said if "has it: " in line] == told
+    low = ["long messages will not be taken: broker 1: set it"]
+    assert [line for line in said if "broker 1" in line] == (low if told else [])
 
     def refuse(*_: object) -> None:
         raise LogRefusedError("no right")
 
     monkeypatch.setattr(KafkaAdmin, "differences", refuse)
+    monkeypatch.setattr(KafkaAdmin, "too_low", refuse)
     Deployment(home, broker=broker)._prepare(_say_nothing)
 
 

@@ -26,7 +26,7 @@ def snapshot(more: dict[str, dict[str, float]], seconds: int = 5, foreign: int =
 
 def test_where_everything_is_used_nothing_is_said() -> None:
     """Counters that are there and stand at nothing, and counters that are not."""
-    zeros = {"order.skipped": 0, "order.unanswered": 0, "order.unauthenticated": 5}
+    zeros = {"order.skipped": 0.0, "order.unanswered": 0, "order.unauthenticated": 5}
     assert snapshot({"auditor": zeros})["skipped"] == []
 
 
