@@ -12,7 +12,7 @@ from protocol.configuration import Epochs
 from schemas.feed import Metrics
 from streams.dashboard.decisions import DecisionLog, SeenDecision
 from streams.dashboard.exposures import Exposures, JudgedEvidence
-from streams.dashboard.pipeline import LagClock, StageView, state_of, view_stages
+from streams.dashboard.pipeline import SILENT_MS, LagClock, StageView, state_of, view_stages
 from streams.dashboard.processes import Processes, ProcessHistory
 from streams.dashboard.skipped import skipped_messages
 from streams.dashboard.suspicions import suspicions
@@ -106,10 +106,19 @@ class Board:
 
     # --- What the page draws ---
 
-    def is_healthy(self) -> bool:
+    def is_healthy(self, now_ms: int) -> bool:
         """Whether what is shown is of now."""
         with self._lock:
-            return self._away_ms == 0
+            return self._broker_away_ms(now_ms) == 0
+
+    def _broker_away_ms(self, now_ms: int) -> int:
+        """For how long the broker has been away; one that hangs keeps its connections, and says nothing to anybody.
+
+        Then nobody's measures come, our own no more than the others'.
+        """
+        own, newest = self._processes.active("dashboard"), self._processes.last_seen_ms()
+        quiet_ms = 0 if own is None else now_ms - newest
+        return max(self._away_ms, quiet_ms if quiet_ms > SILENT_MS else 0)
 
     def measures(self, now_ms: int) -> list[tuple[str, str, Mapping[str, float]]]:
         """Role, instance and last measures of every process."""
@@ -121,18 +130,19 @@ class Board:
         with self._lock:
             stages = view_stages(self._processes, self._ledger.n, self._clock, now_ms)
             listed = list(self._processes.listed(now_ms))
+            away_ms = self._broker_away_ms(now_ms)
             suspected = suspicions(
                 stages,
                 listed,
                 self._exposures,
-                away_ms=self._away_ms,
+                away_ms=away_ms,
                 listening_ms=now_ms - self._started_ms,
                 now_ms=now_ms,
             )
             return {
                 "now_ms": now_ms,
                 "ledger": self._ledger_json(),
-                "broker_away_ms": self._away_ms,
+                "broker_away_ms": away_ms,
                 "decisions": self._decisions.snapshot(now_ms),
                 "requests": _requests(stages["order"], self._ledger.window),
                 "stages": {name: view.snapshot() for name, view in stages.items()},

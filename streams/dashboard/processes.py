@@ -77,6 +77,16 @@ class ProcessHistory:
         before = next((values for at_ms, values in self._samples if at_ms >= since_ms), {})
         return max(0.0, self.values[name] - before.get(name, 0.0))
 
+    def unchanged_ms(self, name: str) -> int:
+        """For how long a measure has stayed as it is, as far back as is kept."""
+        last_ms, values = self._samples[-1]
+        since_ms = last_ms
+        for at_ms, before in reversed(self._samples):
+            if before.get(name) != values.get(name):
+                break
+            since_ms = at_ms
+        return last_ms - since_ms
+
     def mean(self, total: str, count: str, within_ms: int = 2 * RATE_MS) -> float | None:
         """A mean of late, from two counters: of what was measured, and of how often."""
         counted = self.growth(count, within_ms)
@@ -133,6 +143,11 @@ class Processes:
         """The process of a role that spoke last."""
         instances = self._histories.get(role)
         return max(instances.values(), key=lambda each: each.seen_ms) if instances else None
+
+    def last_seen_ms(self) -> int:
+        """When anybody spoke last, 0 if nobody has."""
+        histories = (each for instances in self._histories.values() for each in instances.values())
+        return max((each.seen_ms for each in histories), default=0)
 
     def listed(self, now_ms: int) -> Iterator[ProcessHistory]:
         """Every process, but those that ended and were followed by another."""

@@ -14,6 +14,9 @@ from streams.dashboard.processes import ProcessHistory
 ALARM_MS = 60_000
 """For how long an alarm is shown after it was last raised."""
 
+_OVER_MS = 5_000
+"""What goes on is raised again within this time."""
+
 STUCK_MS = 10_000
 _PATIENCE_MS = 10_000
 """What has not been heard of since we began to listen is not missed before."""
@@ -108,7 +111,9 @@ def _alarms(processes: Iterable[ProcessHistory], now_ms: int) -> Iterator[Suspic
             stage, _, what = name.partition(".")
             code = _ALARMS.get(what, what.removeprefix("alarm.") if what.startswith("alarm.") else "")
             if code and history.growth(name, ALARM_MS):
-                yield Suspicion(history.role, "alarm", f"{stage}: {explained(code)}")
+                over_ms = history.unchanged_ms(name) + now_ms - history.seen_ms
+                ago = f" Last raised {seconds(over_ms)} ago." if over_ms > _OVER_MS else ""
+                yield Suspicion(history.role, "alarm", f"{stage}: {explained(code)}{ago}")
 
 
 def _blame(stages: Mapping[str, StageView], exposures: Exposures) -> Iterator[Suspicion]:

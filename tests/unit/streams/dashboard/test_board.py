@@ -105,7 +105,47 @@ def test_when_the_broker_is_away_nobody_else_is_suspected(watched: Watched) -> N
     watched.run(30)
     watched.board.take_reachability(20_000)
     assert suspected(watched.snapshot()) == [("broker", "silence")]
-    assert not watched.board.is_healthy()
+    assert not watched.board.is_healthy(watched.now_ms)
+
+
+def test_who_was_started_again_and_has_nothing_to_do_is_not_behind(watched: Watched) -> None:
+    """It says where it is only when it has done something. What comes meanwhile, it is behind."""
+    reached = 9.0 * BATCHES_PER_S
+    watched.line.more["auditor"] = {"order.gauge_sequence": reached, "validate.gauge_decided": reached}
+    watched.line.without["ledger"] = {"commit.gauge_sequence"}
+    shown = watched.run(20, look=True)
+    assert (shown["stages"]["commit"]["sequence"], shown["stages"]["commit"]["lag"]) == (None, None)
+    assert suspected(shown) == []
+    watched.line.more["auditor"] = {"order.gauge_sequence": reached + 3, "validate.gauge_decided": reached}
+    shown = watched.run(15, look=True)
+    assert shown["stages"]["commit"]["lag"] == 3
+    assert suspected(shown) == [("ledger", "lag")]
+
+
+@pytest.mark.parametrize("hears_itself", [True, False])
+def test_a_broker_that_hangs_is_named_and_nobody_else(watched: Watched, hears_itself: bool) -> None:
+    """It keeps its connections, so nobody calls it away. But our own measures do not come back from it either."""
+
+    def say() -> None:
+        own = Metrics(role="dashboard", instance="1", at_ms=watched.now_ms, values=())
+        watched.board.take_metrics(own, watched.now_ms)
+
+    say()
+    watched.run(3)
+    watched.line.silent.update(watched.line._values())
+    for _ in range(6):
+        watched.run(1)
+        if hears_itself:
+            say()
+    shown = watched.snapshot()
+    found = suspected(shown)
+    if hears_itself:  # then it works, and everybody else is silent
+        assert ("auditor", "silence") in found
+        assert ("broker", "silence") not in found
+    else:
+        assert found == [("broker", "silence")]
+    assert watched.board.is_healthy(watched.now_ms) is hears_itself
+    assert (shown["broker_away_ms"] == 0) is hears_itself
 
 
 def test_a_stage_that_stands_still_behind_another_lags(watched: Watched) -> None:
@@ -154,7 +194,10 @@ def test_alarms_and_halts_are_shown_with_their_meaning(watched: Watched) -> None
     assert shown["stages"]["validate"]["state"] == "halted"
     assert shown["stages"]["order"]["state"] == "live"
     assert shown["evidence"]["exposed"] == [], "a party's own word exposes nobody"
-    assert ("ledger", "alarm") not in suspected(watched.run(61)), "the counter stands still: it is over"
+    assert "Last raised" not in texts["ledger", "alarm"]
+    later = watched.run(20)
+    assert any(each["text"].endswith("Last raised 21 s ago.") for each in later["suspected"] if each["who"] == "ledger")
+    assert ("ledger", "alarm") not in suspected(watched.run(41)), "the counter stands still: it is over"
 
 
 def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> None:
