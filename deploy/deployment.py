@@ -279,14 +279,16 @@ class Deployment:
         """Why a role halted.
 
         Raises:
-            CountersignError: `service.failed` or a more exact cause, it did not halt, or this version must not run with
-                this ledger at all.
+            CountersignError: with its own code, where it cannot work at all: a wrong setting, another engine;
+                `service.failed` or a more exact cause, where it did not say why it ended.
         """
         said = self._said_by_itself(role)
         code, text = str(said.get("code")), str(said.get("text"))
         state, runs = said.get("state"), self.stack.supervisor.is_running(role)
         if state == "halted" and code in _HALTS and not runs:
             return MachineHaltedError(code, f"{role} has halted: {text}")
+        if state == "halted" and code in ERRORS and not runs:
+            raise CountersignError(code, f"{role}: {text}")
         reason = f"{code}: {text}" if said.get("text") else last_lines(self.stack.log_file(role))
         raise CountersignError(failure_code(reason), f"{role} is {state}: {reason}")
 

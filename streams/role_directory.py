@@ -232,6 +232,9 @@ def read_private(file: Path) -> bytes:
                 "config.invalid", f"{file} can be read by others; make it private: chmod 600"
             )
         return file.read_bytes()
+    except FileNotFoundError as error:
+        text = f"{file} is not there; a key or secret that was lost has to come from a backup, for no other one will do"
+        raise CountersignError("config.invalid", text) from error
     except OSError as error:
         raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
 

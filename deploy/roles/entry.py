@@ -99,7 +99,7 @@ def run_role(run: Run) -> int:
     try:
         halt = run(RoleConfiguration.load(directory), stop, status)
     except CountersignError as error:
-        _halted(status, error.code, str(error).removeprefix(f"{error.code}: "))
+        _halted(status, error.code, error.detail or str(error).removeprefix(f"{error.code}: "))
         return EXIT_FAILED
     except OSError as error:
         if not is_full(error):
