@@ -266,6 +266,7 @@ def _measures(batch: OrderedBatch, executed: ExecutedBatch, ordered_at_ms: int) 
         "unanswered": executed.candidates.unanswered,
         "order_wait_ms_sum": sum(max(0, ordered_at_ms - message.timestamp_ms) for message in executed.settled),
         "order_wait_count": len(executed.settled),
+        "gauge_ordered_at_ms": ordered_at_ms,
         "gauge_sequence": batch.state.sequence,
         "gauge_undecided": batch.state.sequence - batch.state.decided,
     }

@@ -13,11 +13,10 @@ stand side by side; in earnest each directory lives with its own party, and only
 import os
 from pathlib import Path
 
-from deploy.roles.entry import STATUS_FILE
 from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
 from protocol.limits import Limits
-from streams.role_directory import RoleConfiguration, key_file
+from streams.role_directory import STATUS_FILE, RoleConfiguration, key_file
 
 
 class Home:

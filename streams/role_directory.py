@@ -22,6 +22,8 @@ from streams.private_file import replace_private
 from streams.replica_places import ReplicaPlace, replica_places
 
 CONFIGURATION_FILE = "role.toml"
+STATUS_FILE = "status.json"
+"""What its process last said of itself; it is there once one has run."""
 PARTITIONS_MAX = 10_000
 
 

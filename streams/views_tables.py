@@ -70,7 +70,6 @@ class LiveViews:
         """Find out how far tables reach that were made again from their changelogs."""
         for rows in (self.entities, self.records):
             self._sequence = max([self._sequence, *(row["sequence"] for row in rows.values())])
-        self._meter.report({"gauge_sequence": self._sequence})  # who has nothing to do is not behind
 
     async def reach(self, sequence: int) -> None:
         """Wait until a sequence is in the tables."""

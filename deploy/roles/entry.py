@@ -18,10 +18,9 @@ from deploy.local.processes import ProcessIdentity, identify
 from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
 from streams.garbage_collection import collect_rarely
-from streams.role_directory import RoleConfiguration
+from streams.role_directory import STATUS_FILE, RoleConfiguration
 from streams.stage import StopSignal
 
-STATUS_FILE = "status.json"
 EXIT_HALTED = 3
 EXIT_FAILED = 4
 

@@ -20,7 +20,7 @@ from streams.dashboard.suspicions import suspicions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """What the page says of the ledger itself; n, b, c and k as in its epoch."""
+    """What the page says of the ledger itself; n, b, c, k and the allowed skew of clocks as in its epoch."""
 
     ledger_id: bytes
     epoch: int
@@ -29,6 +29,7 @@ class LedgerFacts:
     c: int
     k: int
     window: int
+    skew_ms: int = 300_000
 
     @classmethod
     def of(cls, epochs: Epochs) -> "LedgerFacts":
@@ -42,6 +43,7 @@ class LedgerFacts:
             c=latest.c,
             k=latest.k,
             window=latest.window,
+            skew_ms=latest.skew_ms,
         )
 
 
@@ -70,10 +72,10 @@ class Board:
 
     # --- What threads saw ---
 
-    def take_metrics(self, metrics: Metrics | None, now_ms: int) -> None:
-        """A message on `metrics`; None if it is none."""
+    def take_metrics(self, metrics: Metrics | None, now_ms: int, appended_ms: int | None = None) -> None:
+        """A message on `metrics`, and when the broker appended it, by its clock; None if it is none."""
         with self._lock:
-            if metrics is None or not self._processes.take(metrics, now_ms):
+            if metrics is None or not self._processes.take(metrics, now_ms, appended_ms):
                 self._foreign_metrics += 1
 
     def take_decision(self, seen: SeenDecision | None, at_ms: int) -> None:
@@ -138,6 +140,7 @@ class Board:
                 away_ms=away_ms,
                 listening_ms=now_ms - self._started_ms,
                 now_ms=now_ms,
+                skew_ms=self._ledger.skew_ms,
             )
             return {
                 "now_ms": now_ms,

@@ -101,7 +101,7 @@ def _findings(snapshot: Mapping[str, Any]) -> Iterator[Family]:
         "Messages on the topic of evidence that convict nobody, by finding.",
         [({"finding": finding}, count) for finding, count in evidence["unproven"].items()],
     )
-    kinds = ("silence", "lag", "alarm", "halt", "blame")
+    kinds = ("silence", "lag", "alarm", "halt", "clock", "blame")
     counts = {kind: sum(each["kind"] == kind for each in snapshot["suspected"]) for kind in kinds}
     yield Family(
         "countersign_suspected",

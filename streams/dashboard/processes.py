@@ -32,16 +32,22 @@ Sample = tuple[int, Mapping[str, float]]
 
 
 class ProcessHistory:
-    """The last minute of one process."""
+    """The last minute of one process.
+
+    Attributes:
+        seen_ms: when it spoke last, by our clock.
+        ahead_ms: how far its clock is ahead of the broker's, as far as is known; negative behind it.
+    """
 
     def __init__(self, role: str, instance: str) -> None:
         self.role = role
         self.instance = instance
         self.seen_ms = 0
+        self.ahead_ms = 0
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
 
-    def take(self, metrics: Metrics, now_ms: int) -> None:
-        """Take in what the process said; `now_ms` is when we read it."""
+    def take(self, metrics: Metrics, now_ms: int, appended_ms: int | None = None) -> None:
+        """Take in what the process said; `now_ms` is when we read it, `appended_ms` when the broker got it."""
         values = {
             sys.intern(name): value
             for name, value in metrics.values[:_MEASURES_MAX]
@@ -51,6 +57,12 @@ class ProcessHistory:
             self._samples.clear()
         self._samples.append((metrics.at_ms, values))
         self.seen_ms = now_ms
+        self.ahead_ms = metrics.at_ms - appended_ms if appended_ms else 0
+
+    @property
+    def said_ms(self) -> int:
+        """When it spoke last, by its own clock."""
+        return self._samples[-1][0] if self._samples else 0
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -126,7 +138,7 @@ class Processes:
         self._roles = roles
         self._histories: dict[str, dict[str, ProcessHistory]] = {}
 
-    def take(self, metrics: Metrics, now_ms: int) -> bool:
+    def take(self, metrics: Metrics, now_ms: int, appended_ms: int | None = None) -> bool:
         """Take in a process's metrics; False if they are of no role of ours."""
         if metrics.role not in self._roles:
             return False
@@ -136,7 +148,7 @@ class Processes:
                 del instances[min(instances, key=lambda name: instances[name].seen_ms)]
             instance = metrics.instance[:_NAME_CHARACTERS_MAX]
             instances[metrics.instance] = ProcessHistory(metrics.role, instance)
-        instances[metrics.instance].take(metrics, now_ms)
+        instances[metrics.instance].take(metrics, now_ms, appended_ms)
         return True
 
     def active(self, role: str) -> ProcessHistory | None:

@@ -41,7 +41,7 @@ class Suspicion(NamedTuple):
 
     Attributes:
         who: a role, or "broker".
-        kind: "silence", "lag", "alarm", "halt" or "blame".
+        kind: "silence", "lag", "alarm", "halt", "clock" or "blame".
     """
 
     who: str
@@ -57,6 +57,7 @@ def suspicions(
     away_ms: int,
     listening_ms: int,
     now_ms: int,
+    skew_ms: int,
 ) -> list[Suspicion]:
     """Everything that is suspected at this moment.
 
@@ -67,8 +68,11 @@ def suspicions(
         away_ms: for how long the broker has not answered.
         listening_ms: for how long we have listened.
         now_ms: our time.
+        skew_ms: how far clocks may be apart.
     """
+    processes = list(processes)
     found = list(_alarms(processes, now_ms))
+    found += _clocks(processes, stages["order"], skew_ms)
     found += _blame(stages, exposures)
     if away_ms > SILENT_MS:
         # Whoever is asked through the broker is silent too: that says nothing about them.
@@ -77,6 +81,20 @@ def suspicions(
     found += _silence(stages, listening_ms, now_ms)
     found += _lag(stages)
     return found
+
+
+def _clocks(processes: Iterable[ProcessHistory], order: StageView, skew_ms: int) -> Iterator[Suspicion]:
+    """Whose clock is wrong, and a ledger whose time a wrong clock has put forward: requests are rejected then."""
+    for history in processes:
+        if abs(history.ahead_ms) > skew_ms:
+            apart = f"{seconds(abs(history.ahead_ms))} {'ahead of' if history.ahead_ms > 0 else 'behind'} the broker's"
+            text = f"its clock is {apart}: set the one of the two that is wrong; {seconds(skew_ms)} are allowed"
+            yield Suspicion(history.role, "clock", text)
+    ordered_at_ms = order.measure("gauge_ordered_at_ms")
+    forward_ms = 0 if order.history is None or ordered_at_ms is None else int(ordered_at_ms) - order.history.said_ms
+    if forward_ms > skew_ms:
+        text = f"it has ordered at a time that is {seconds(forward_ms)} ahead of its clock, which was wrong then"
+        yield Suspicion("auditor", "clock", f"{text}: until that time, requests are rejected as expired")
 
 
 def _lag(stages: Mapping[str, StageView]) -> Iterator[Suspicion]:

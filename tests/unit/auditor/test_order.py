@@ -136,6 +136,7 @@ def test_a_contract_is_executed_by_the_time_that_is_signed() -> None:
     world.ask(world.put("a", 2))
     stage.move()
     first, second = (execute.batch for execute in stage.of(Execute))
+    assert measures(stage)["gauge_ordered_at_ms"] == world.log.now_ms + 500
     assert (first.sequence, second.sequence) == (0, 1)
     assert public_key_key("admin", 1) in first.records, "else it would be fetched once more"
     assert second.ordered_at_ms == first.ordered_at_ms == world.headers()[1].ordered_at_ms
@@ -158,6 +159,7 @@ def test_what_was_done_is_reported() -> None:
         "unanswered": 0,
         "order_wait_ms_sum": 160,
         "order_wait_count": 5,
+        "gauge_ordered_at_ms": world.log.now_ms,
         "gauge_sequence": 0,
         "gauge_undecided": 1,
     }

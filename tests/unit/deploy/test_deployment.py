@@ -19,13 +19,14 @@ from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
 from deploy.local.supervisor import Service
-from deploy.roles.entry import STATUS_FILE, RoleStatus
+from deploy.roles.entry import RoleStatus
 from deploy.stores import is_filled
 from protocol.configuration import Epochs
 from protocol.errors import CountersignError
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.log import LogRefusedError, LogUnavailableError
+from streams.role_directory import STATUS_FILE
 
 
 @pytest.fixture

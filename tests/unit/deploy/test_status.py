@@ -18,10 +18,11 @@ from deploy.initialize import DASHBOARD, NewLedger, initialize
 from deploy.local.ports import free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
-from deploy.roles.entry import STATUS_FILE, RoleStatus
+from deploy.roles.entry import RoleStatus
 from deploy.status import ledger_status
 from streams.kafka_admin import Extent, KafkaAdmin
 from streams.log import LogRefusedError, LogUnavailableError
+from streams.role_directory import STATUS_FILE
 from tests.command_line import app
 
 SERVERS = ("auditor-store", "ledger-store", "kafka")

@@ -210,6 +210,28 @@ def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> N
     assert suspected(watched.run(9)) == [("auditor", "halt")]
 
 
+@pytest.mark.parametrize(
+    ("ahead_ms", "said"), [(300_000, ""), (300_001, "5 min ahead of"), (-3_600_000, "60 min behind")]
+)
+def test_a_clock_that_is_wrong_is_named(watched: Watched, ahead_ms: int, said: str) -> None:
+    """Against the broker's, and beyond what the ledger allows: no message that is late looks like it."""
+    for metrics in watched.line.say(START_MS + ahead_ms):
+        late = metrics.role == "ledger"
+        watched.board.take_metrics(metrics, START_MS, START_MS if late else START_MS + ahead_ms)
+    shown = watched.board.snapshot(START_MS)["suspected"]
+    assert [(each["who"], each["kind"]) for each in shown] == ([("ledger", "clock")] if said else [])
+    assert all(f"its clock is {said} the broker's" in each["text"] for each in shown)
+
+
+def test_a_ledger_whose_time_was_put_forward_says_why_it_rejects(watched: Watched) -> None:
+    """The clock is right again; what was ordered stays ordered, until that time has come."""
+    watched.line.more["auditor"] = {"order.gauge_ordered_at_ms": START_MS + 310_000}
+    (told,) = watched.run(2)["suspected"]
+    assert (told["who"], told["kind"]) == ("auditor", "clock")
+    assert "5 min ahead of its clock" in told["text"]
+    assert suspected(watched.run(8)) == [], "it is within what is allowed, though nothing was ordered since"
+
+
 def test_a_rebuild_that_waits_for_replicas_says_so(watched: Watched) -> None:
     """It is no halt, and would look like idleness."""
     watched.run(5)
