@@ -39,6 +39,7 @@ class Candidates:
         requests: those still in the running, in the order of their messages.
         messages: the message each came in.
         unauthenticated: envelopes that nobody answers for, each with a code.
+        unanswered: how many of these no rejection is signed for.
         rejections: requests that are turned away although they are authentic.
         skipped: messages that are no envelopes at all.
     """
@@ -46,6 +47,7 @@ class Candidates:
     requests: list[OpenedRequest] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     unauthenticated: list[tuple[bytes, str]] = field(default_factory=list)
+    unanswered: int = 0
     rejections: RejectionList = field(default_factory=RejectionList)
     skipped: int = 0
 

@@ -177,7 +177,9 @@ class OrderMachine(Machine):
         settled = self._settle(messages, candidates, len(executed.results))  # it ends where the batch is full
         batch = ExecutedBatch(settled=settled, candidates=candidates, scans=executed.scans)
         batch.sort(executed.results, state.sequence + 1)
-        for envelope_bytes, code in candidates.unauthenticated[: self._allowed(candidates)]:
+        answered = candidates.unauthenticated[: self._allowed(candidates)]
+        candidates.unanswered = len(candidates.unauthenticated) - len(answered)
+        for envelope_bytes, code in answered:
             candidates.rejections.add_unauthenticated(envelope_bytes, code)
         kind: Kind = "empty" if not batch.requests and self._filling_is_due(state) else "normal"
         after = yield from self._commit(state, batch, ordered_at_ms, kind)
@@ -263,8 +265,10 @@ def _measures(batch: OrderedBatch, executed: ExecutedBatch, ordered_at_ms: int) 
         "rejected": batch.rejected,
         "skipped": executed.candidates.skipped,
         "unauthenticated": len(executed.candidates.unauthenticated),
+        "unanswered": executed.candidates.unanswered,
         "order_wait_ms_sum": sum(max(0, ordered_at_ms - message.timestamp_ms) for message in executed.settled),
         "order_wait_count": len(executed.settled),
+        "gauge_ordered_at_ms": ordered_at_ms,
         "gauge_sequence": batch.state.sequence,
         "gauge_undecided": batch.state.sequence - batch.state.decided,
     }

@@ -33,7 +33,7 @@ from storage.effects import Outgoing
 from storage.record_stores import StoreKind
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_log import KafkaLogWriter
-from streams.log import LogRefusedError, publish
+from streams.log import LogRefusedError, LogUnavailableError, publish
 
 Progress = Callable[[str], None]
 
@@ -237,6 +237,9 @@ class Deployment:
             with suppress(LogRefusedError):  # who may not see their settings
                 for line in admin.differences(topics):
                     progress(f"not as the table of topics has it: {line}")
+            with suppress(LogRefusedError, LogUnavailableError):  # one of several brokers may be away
+                for line in admin.too_low(topics):
+                    progress(f"long messages will not be taken: {line}")
         for role, create in ((AUDITOR, create_auditor_store), (LEDGER, create_ledger_store)):
             marker = self.home.role(role) / _CREATED
             if not marker.exists():
@@ -276,14 +279,16 @@ class Deployment:
         """Why a role halted.
 
         Raises:
-            CountersignError: `service.failed` or a more exact cause, it did not halt, or this version must not run with
-                this ledger at all.
+            CountersignError: with its own code, where it cannot work at all: a wrong setting, another engine;
+                `service.failed` or a more exact cause, where it did not say why it ended.
         """
         said = self._said_by_itself(role)
         code, text = str(said.get("code")), str(said.get("text"))
         state, runs = said.get("state"), self.stack.supervisor.is_running(role)
         if state == "halted" and code in _HALTS and not runs:
             return MachineHaltedError(code, f"{role} has halted: {text}")
+        if state == "halted" and code in ERRORS and not runs:
+            raise CountersignError(code, f"{role}: {text}")
         reason = f"{code}: {text}" if said.get("text") else last_lines(self.stack.log_file(role))
         raise CountersignError(failure_code(reason), f"{role} is {state}: {reason}")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
 from protocol.limits import Limits
-from streams.role_directory import RoleConfiguration, key_file
+from streams.role_directory import STATUS_FILE, RoleConfiguration, key_file
 
 
 class Home:
@@ -45,6 +45,16 @@ class Home:
         """Whether `init` has been here."""
         return (self.public / "genesis.avro").exists()
 
+    def require_public(self) -> None:
+        """Require that a ledger that has run here still has its genesis, whose absence would pass for no ledger.
+
+        Raises:
+            CountersignError: `config.invalid`.
+        """
+        if not self.exists and any(self.directory.glob(f"*/{STATUS_FILE}")):
+            text = f"{self.public / 'genesis.avro'} is not there, of a ledger that has run: bring public/ back"
+            raise CountersignError("config.invalid", f"{text}; whoever has a part of this ledger has the same files")
+
     def role(self, name: str) -> Path:
         """The directory of a role: "auditor", "ledger", "replica-0", "learner", "client"."""
         return self.directory / name
@@ -53,8 +63,10 @@ class Home:
         """A role's configuration.
 
         Raises:
-            CountersignError: `config.missing` where `init` has not been, else as `RoleConfiguration.load`.
+            CountersignError: `config.missing` where `init` has not been, else as `require_public` and
+                `RoleConfiguration.load`.
         """
+        self.require_public()
         if not self.exists:
             raise CountersignError("config.missing", str(self.directory))
         return RoleConfiguration.load(self.role(name))

@@ -128,8 +128,9 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     """Make keys, genesis, configuration 0 and every role's file.
 
     Raises:
-        CountersignError: `config.exists`; `path.refused`; `stack.running`, another process makes it; `disk.full`;
-            `file.unusable`, the place cannot be written; `epoch.malformed`, `epoch.checksum`, the numbers do not fit.
+        CountersignError: `config.exists`; `config.invalid`, it lost its `public/`; `path.refused`; `stack.running`,
+            another process makes it; `disk.full`; `file.unusable`, the place cannot be written; `epoch.malformed`,
+            `epoch.checksum`, the numbers do not fit.
             What was written by then is taken away.
     """
     new.check()
@@ -137,6 +138,7 @@ def initialize(home: Home, new: NewLedger) -> Epochs:
     with explained(f"making a ledger in {home.directory}"), LocalStack(home.stack).alone():
         if home.exists:
             raise CountersignError("config.exists", str(home.directory))
+        home.require_public()
         with _all_or_nothing(home):
             try:
                 return _make(home, new)

@@ -1,13 +1,15 @@
 """What `status` finds: processes, how far each stage is, what is suspected and what is exposed.
 
 *Suspected* is silence or lag; it never convicts. *Exposed* is a party or replica that checkable evidence
-names. How far the stages are, and both of these, the dashboard's process knows: it is asked.
+names. *Skipped* are messages that nobody could use: whoever writes to a topic can make any number of them. How far the
+stages are, and all of these, the dashboard's process knows: it is asked.
 """
 
 import http.client
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +20,14 @@ from deploy.initialize import CLIENT, DASHBOARD
 from deploy.instructions import with_instructions
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import SPACE_BYTES_MIN, ServiceStatus
-from schemas.topics import EVIDENCE, topic_table
+from schemas.topics import EVIDENCE, Topic, topic_table
 from streams.kafka_admin import KafkaAdmin
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
 
 SUSPECTED = "suspected"
+SKIPPED = "skipped"
+MILD = frozenset({SUSPECTED, SKIPPED})
+"""Kinds of findings that prove nothing against anybody, and that anybody may cause."""
 
 _HALTED = "halted"
 _DASHBOARD_S = 3.0
@@ -33,8 +38,8 @@ class StatusFinding:
     """Something a person should look at.
 
     Attributes:
-        kind: "disk", "halted", "not running", "no answer", "evidence", "exposed" or "suspected".
-        who: a process, "kafka", or who is exposed; "" of evidence and disks.
+        kind: "disk", "halted", "not running", "no answer", "broker", "evidence", "exposed", "suspected" or "skipped".
+        who: a process, "kafka", who is exposed, or who skipped messages; "" of evidence and disks.
     """
 
     kind: str
@@ -50,6 +55,7 @@ class LedgerStatus:
         processes: name, pid, state and address of each.
         topics: messages per topic; none where the broker does not answer.
         stages: name, state, sequence and lag of each, as the dashboard knows them; none where it does not run.
+        skipped: who read messages and took nothing from them, on which topic, how many, and what they are.
         halted: role, code, text and remedy of those that stopped by themselves.
         findings: the gravest first.
     """
@@ -57,13 +63,14 @@ class LedgerStatus:
     processes: Sequence[Mapping[str, Any]]
     topics: Mapping[str, int]
     stages: Sequence[Mapping[str, Any]]
+    skipped: Sequence[Mapping[str, Any]]
     halted: Sequence[Mapping[str, Any]]
     findings: Sequence[StatusFinding]
 
     @property
     def is_alarming(self) -> bool:
-        """Whether more was found than a suspicion."""
-        return any(finding.kind != SUSPECTED for finding in self.findings)
+        """Whether more was found than what proves nothing."""
+        return any(finding.kind not in MILD for finding in self.findings)
 
     def process_rows(self) -> list[tuple[object, ...]]:
         """For a table; a process id is no number that one counts with."""
@@ -110,7 +117,9 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         findings += (each for each in missing if each.who not in stopped_itself)
         findings[:0] = _full_disks(deployment)  # first: it may be why the rest is, and whose logs then end too early
         try:
-            topics = {} if KAFKA in {each.who for each in missing} else _topics(deployment)
+            if KAFKA not in {each.who for each in missing}:
+                topics = _topics(deployment)
+                findings += _low_settings(deployment)
         except LogUnavailableError:
             findings.append(_no_answer(deployment))
     seen = _snapshot(deployment, services)
@@ -121,7 +130,14 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         {name: stage.get(name) for name in ("name", "state", "sequence", "lag")}
         for stage in seen.get("stages", {}).values()
     ]
-    return LedgerStatus(processes=processes, topics=topics, stages=stages, halted=halted, findings=findings)
+    return LedgerStatus(
+        processes=processes,
+        topics=topics,
+        stages=stages,
+        skipped=seen.get("skipped", ()),
+        halted=halted,
+        findings=findings,
+    )
 
 
 def _halt(role: str, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,6 +195,8 @@ def _found(topics: Mapping[str, int], seen: Mapping[str, Any]) -> Iterator[Statu
     for each in seen.get("suspected", ()):
         if each["kind"] != "halt":  # it said so itself
             yield StatusFinding(kind=SUSPECTED, who=each["who"], text=f"{each['who']}: {each['kind']}: {each['text']}")
+    for each in seen.get("skipped", ()):
+        yield StatusFinding(kind=SKIPPED, who=each["who"], text=f"{each['topic']}: {each['text']}")
 
 
 def _topics(deployment: Deployment) -> dict[str, int]:
@@ -187,12 +205,28 @@ def _topics(deployment: Deployment) -> dict[str, int]:
     Raises:
         LogUnavailableError: the broker does not answer.
     """
-    configuration = deployment.home.load(CLIENT)
-    table = topic_table(configuration.partitions, deployment.epochs().latest.n)
+    admin, table = _asked(deployment)
     topics: dict[str, int] = {}
-    for (name, _), extent in KafkaAdmin(configuration.connection()).extents(table).items():
+    for (name, _), extent in admin.extents(table).items():
         topics[name] = topics.get(name, 0) + extent.end - extent.first
     return topics
+
+
+def _low_settings(deployment: Deployment) -> list[StatusFinding]:
+    """What keeps the broker from taking long messages, as far as one may know."""
+    admin, table = _asked(deployment)
+    with suppress(LogUnavailableError, LogRefusedError):
+        return [
+            StatusFinding(kind="broker", who=KAFKA, text=f"long messages are not taken: {line}")
+            for line in admin.too_low(table)
+        ]
+    return []
+
+
+def _asked(deployment: Deployment) -> tuple[KafkaAdmin, tuple[Topic, ...]]:
+    """Who asks the broker, and the topics that it asks for."""
+    configuration = deployment.home.load(CLIENT)
+    return KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, deployment.epochs().latest.n)
 
 
 def _snapshot(deployment: Deployment, services: Sequence[ServiceStatus]) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class RecoveryMachine(Machine):
         self._index = index
         self._cut_off = cut_off
         self._place = OwnPlace()
+        self._recovered = 0
         self._measures: dict[str, float] = {}
 
     def run(self) -> Steps:
@@ -82,7 +83,8 @@ class RecoveryMachine(Machine):
         first = yield from self._first_decision()
         if not self._can_follow(first):
             yield from self._learn(first)
-        yield Halt(code=RECOVERED, text=f"up to block {self._place.block - 1}")
+        done = f"{self._recovered} pieces were made anew" if self._recovered else "no piece had to be made anew"
+        yield Halt(code=RECOVERED, text=f"{done}; it has {self._place.block} blocks")
 
     @property
     def _following(self) -> int:
@@ -181,6 +183,7 @@ class RecoveryMachine(Machine):
         if has_share(self._index, rebuilt.place.epoch, self._epochs):
             piece = yield from sign_piece(rebuilt.dispersal, self._index, rebuilt.last)
             yield Publish(messages=(Outgoing(pieces_topic(self._index), 0, None, piece),))
+            self._recovered += 1
             self._count("recovered", 1)
             self._count("published_bytes", len(piece))
         intake.advance(rebuilt)

@@ -109,12 +109,20 @@ class RebuildMachine(Machine):
         super().__init__()
         self._epochs = epochs
         self._limits = epochs.limits
+        self._stored = self._from_pieces = 0
 
     def run(self) -> Steps:
         """Read `decisions` to the end of the log; from where the store stands, whenever it refuses a call."""
         while (sequence := (yield from self._rebuild())) is None:
             pass
-        yield Halt(code=REBUILT, text=f"up to sequence {sequence}")
+        yield Halt(code=REBUILT, text=self._summary(sequence))
+
+    def _summary(self, sequence: int) -> str:
+        """What was done, for people."""
+        if not self._stored:
+            return "nothing is decided yet" if sequence < 0 else f"the store lacks nothing up to sequence {sequence}"
+        pieces = f", {self._from_pieces} of them from the replicas' pieces" if self._from_pieces else ""
+        return f"{self._stored} batches are back in the store{pieces}, up to sequence {sequence}"
 
     def _rebuild(self) -> Generator[Effect, Any, int | None]:
         """The last sequence rebuilt; None if the store refused a call, or something is missing still."""
@@ -216,6 +224,7 @@ class RebuildMachine(Machine):
                 after = yield from self._store(state, decided)
                 if after is None:
                     return None
+                self._from_pieces += 1
                 state = after
             yield Report(metrics={"gauge_rebuilt": state.sequence})
         return state
@@ -266,6 +275,7 @@ class RebuildMachine(Machine):
         if isinstance(answer, Refused):
             yield Report(metrics={f"refused_{answer.reason}": 1})
             return None
+        self._stored += 1
         return after
 
     def _is_unchanged(self, state: CommitState) -> Generator[Effect, Any, bool]:

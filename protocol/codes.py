@@ -23,7 +23,7 @@ REJECTIONS: tuple[Row, ...] = (
      "Sign it anew with a later expiry; check the clock."),
     ("request.forgotten", "sender", "final", "The request came so late that nobody knows whether it was decided.",
      "It expired so long ago that the replay guard has let go of it: it may have been decided in its time.",
-     "Look for its receipt, or ask a learner; sign it anew only if it is not there."),
+     "Look for its receipt, or ask a learner; sign it anew only if it is not there. If it is new: check the clock."),
     ("request.not_yet_valid", "sender", "retry", "The request came too early.",
      "It was ordered before its not_before_ms.",
      "Send it again when it is valid; check the clock."),

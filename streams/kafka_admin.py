@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no exports
@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it lists no
     ResourceType,
 )
 
-from schemas.topics import Topic
+from schemas.topics import MESSAGE_BYTES_MAX, RECORD_OVERHEAD_BYTES, Topic
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_errors import make_client, port_error
 from streams.log import LogRefusedError, LogUnavailableError
@@ -29,6 +29,9 @@ from streams.log import LogRefusedError, LogUnavailableError
 _REQUEST_TIMEOUT_S = 10.0
 _PAUSE_S = 0.05
 _COMPRESSION = "compression.type"
+_REQUEST_BYTES, _MESSAGE_BYTES = "socket.request.max.bytes", "max.message.bytes"
+_REQUEST_BYTES_MIN = MESSAGE_BYTES_MAX + 2 * RECORD_OVERHEAD_BYTES
+"""One batch goes in a request, and a batch is as long as the longest message at most."""
 
 _log = logging.getLogger("countersign.kafka")
 
@@ -187,6 +190,35 @@ class KafkaAdmin:
                     lines.append(f"{topic.name}: {name} is {settings[name].value}, not {value}")
         return tuple(lines)
 
+    def too_low(self, topics: Sequence[Topic] = ()) -> tuple[str, ...]:
+        """Which settings keep brokers, or these topics, from taking the longest message, and what to do: one line each.
+
+        A broker that is asked for too much closes the connection without a word, so nobody else tells. What a broker
+        does not say of itself is not judged.
+
+        Raises:
+            LogRefusedError: also where one may not see the settings of brokers.
+        """
+        lines = []
+        for number in self._metadata().brokers:
+            found = self._described(ConfigResource(ResourceType.BROKER, str(number))).get(_REQUEST_BYTES)
+            if _is_below(found, _REQUEST_BYTES_MIN):
+                remedy = f"set it to {_REQUEST_BYTES_MIN} or more (Kafka's own default is 104857600) and start it again"
+                lines.append(f"broker {number}: {_REQUEST_BYTES} is {found.value}: {remedy}")
+        for topic, settings in zip(topics, self._settings(topics), strict=True):
+            found = settings.get(_MESSAGE_BYTES)
+            if _is_below(found, topic.message_bytes_max):
+                name = self._connection.full_name(topic.name)
+                remedy = f"set it to {topic.message_bytes_max} with kafka-configs.sh"
+                lines.append(f"topic {name}: {_MESSAGE_BYTES} is {found.value}: {remedy}")
+        return tuple(lines)
+
+    def _described(self, resource: ConfigResource) -> dict[str, ConfigEntry]:
+        """What a broker says of its settings."""
+        described = self._client.describe_configs([resource], request_timeout=_REQUEST_TIMEOUT_S)
+        found: dict[str, ConfigEntry] = _answer(described[resource], f"settings of broker {resource.name}")
+        return found
+
     def extents(self, topics: Iterable[Topic]) -> dict[tuple[str, int], Extent]:
         """First offset and end of every partition; against a reader's position they give its lag."""
         places = {
@@ -219,6 +251,12 @@ class KafkaAdmin:
             (place.topic, place.partition): _answer(future, f"offsets of {place.topic}").offset
             for place, future in futures.items()
         }
+
+
+def _is_below(setting: ConfigEntry | None, least: int) -> TypeGuard[ConfigEntry]:
+    """Whether a setting is told, and is a number below this one."""
+    value = None if setting is None else setting.value
+    return value is not None and value.isascii() and value.isdigit() and int(value) < least
 
 
 class _TopicExistsError(Exception):

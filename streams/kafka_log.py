@@ -21,6 +21,7 @@ from confluent_kafka import Message as KafkaMessage
 
 from storage.effects import END_OFFSET, FIRST_OFFSET, Alarm, Message, Outgoing, Position
 from streams.held_messages import HeldMessages
+from streams.kafka_admin import KafkaAdmin
 from streams.kafka_beside import end_of_unreadable, ends_of, place_of, read_to_end
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_errors import (
@@ -31,6 +32,7 @@ from streams.kafka_errors import (
     is_unreadable,
     make_client,
 )
+from streams.kafka_limits import LimitWatch
 from streams.log import DeliveryFailure, LogRefusedError, LogStartLostError, LogUnavailableError
 
 _DOUBT_MS = 2_000
@@ -272,6 +274,7 @@ class KafkaLogWriter:
         self._refused = ""
         self._stuck_since: float | None = None
         self._reach = Reachability()
+        self._limits = LimitWatch(lambda: KafkaAdmin(connection).too_low())
         self._producer = self._make_producer()
 
     def _make_producer(self) -> Producer:
@@ -323,6 +326,7 @@ class KafkaLogWriter:
                     return True
             if time.monotonic() >= deadline:
                 self._stuck_since = self._stuck_since or time.monotonic()
+                self._limits.waited(self.unreachable_ms())
                 return False
             if not left:  # nothing is under way, and yet not everything was taken
                 self._wait(self._producer.poll, _PAUSE_S)
@@ -373,6 +377,8 @@ class KafkaLogWriter:
         if error is not None:
             is_hopeless = is_refusal(error) or error.code() == KafkaError._UNKNOWN_PARTITION
             self._failures.append(DeliveryFailure(reference, not is_hopeless, error.str()))
+            if error.code() == KafkaError._MSG_TIMED_OUT:
+                self._limits.waited(self._connection.delivery_timeout_ms)
 
     def take_failures(self, wait_ms: int = 0) -> list[DeliveryFailure]:
         """See `NowaitWriter.take_failures`."""

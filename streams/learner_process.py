@@ -42,8 +42,8 @@ class FollowerProcess:
     performers: dict[type, Callable[[Any], Event]] = field(default_factory=dict)
     pool: SignaturePool = field(default_factory=partial(SignaturePool, 1))
 
-    def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
-        """The stage of this process."""
+    def stage(self, name: str, make_machine: Callable[[], Machine], ends: frozenset[str] = frozenset()) -> Stage:
+        """The stage of this process; `ends`: codes of halts after which another one follows."""
         ports = Ports(
             reader=open_reader(self.configuration, self.epochs),
             writer=self._open_writer(),
@@ -53,7 +53,7 @@ class FollowerProcess:
             signing_key=self.key,
             more=self.performers,
         )
-        return Stage(make_machine, ports, self.metrics.meter(name))
+        return Stage(make_machine, ports, self.metrics.meter(name), ends)
 
     def _open_writer(self) -> LogWriter:
         """A writer; what goes on a topic elsewhere goes there."""

@@ -5,6 +5,7 @@ Names, with their units:
 - `STAGE.EFFECT.wall_us`, `.cpu_us` and `.count` for every kind of effect, and for the machine's own steps:
   `decode` where it takes what came in, `encode` where it takes what was executed, `step` for the others;
 - `STAGE.messages_in`, `.bytes_in`, `.messages_out`, `.bytes_out`, `STAGE.restarts`, `STAGE.alarm.CODE`;
+- `STAGE.halted.CODE`, and `STAGE.ended.CODE` where another stage of the process follows;
 - `STAGE.NAME` for what a machine reports: names that begin with `gauge_` are set, others added up;
 - `process.cpu_us`, `.children_cpu_us`, `.rss_bytes`, `.children_rss_bytes`, `.threads`.
 """

@@ -64,6 +64,7 @@ class PartyProcess:
         name: str,
         make_machine: Callable[[], Machine],
         more: Mapping[type, Callable[[Any], Event]] | None = None,
+        ends: frozenset[str] = frozenset(),
     ) -> Stage:
         """A stage of this process, with a reader and a writer of its own.
 
@@ -71,6 +72,7 @@ class PartyProcess:
             name: of the stage.
             make_machine: gives a new machine that knows nothing.
             more: performers of effects that only this stage has.
+            ends: codes of halts after which another stage follows.
         """
         connection = self.configuration.connection()
         linger_ms = self.epochs.limits.batch_linger_ms if name == "order" else 0
@@ -84,7 +86,7 @@ class PartyProcess:
             party=self.party,
             more=more or {},
         )
-        return Stage(make_machine, ports, self.metrics.meter(name))
+        return Stage(make_machine, ports, self.metrics.meter(name), ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

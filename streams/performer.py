@@ -124,6 +124,7 @@ class EffectPerformer:
         self._meter = meter
         self._now_ms = ports.now_ms
         self._alarmed: dict[str, float] = {}
+        self._told: set[str] = set()
         self._performers: dict[type, Callable[[Any], Event]] = {
             Receive: self._receive,
             Seek: self._seek,
@@ -179,6 +180,8 @@ class EffectPerformer:
                 break
             if reader.unreachable_ms() > _ALARM_AFTER_MS:
                 self._alarm("broker.unreachable", "nothing can be read")
+            else:
+                self._over("broker.unreachable")
             if left_ms <= _SLICE_MS or stop.requested:
                 break
         for alarm in alarms:
@@ -203,6 +206,7 @@ class EffectPerformer:
 
         if not publish(writer, effect.messages, give_up):
             raise StoppedError
+        self._over("broker.unreachable")
         self._count("out", effect.messages)
         return Published(now_ms=self._now_ms())
 
@@ -257,10 +261,14 @@ class EffectPerformer:
         """Call until the log and the store are there."""
         pause_s = _BACKOFF_FIRST_S
         since = time.monotonic()
+        code = ""
         while True:
             try:
-                return call()
+                answer = call()
+                self._over(code)
+                return answer
             except (LogUnavailableError, StoreUnavailableError) as error:
+                code = error.code
                 if (time.monotonic() - since) * 1000 > _ALARM_AFTER_MS:
                     self._alarm(error.code, error.detail)
             if self._ports.stop.wait(pause_s):
@@ -279,7 +287,14 @@ class EffectPerformer:
         now = time.monotonic()
         if now - self._alarmed.get(code, -_ALARM_AGAIN_S) >= _ALARM_AGAIN_S:
             self._alarmed[code] = now
+            self._told.add(code)
             _log.warning("%s: %s: %s", self._meter.stage, code, text)
+
+    def _over(self, code: str) -> None:
+        """Say that a trouble is over, if it was told."""
+        if code in self._told:
+            self._told.discard(code)
+            _log.info("%s: %s: it is over", self._meter.stage, code)
 
 
 def _claiming(sequences: frozenset[int], messages: Iterable[Message]) -> Iterator[Message]:

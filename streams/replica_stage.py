@@ -16,7 +16,9 @@ from storage.effects import Halt
 from storage.machine import Machine
 from streams.learner_process import FollowerProcess
 
-_START_LOST = "log.start_lost"
+_RECOVERY_ENDS = frozenset({RECOVERED})
+_DISPERSAL_ENDS = frozenset({BEHIND, "log.start_lost"})
+"""What a replica goes on after: what it cannot follow, it recovers."""
 
 
 def run_replica(process: FollowerProcess, index: int, encoder: Encoder | None = None) -> Halt | None:
@@ -36,16 +38,18 @@ def run_replica(process: FollowerProcess, index: int, encoder: Encoder | None = 
 
     epochs = process.epochs
 
-    def run(name: str, make_machine: Callable[[], Machine]) -> Halt | None:
-        with closing(process.stage(name, make_machine)) as stage:
+    def run(name: str, make_machine: Callable[[], Machine], ends: frozenset[str]) -> Halt | None:
+        with closing(process.stage(name, make_machine, ends)) as stage:
             return stage.run()
 
     halt: Halt | None = None
     while True:
         cut_off, hinted = halt is not None and halt.code == BEHIND, halt is None
-        halt = run("recover", partial(RecoveryMachine, epochs=epochs, index=index, cut_off=cut_off))
-        if halt is None or halt.code != RECOVERED:
+        recover = partial(RecoveryMachine, epochs=epochs, index=index, cut_off=cut_off)
+        halt = run("recover", recover, _RECOVERY_ENDS)
+        if halt is None or halt.code not in _RECOVERY_ENDS:
             return halt
-        halt = run("replica", partial(ReplicaMachine, epochs=epochs, index=index, encoder=encoder, hinted=hinted))
-        if halt is None or halt.code not in (BEHIND, _START_LOST):
+        disperse = partial(ReplicaMachine, epochs=epochs, index=index, encoder=encoder, hinted=hinted)
+        halt = run("replica", disperse, _DISPERSAL_ENDS)
+        if halt is None or halt.code not in _DISPERSAL_ENDS:
             return halt

@@ -22,6 +22,8 @@ from streams.private_file import replace_private
 from streams.replica_places import ReplicaPlace, replica_places
 
 CONFIGURATION_FILE = "role.toml"
+STATUS_FILE = "status.json"
+"""What its process last said of itself; it is there once one has run."""
 PARTITIONS_MAX = 10_000
 
 
@@ -232,6 +234,9 @@ def read_private(file: Path) -> bytes:
                 "config.invalid", f"{file} can be read by others; make it private: chmod 600"
             )
         return file.read_bytes()
+    except FileNotFoundError as error:
+        text = f"{file} is not there; a key or secret that was lost has to come from a backup, for no other one will do"
+        raise CountersignError("config.invalid", text) from error
     except OSError as error:
         raise CountersignError("config.invalid", f"{file}: {error.strerror}") from error
 

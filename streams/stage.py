@@ -7,6 +7,7 @@ Rules:
    everything that was begun is stored, signed and sent. After `drain_s` it ends wherever it is: a machine may
    be dropped at any point, for the next one loads what there is.
 3. A machine whose `Apply` was left open is dropped, and a new one made.
+4. Where another machine follows on one that has done its work, its halt is an end, and nobody's trouble.
 """
 
 import logging
@@ -46,13 +47,21 @@ class Stage:
         make_machine: gives a new machine that knows nothing.
         ports: its world.
         meter: its counters, named after the stage.
+        ends: codes of halts after which the process goes on with another machine.
     """
 
-    def __init__(self, make_machine: Callable[[], Stepped], ports: Ports, meter: StageMeter) -> None:
+    def __init__(
+        self,
+        make_machine: Callable[[], Stepped],
+        ports: Ports,
+        meter: StageMeter,
+        ends: frozenset[str] = frozenset(),
+    ) -> None:
         self.name = meter.stage
         self._make_machine = make_machine
         self._ports = ports
         self._meter = meter
+        self._ends = ends
         self._performer = EffectPerformer(ports, meter)
 
     def run(self) -> Halt | None:
@@ -109,8 +118,12 @@ class Stage:
         return done
 
     def _halted(self, halt: Halt) -> Halt:
-        _log.error("%s: ended: %s: %s", self.name, halt.code, halt.text)
-        self._meter.add(f"halted.{halt.code}", 1)
+        if halt.code in self._ends:
+            _log.info("%s: %s: %s; going on", self.name, halt.code, halt.text)
+            self._meter.add(f"ended.{halt.code}", 1)
+        else:
+            _log.error("%s: halted: %s: %s", self.name, halt.code, halt.text)
+            self._meter.add(f"halted.{halt.code}", 1)
         return halt
 
 

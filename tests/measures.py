@@ -14,12 +14,14 @@ class MeasuredLine:
 
     Attributes:
         more: further measures by role; they replace the even ones.
+        without: measures that a role does not have, by role.
         silent: roles that say nothing.
     """
 
     def __init__(self) -> None:
         self.second = 0
         self.more: dict[str, dict[str, float]] = {}
+        self.without: dict[str, set[str]] = {}
         self.silent: set[str] = set()
 
     def say(self, at_ms: int) -> Iterator[Metrics]:
@@ -28,6 +30,8 @@ class MeasuredLine:
         for role, values in self._values().items():
             if role not in self.silent:
                 said = {**values, **self.more.get(role, {})}
+                for name in self.without.get(role, ()):
+                    said.pop(name)
                 measures = tuple(Measure(name, float(value)) for name, value in sorted(said.items()))
                 yield Metrics(role=role, instance=f"pid of {role}", at_ms=at_ms, values=measures)
 

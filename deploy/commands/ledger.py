@@ -11,7 +11,7 @@ from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.instructions import DEFAULT_HOME, instruction
 from deploy.output import EXIT_CHECK, HomeOption, JsonOption, Output, run
-from deploy.status import SUSPECTED, ledger_status
+from deploy.status import MILD, ledger_status
 from protocol.configuration import REPLICAS_MAX, TREE, ConfigurationError
 from protocol.contracts.names import is_name
 from protocol.errors import CountersignError
@@ -186,7 +186,8 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
     """Show processes, sequences, lag, and what is suspected or exposed.
 
     Exit code 5 where a process halted or is missing, the broker does not answer, or there is evidence. Who is
-    suspected is only shown: silence and lag prove nothing. A ledger that was stopped is no finding.
+    suspected is only shown: silence and lag prove nothing. So are messages that were skipped: anybody may send them. A
+    ledger that was stopped is no finding.
 
     Example: [bold]countersign status --json[/bold].
     """
@@ -200,7 +201,7 @@ def status(home: HomeOption = DEFAULT_HOME, as_json: JsonOption = False) -> None
         else:
             output.say(f"nothing runs; start it with {escape(instruction('up', home))}")
         for finding in found.findings:
-            colour = "yellow" if finding.kind == SUSPECTED else "red"
+            colour = "yellow" if finding.kind in MILD else "red"
             output.say(f"[{colour}]{finding.kind}[/{colour}] {escape(finding.text)}")
         if found.processes and not found.findings:
             output.say("[green]no findings[/green]")

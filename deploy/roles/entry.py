@@ -18,10 +18,9 @@ from deploy.local.processes import ProcessIdentity, identify
 from protocol.errors import ERRORS, CountersignError
 from storage.effects import Halt
 from streams.garbage_collection import collect_rarely
-from streams.role_directory import RoleConfiguration
+from streams.role_directory import STATUS_FILE, RoleConfiguration
 from streams.stage import StopSignal
 
-STATUS_FILE = "status.json"
 EXIT_HALTED = 3
 EXIT_FAILED = 4
 
@@ -99,7 +98,7 @@ def run_role(run: Run) -> int:
     try:
         halt = run(RoleConfiguration.load(directory), stop, status)
     except CountersignError as error:
-        _halted(status, error.code, str(error).removeprefix(f"{error.code}: "))
+        _halted(status, error.code, error.detail or str(error).removeprefix(f"{error.code}: "))
         return EXIT_FAILED
     except OSError as error:
         if not is_full(error):

@@ -12,14 +12,15 @@ from protocol.configuration import Epochs
 from schemas.feed import Metrics
 from streams.dashboard.decisions import DecisionLog, SeenDecision
 from streams.dashboard.exposures import Exposures, JudgedEvidence
-from streams.dashboard.pipeline import LagClock, StageView, state_of, view_stages
+from streams.dashboard.pipeline import SILENT_MS, LagClock, StageView, state_of, view_stages
 from streams.dashboard.processes import Processes, ProcessHistory
+from streams.dashboard.skipped import skipped_messages
 from streams.dashboard.suspicions import suspicions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFacts:
-    """What the page says of the ledger itself; n, b, c and k as in its epoch."""
+    """What the page says of the ledger itself; n, b, c, k and the allowed skew of clocks as in its epoch."""
 
     ledger_id: bytes
     epoch: int
@@ -28,6 +29,7 @@ class LedgerFacts:
     c: int
     k: int
     window: int
+    skew_ms: int = 300_000
 
     @classmethod
     def of(cls, epochs: Epochs) -> "LedgerFacts":
@@ -41,6 +43,7 @@ class LedgerFacts:
             c=latest.c,
             k=latest.k,
             window=latest.window,
+            skew_ms=latest.skew_ms,
         )
 
 
@@ -69,10 +72,10 @@ class Board:
 
     # --- What threads saw ---
 
-    def take_metrics(self, metrics: Metrics | None, now_ms: int) -> None:
-        """A message on `metrics`; None if it is none."""
+    def take_metrics(self, metrics: Metrics | None, now_ms: int, appended_ms: int | None = None) -> None:
+        """A message on `metrics`, and when the broker appended it, by its clock; None if it is none."""
         with self._lock:
-            if metrics is None or not self._processes.take(metrics, now_ms):
+            if metrics is None or not self._processes.take(metrics, now_ms, appended_ms):
                 self._foreign_metrics += 1
 
     def take_decision(self, seen: SeenDecision | None, at_ms: int) -> None:
@@ -105,10 +108,19 @@ class Board:
 
     # --- What the page draws ---
 
-    def is_healthy(self) -> bool:
+    def is_healthy(self, now_ms: int) -> bool:
         """Whether what is shown is of now."""
         with self._lock:
-            return self._away_ms == 0
+            return self._broker_away_ms(now_ms) == 0
+
+    def _broker_away_ms(self, now_ms: int) -> int:
+        """For how long the broker has been away; one that hangs keeps its connections, and says nothing to anybody.
+
+        Then nobody's measures come, our own no more than the others'.
+        """
+        own, newest = self._processes.active("dashboard"), self._processes.last_seen_ms()
+        quiet_ms = 0 if own is None else now_ms - newest
+        return max(self._away_ms, quiet_ms if quiet_ms > SILENT_MS else 0)
 
     def measures(self, now_ms: int) -> list[tuple[str, str, Mapping[str, float]]]:
         """Role, instance and last measures of every process."""
@@ -120,18 +132,20 @@ class Board:
         with self._lock:
             stages = view_stages(self._processes, self._ledger.n, self._clock, now_ms)
             listed = list(self._processes.listed(now_ms))
+            away_ms = self._broker_away_ms(now_ms)
             suspected = suspicions(
                 stages,
                 listed,
                 self._exposures,
-                away_ms=self._away_ms,
+                away_ms=away_ms,
                 listening_ms=now_ms - self._started_ms,
                 now_ms=now_ms,
+                skew_ms=self._ledger.skew_ms,
             )
             return {
                 "now_ms": now_ms,
                 "ledger": self._ledger_json(),
-                "broker_away_ms": self._away_ms,
+                "broker_away_ms": away_ms,
                 "decisions": self._decisions.snapshot(now_ms),
                 "requests": _requests(stages["order"], self._ledger.window),
                 "stages": {name: view.snapshot() for name, view in stages.items()},
@@ -143,6 +157,7 @@ class Board:
                 "processes": [_process(history, now_ms) for history in listed],
                 "evidence": self._exposures.snapshot(),
                 "suspected": [suspicion._asdict() for suspicion in suspected],
+                "skipped": skipped_messages(stages, self._foreign_metrics),
                 "foreign_metrics": self._foreign_metrics,
                 "activity": self._activity,
             }

@@ -101,13 +101,23 @@ def _findings(snapshot: Mapping[str, Any]) -> Iterator[Family]:
         "Messages on the topic of evidence that convict nobody, by finding.",
         [({"finding": finding}, count) for finding, count in evidence["unproven"].items()],
     )
-    kinds = ("silence", "lag", "alarm", "halt", "blame")
+    kinds = ("silence", "lag", "alarm", "halt", "clock", "blame")
     counts = {kind: sum(each["kind"] == kind for each in snapshot["suspected"]) for kind in kinds}
     yield Family(
         "countersign_suspected",
         "gauge",
         "What is suspected at this moment, and proves nothing.",
         [({"kind": kind}, count) for kind, count in counts.items()],
+    )
+    skipped: list[Point] = [
+        ({"reader": each["who"], "topic": each["topic"], "what": each["what"]}, each["messages"])
+        for each in snapshot["skipped"]
+    ]
+    yield Family(
+        "countersign_skipped",
+        "gauge",
+        "Messages that nothing was taken from, since their reader was started.",
+        skipped,
     )
 
 

@@ -10,9 +10,6 @@ from typing import Any, Literal
 
 from streams.dashboard.processes import Processes, ProcessHistory
 
-_GOOD_ENDS = (".store.rebuilt", ".replica.recovered", ".replica.behind", "replica.halted.log.start_lost")
-"""Ends of a machine's work after which another one goes on in the same process."""
-
 SILENT_MS = 5_000
 """A process says how it is once a second; after this it is silent."""
 
@@ -134,10 +131,31 @@ def role_of(stage: Stage) -> str:
 
 
 class LagClock:
-    """For how long each stage has been behind without moving, as far as it was looked at."""
+    """How far each stage is behind, and for how long it has not moved, as far as it was looked at.
+
+    A process that was started again says where it is only when it has done something. Until then what came since is all
+    that is known of how far it is behind: with nothing to do it is not.
+    """
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[int | None, int]] = {}
+        self._begun: dict[str, tuple[str, int]] = {}
+
+    def lag(self, name: str, instance: str, sequence: int | None, before: int) -> int | None:
+        """How many sequences a stage is behind the one before it; None if that cannot be told.
+
+        Args:
+            instance: its process.
+            sequence: where it is, None if it has not said so yet.
+            before: where the stage before it is.
+        """
+        if sequence is not None:
+            return max(0, before - sequence)
+        known, begun = self._begun.get(name, ("", before))
+        if known != instance or before < begun:
+            begun = before
+        self._begun[name] = (instance, begun)
+        return before - begun or None
 
     def stuck_ms(self, name: str, sequence: int | None, lag: int | None, now_ms: int) -> int:
         """Look at a stage: where it is, and how far behind."""
@@ -158,7 +176,7 @@ class StageView:
     Attributes:
         history: of its process; None if that has never been heard of.
         sequence: the last one it has done.
-        lag: how many sequences it is behind the stage before it; None if that cannot be told.
+        lag: how many sequences it is behind the stage before it, as far as is known; None if that cannot be told.
         stuck_ms: for how long it has been behind without moving; 0 if it is not.
     """
 
@@ -212,7 +230,7 @@ def view_stages(processes: Processes, replicas: int, clock: LagClock, now_ms: in
         before = views[stage.after].sequence if stage.after else None
         lag = None
         if history is not None and before is not None:
-            lag = max(0, before - (-1 if sequence is None else sequence))
+            lag = clock.lag(stage.name, history.instance, sequence, before)
         views[stage.name] = StageView(
             stage=stage,
             history=history,
@@ -239,7 +257,7 @@ def halts_of(history: ProcessHistory, meter: str = "") -> list[str]:
         {
             name.partition(".halted.")[2]
             for name, count in history.values.items()
-            if ".halted." in name and count and name.startswith(meter) and not name.endswith(_GOOD_ENDS)
+            if ".halted." in name and count and name.startswith(meter)
         }
     )
 

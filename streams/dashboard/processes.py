@@ -32,16 +32,22 @@ Sample = tuple[int, Mapping[str, float]]
 
 
 class ProcessHistory:
-    """The last minute of one process."""
+    """The last minute of one process.
+
+    Attributes:
+        seen_ms: when it spoke last, by our clock.
+        ahead_ms: how far its clock is ahead of the broker's, as far as is known; negative behind it.
+    """
 
     def __init__(self, role: str, instance: str) -> None:
         self.role = role
         self.instance = instance
         self.seen_ms = 0
+        self.ahead_ms = 0
         self._samples: deque[Sample] = deque(maxlen=SAMPLES)
 
-    def take(self, metrics: Metrics, now_ms: int) -> None:
-        """Take in what the process said; `now_ms` is when we read it."""
+    def take(self, metrics: Metrics, now_ms: int, appended_ms: int | None = None) -> None:
+        """Take in what the process said; `now_ms` is when we read it, `appended_ms` when the broker got it."""
         values = {
             sys.intern(name): value
             for name, value in metrics.values[:_MEASURES_MAX]
@@ -51,6 +57,12 @@ class ProcessHistory:
             self._samples.clear()
         self._samples.append((metrics.at_ms, values))
         self.seen_ms = now_ms
+        self.ahead_ms = metrics.at_ms - appended_ms if appended_ms else 0
+
+    @property
+    def said_ms(self) -> int:
+        """When it spoke last, by its own clock."""
+        return self._samples[-1][0] if self._samples else 0
 
     @property
     def values(self) -> Mapping[str, float]:
@@ -76,6 +88,16 @@ class ProcessHistory:
         since_ms = self._samples[-1][0] - within_ms
         before = next((values for at_ms, values in self._samples if at_ms >= since_ms), {})
         return max(0.0, self.values[name] - before.get(name, 0.0))
+
+    def unchanged_ms(self, name: str) -> int:
+        """For how long a measure has stayed as it is, as far back as is kept."""
+        last_ms, values = self._samples[-1]
+        since_ms = last_ms
+        for at_ms, before in reversed(self._samples):
+            if before.get(name) != values.get(name):
+                break
+            since_ms = at_ms
+        return last_ms - since_ms
 
     def mean(self, total: str, count: str, within_ms: int = 2 * RATE_MS) -> float | None:
         """A mean of late, from two counters: of what was measured, and of how often."""
@@ -116,7 +138,7 @@ class Processes:
         self._roles = roles
         self._histories: dict[str, dict[str, ProcessHistory]] = {}
 
-    def take(self, metrics: Metrics, now_ms: int) -> bool:
+    def take(self, metrics: Metrics, now_ms: int, appended_ms: int | None = None) -> bool:
         """Take in a process's metrics; False if they are of no role of ours."""
         if metrics.role not in self._roles:
             return False
@@ -126,13 +148,18 @@ class Processes:
                 del instances[min(instances, key=lambda name: instances[name].seen_ms)]
             instance = metrics.instance[:_NAME_CHARACTERS_MAX]
             instances[metrics.instance] = ProcessHistory(metrics.role, instance)
-        instances[metrics.instance].take(metrics, now_ms)
+        instances[metrics.instance].take(metrics, now_ms, appended_ms)
         return True
 
     def active(self, role: str) -> ProcessHistory | None:
         """The process of a role that spoke last."""
         instances = self._histories.get(role)
         return max(instances.values(), key=lambda each: each.seen_ms) if instances else None
+
+    def last_seen_ms(self) -> int:
+        """When anybody spoke last, 0 if nobody has."""
+        histories = (each for instances in self._histories.values() for each in instances.values())
+        return max((each.seen_ms for each in histories), default=0)
 
     def listed(self, now_ms: int) -> Iterator[ProcessHistory]:
         """Every process, but those that ended and were followed by another."""

@@ -118,7 +118,7 @@ class DashboardServer:
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        is_healthy = self._board.is_healthy()
+        is_healthy = self._board.is_healthy(now_ms())
         return answer({"status": "ok" if is_healthy else "broker away"}, 200 if is_healthy else 503)
 
 

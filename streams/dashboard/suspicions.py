@@ -14,15 +14,23 @@ from streams.dashboard.processes import ProcessHistory
 ALARM_MS = 60_000
 """For how long an alarm is shown after it was last raised."""
 
+_OVER_MS = 5_000
+"""What goes on is raised again within this time."""
+
 STUCK_MS = 10_000
 _PATIENCE_MS = 10_000
 """What has not been heard of since we began to listen is not missed before."""
 
-_ALARMS = {"alarm_tail_lost": "log.tail_lost", "restarts": "store.lost_call"}
+_ALARMS = {
+    "alarm_tail_lost": "log.tail_lost",
+    "restarts": "store.lost_call",
+    "waits_for_older": "rebuild.waits_for_older",
+}
 """Measures that are alarms under another name than `alarm.CODE`."""
 
 _MEANINGS = {
     "log.tail_lost": "The broker lost the end of a topic; what was in it is sent again.",
+    "rebuild.waits_for_older": "Neither `decisions` nor replicas have what the store needs next: bring replicas back.",
     "store.lost_call": "The store failed within a call; the stage began anew from what is stored.",
 }
 """Alarms that are no errors, so the table of codes does not have them."""
@@ -33,7 +41,7 @@ class Suspicion(NamedTuple):
 
     Attributes:
         who: a role, or "broker".
-        kind: "silence", "lag", "alarm", "halt" or "blame".
+        kind: "silence", "lag", "alarm", "halt", "clock" or "blame".
     """
 
     who: str
@@ -49,6 +57,7 @@ def suspicions(
     away_ms: int,
     listening_ms: int,
     now_ms: int,
+    skew_ms: int,
 ) -> list[Suspicion]:
     """Everything that is suspected at this moment.
 
@@ -59,8 +68,11 @@ def suspicions(
         away_ms: for how long the broker has not answered.
         listening_ms: for how long we have listened.
         now_ms: our time.
+        skew_ms: how far clocks may be apart.
     """
+    processes = list(processes)
     found = list(_alarms(processes, now_ms))
+    found += _clocks(processes, stages["order"], skew_ms)
     found += _blame(stages, exposures)
     if away_ms > SILENT_MS:
         # Whoever is asked through the broker is silent too: that says nothing about them.
@@ -69,6 +81,20 @@ def suspicions(
     found += _silence(stages, listening_ms, now_ms)
     found += _lag(stages)
     return found
+
+
+def _clocks(processes: Iterable[ProcessHistory], order: StageView, skew_ms: int) -> Iterator[Suspicion]:
+    """Whose clock is wrong, and a ledger whose time a wrong clock has put forward: requests are rejected then."""
+    for history in processes:
+        if abs(history.ahead_ms) > skew_ms:
+            apart = f"{seconds(abs(history.ahead_ms))} {'ahead of' if history.ahead_ms > 0 else 'behind'} the broker's"
+            text = f"its clock is {apart}: set the one of the two that is wrong; {seconds(skew_ms)} are allowed"
+            yield Suspicion(history.role, "clock", text)
+    ordered_at_ms = order.measure("gauge_ordered_at_ms")
+    forward_ms = 0 if order.history is None or ordered_at_ms is None else int(ordered_at_ms) - order.history.said_ms
+    if forward_ms > skew_ms:
+        text = f"it has ordered at a time that is {seconds(forward_ms)} ahead of its clock, which was wrong then"
+        yield Suspicion("auditor", "clock", f"{text}: until that time, requests are rejected as expired")
 
 
 def _lag(stages: Mapping[str, StageView]) -> Iterator[Suspicion]:
@@ -103,7 +129,9 @@ def _alarms(processes: Iterable[ProcessHistory], now_ms: int) -> Iterator[Suspic
             stage, _, what = name.partition(".")
             code = _ALARMS.get(what, what.removeprefix("alarm.") if what.startswith("alarm.") else "")
             if code and history.growth(name, ALARM_MS):
-                yield Suspicion(history.role, "alarm", f"{stage}: {explained(code)}")
+                over_ms = history.unchanged_ms(name) + now_ms - history.seen_ms
+                ago = f" Last raised {seconds(over_ms)} ago." if over_ms > _OVER_MS else ""
+                yield Suspicion(history.role, "alarm", f"{stage}: {explained(code)}{ago}")
 
 
 def _blame(stages: Mapping[str, StageView], exposures: Exposures) -> Iterator[Suspicion]:

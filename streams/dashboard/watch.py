@@ -93,7 +93,7 @@ class LogWatch:
         except MalformedMessageError:
             self._board.take_metrics(None, now_ms())
         else:
-            self._board.take_metrics(metrics, now_ms())
+            self._board.take_metrics(metrics, now_ms(), message.timestamp_ms)
 
     def _decision(self, message: Message) -> SeenDecision | None:
         """The decision in a message, if both parties signed it."""

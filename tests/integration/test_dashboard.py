@@ -216,6 +216,14 @@ async def look_at_work(page: Page) -> None:
     assert await page.value("document.querySelectorAll('.banner.exposed').length") == 0
 
 
+async def look_at_skipped(page: Page, pipeline: Pipeline) -> None:
+    """What nobody could use is told with what to do, and makes nobody suspected."""
+    assert await page.value("document.querySelector('#skipped').children.length") == 0
+    pipeline.line.more["auditor"] = {"order.skipped": 12}
+    await page.wait_for("document.querySelector('#skipped').innerText.includes('requests: 12 messages')")
+    assert await page.text("#suspected-text") == "nobody"
+
+
 async def look_at_width(page: Page) -> None:
     """Nothing is wider than a telephone; a wide table scrolls within itself."""
     await page.resize(400, 800)
@@ -298,6 +306,7 @@ def test_the_page_in_a_browser(stack: LocalStack, unique_name: str, tmp_path: Pa
         async with browser.page() as page:
             await page.open(dashboard.address)
             await look_at_work(page)
+            await look_at_skipped(page, pipeline)
             await look_at_width(page)
             await look_at_exposure(page, pipeline)
             await look_at_readability(page)

@@ -5,18 +5,22 @@ import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from deploy.local import kafka
 from deploy.local.kafka import NAME as KAFKA
 from deploy.local.stack import LocalStack
 from schemas.topics import Topic, topic_table
 from storage.effects import FIRST_OFFSET, Alarm, Outgoing, Position
+from streams import kafka_limits
 from streams.kafka_admin import Extent, KafkaAdmin
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
 from streams.log import LogRefusedError, LogUnavailableError, publish
 from tests.conformance.log_suite import PARTITIONS, VALUE_BYTES_MAX, Log, LogSuite, on_kafka
+from tests.pipeline import await_that
 
 pytestmark = pytest.mark.integration
 
@@ -112,6 +116,35 @@ def test_a_broker_refuses_what_is_above_the_topics_limit(connection: KafkaConnec
         publish(writer, [], lambda: False)
     assert raised.value.code == "broker.refused"
     writer.close()
+
+
+def test_a_broker_that_takes_too_little_is_named_and_one_that_takes_what_is_asked_for_takes_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It closes the connection on a long message, which waits; its own word says why. With the setting that it is asked
+    for it takes the longest one.
+    """
+    monkeypatch.setattr(kafka_limits, "PATIENCE_MS", 100)
+    properties = kafka._PROPERTIES
+    monkeypatch.setattr(kafka, "_PROPERTIES", f"{properties}socket.request.max.bytes=1000000\n")
+    own = LocalStack(tmp_path / "stack", stores=())
+    own.start()
+    try:
+        connection = KafkaConnection(bootstrap=own.bootstrap_servers)
+        table, admin = topic_table(1, 1), KafkaAdmin(connection)
+        admin.create_topics(table)
+        (line,) = admin.too_low(table)
+        assert "set it to 8519680 or more" in line
+        writer = KafkaLogWriter(connection)
+        writer.send([Outgoing("decisions", 0, None, os.urandom(connection.message_bytes_max))])
+        await_that("the reason", lambda: not writer.flush(200) and line in caplog.text, 30)
+        monkeypatch.setattr(kafka, "_PROPERTIES", f"{properties}socket.request.max.bytes=8519680\n")
+        own.restart(KAFKA)
+        await_that("the message", lambda: writer.flush(1_000), 60)
+        assert admin.too_low(table) == ()
+        writer.close()
+    finally:
+        own.stop()
 
 
 def test_a_topic_that_does_not_exist_is_waited_for(stack: LocalStack, unique_name: str) -> None:

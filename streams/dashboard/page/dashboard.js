@@ -297,6 +297,14 @@ function makeBanner(exposure) {
   return banner;
 }
 
+/** Messages that nobody could use: anybody may send them, so they make nobody suspected. */
+function drawSkipped(skipped) {
+  const list = $("skipped");
+  while (list.children.length > skipped.length) list.lastChild.remove();
+  while (list.children.length < skipped.length) list.append(make("li", "told"));
+  skipped.forEach((each, index) => say(list.children[index], `${each.topic}: ${each.text}`));
+}
+
 /** A process that halted says why by itself: that is told, and makes nobody suspected. */
 function drawSuspected(suspected) {
   const who = [...new Set(suspected.filter((each) => each.kind !== "halt").map((each) => named(each.who)))];
@@ -444,6 +452,7 @@ function draw(now) {
   $("undecided-bar").style.width = `${Math.min(100, ((now.requests.undecided || 0) / now.requests.window) * 100)}%`;
   drawExposed(now.evidence);
   drawSuspected(now.suspected);
+  drawSkipped(now.skipped);
   drawPipeline(now, new Set(now.evidence.exposed.map((each) => each.role)));
   drawDecisions(decisions);
   drawProcesses(now.processes);

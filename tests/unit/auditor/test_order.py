@@ -136,6 +136,7 @@ def test_a_contract_is_executed_by_the_time_that_is_signed() -> None:
     world.ask(world.put("a", 2))
     stage.move()
     first, second = (execute.batch for execute in stage.of(Execute))
+    assert measures(stage)["gauge_ordered_at_ms"] == world.log.now_ms + 500
     assert (first.sequence, second.sequence) == (0, 1)
     assert public_key_key("admin", 1) in first.records, "else it would be fetched once more"
     assert second.ordered_at_ms == first.ordered_at_ms == world.headers()[1].ordered_at_ms
@@ -155,8 +156,10 @@ def test_what_was_done_is_reported() -> None:
         "rejected": 2,
         "skipped": 1,
         "unauthenticated": 1,
+        "unanswered": 0,
         "order_wait_ms_sum": 160,
         "order_wait_count": 5,
+        "gauge_ordered_at_ms": world.log.now_ms,
         "gauge_sequence": 0,
         "gauge_undecided": 1,
     }
@@ -291,6 +294,7 @@ def test_nobody_makes_the_auditor_sign_more_than_so_many_a_second() -> None:
     stage.move()
     assert len(world.codes()) == 2
     assert sum(report.metrics["unauthenticated"] for report in stage.of(Report)) == 4
+    assert sum(report.metrics["unanswered"] for report in stage.of(Report)) == 2
     assert world.state().positions == {0: (4, 0)}
     world.log.advance(world.log.now_ms + SECOND_MS)
     world.ask(world.clients.request("object.get", {"key": "a"}, signer="eve"))

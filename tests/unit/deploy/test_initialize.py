@@ -12,6 +12,7 @@ from deploy.initialize import AUDITOR, KEY_FILE, NewLedger, accepted_schemas, fi
 from deploy.keys import make_key
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.local.stack import LocalStack
+from deploy.roles.entry import RoleStatus
 from protocol.configuration import ConfigurationError
 from protocol.errors import CountersignError
 from protocol.limits import Limits
@@ -147,6 +148,20 @@ def test_what_was_begun_and_not_finished_is_said_to_be_that(tmp_path: Path) -> N
     with pytest.raises(CountersignError, match="not finished: remove") as caught:
         initialize(home, NewLedger())
     assert caught.value.code == "file.exists"
+
+
+def test_a_ledger_that_lost_its_genesis_is_not_called_unfinished(tmp_path: Path) -> None:
+    """It has run, and its keys are all it has: nobody is told to remove it, or that there is none."""
+    home = Home(tmp_path / "home")
+    initialize(home, NewLedger())
+    RoleStatus(home.role("ledger")).write("stopped")
+    (home.public / "genesis.avro").unlink()
+    for call in (lambda: initialize(home, NewLedger()), lambda: home.load("client")):
+        with pytest.raises(CountersignError, match="bring public/ back") as caught:
+            call()
+        assert caught.value.code == "config.invalid"
+        assert "remove" not in caught.value.detail
+    assert (home.role("auditor") / "key.pem").exists()
 
 
 def test_what_is_private_is_its_owner_s_alone(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from deploy.local.ports import LOOPBACK, free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
 from deploy.presence import require_deciding, require_listening, require_running
-from deploy.roles.entry import STATUS_FILE, RoleStatus
+from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
+from streams.role_directory import STATUS_FILE
 
 SOON_S = 1.0
 

@@ -13,9 +13,9 @@ import pytest
 from deploy.home import Home
 from deploy.initialize import NewLedger, initialize
 from deploy.roles import learner
-from deploy.roles.entry import STATUS_FILE, RoleStatus
+from deploy.roles.entry import RoleStatus
 from protocol.errors import ERRORS
-from streams.role_directory import RoleConfiguration
+from streams.role_directory import STATUS_FILE, RoleConfiguration
 from streams.stop_signal import StopSignal
 
 ROOT = Path(__file__).parents[3]

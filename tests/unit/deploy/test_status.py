@@ -18,10 +18,11 @@ from deploy.initialize import DASHBOARD, NewLedger, initialize
 from deploy.local.ports import free_port
 from deploy.local.processes import identify
 from deploy.local.settings import STACK_FILE, StackSettings
-from deploy.roles.entry import STATUS_FILE, RoleStatus
+from deploy.roles.entry import RoleStatus
 from deploy.status import ledger_status
 from streams.kafka_admin import Extent, KafkaAdmin
-from streams.log import LogUnavailableError
+from streams.log import LogRefusedError, LogUnavailableError
+from streams.role_directory import STATUS_FILE
 from tests.command_line import app
 
 SERVERS = ("auditor-store", "ledger-store", "kafka")
@@ -46,6 +47,7 @@ def topics(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         return said
 
     monkeypatch.setattr(status, "_topics", look)
+    monkeypatch.setattr(KafkaAdmin, "too_low", lambda *_: ())
     return said
 
 
@@ -87,6 +89,25 @@ def test_a_broker_that_does_not_answer_hides_no_process(deployment: Deployment, 
     assert {"kafka", "auditor", "replica-3"} <= {process["name"] for process in result["processes"]}
     assert [(each["kind"], each["who"]) for each in result["findings"]] == [("no answer", "kafka")]
     assert str(log) in result["findings"][0]["text"]
+
+
+def test_a_broker_that_takes_less_than_is_sent_is_found(
+    deployment: Deployment, topics: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its setting: nothing else tells why messages wait. Who may not see it is shown all the rest."""
+    topics["requests"] = 1
+    _start(deployment)
+    monkeypatch.setattr(KafkaAdmin, "too_low", lambda *_: ("broker 1: socket.request.max.bytes is 1",))
+    code, _, result = _invoke(deployment)
+    assert (code, [(each["kind"], each["who"]) for each in result["findings"]]) == (5, [("broker", "kafka")])
+    assert result["findings"][0]["text"].endswith("broker 1: socket.request.max.bytes is 1")
+
+    def refuse(*_: object) -> None:
+        raise LogRefusedError("no right")
+
+    monkeypatch.setattr(KafkaAdmin, "too_low", refuse)
+    assert _invoke(deployment)[2]["findings"] == []
+    assert _invoke(deployment)[2]["topics"] == {"requests": 1}
 
 
 def test_a_broker_that_ended_is_not_waited_for(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +182,7 @@ SNAPSHOT = {
         {"who": "auditor", "kind": "halt", "text": "halted"},
     ],
     "evidence": {"exposed": []},
+    "skipped": [{"who": "auditor", "topic": "requests", "messages": 3, "late": 1, "text": "3 are none"}],
 }
 
 
@@ -190,14 +212,18 @@ def dashboard(deployment: Deployment) -> Iterator[None]:
 def test_sequences_lag_and_suspicions_are_what_the_dashboard_knows(
     deployment: Deployment, topics: dict[str, int]
 ) -> None:
-    """A suspicion alone is no alarm; who halted is told by himself."""
+    """A suspicion alone is no alarm, nor are messages that anybody may send; who halted is told by himself."""
     topics["requests"] = 1
     _start(deployment)
     found = ledger_status(deployment)
     assert found.stage_rows() == [("order", "live", 7, "-")]
-    assert [(each.kind, each.text) for each in found.findings] == [("suspected", "ledger: lag: behind")]
+    told = [("suspected", "ledger: lag: behind"), ("skipped", "requests: 3 are none")]
+    assert [(each.kind, each.text) for each in found.findings] == told
     assert not found.is_alarming
-    assert _invoke(deployment)[0] == 0
+    code, said, result = _invoke(deployment)
+    assert (code, result["skipped"]) == (0, SNAPSHOT["skipped"])
+    assert "skipped requests: 3 are none" in said
+    assert "no findings" not in said
 
 
 @pytest.mark.usefixtures("dashboard")
@@ -240,5 +266,6 @@ def test_a_topic_has_the_messages_of_all_its_partitions(
         ("orders", 0): Extent(first=7, end=7),
     }
     monkeypatch.setattr(KafkaAdmin, "extents", lambda *_: extents)
+    monkeypatch.setattr(KafkaAdmin, "too_low", lambda *_: ())
     _start(deployment)
     assert ledger_status(deployment).topics == {"requests": 6, "orders": 0}

@@ -75,6 +75,7 @@ def test_a_lost_topic_is_made_again_byte_for_byte(checksum: str, keep: int, repl
     actor = recover(cluster, replica)
     assert actor.halt is not None
     assert actor.halt.code == RECOVERED
+    assert actor.halt.text == f"{5 - keep} pieces were made anew; it has 5 blocks"
     assert values(cluster, replica) == had
 
 
@@ -131,7 +132,7 @@ def test_a_new_ledger_does_not_keep_it_waiting() -> None:
     waited_ms = actor.now_ms
     cluster.decide(1)
     halt = actor.run().halt
-    assert halt == Halt(code=RECOVERED, text="up to block -1")
+    assert halt == Halt(code=RECOVERED, text="no piece had to be made anew; it has 0 blocks")
     assert actor.now_ms - waited_ms < 1_000
 
 

@@ -48,6 +48,7 @@ class Rebuild:
         self.stop = StopSignal(drain_s=0.2)
         self.asked: list[int] = []
         self._bend = bend
+        self.halt: Halt | None = None
         self._now_ms = 0
         self._pool = SignaturePool(1)
         create_ledger_store(self.store, cluster.epochs)
@@ -55,6 +56,12 @@ class Rebuild:
     def _clock(self) -> int:
         self._now_ms += 1
         return self._now_ms
+
+    @property
+    def said(self) -> str:
+        """What the last run ended with."""
+        assert self.halt is not None
+        return self.halt.text
 
     def run(self) -> Halt | None:
         guard = MemoryGuard(MemoryGuardDisk(window=64))
@@ -78,7 +85,8 @@ class Rebuild:
             party=party,
             more=more,
         )
-        return Stage(lambda: RebuildMachine(epochs=epochs), ports, StageMeter("rebuild")).run()
+        self.halt = Stage(lambda: RebuildMachine(epochs=epochs), ports, StageMeter("rebuild")).run()
+        return self.halt
 
     @property
     def state(self) -> CommitState:
@@ -129,6 +137,9 @@ def test_what_decisions_no_longer_have_comes_from_pieces(first: int, checksum: s
     assert found.asked
     assert found.versions() == whole.versions() != {}
     assert replace(found.state, store_id=b"") == replace(whole.state, store_id=b"")
+    pieces = 4 * -(-first // 4)  # whole blocks
+    of_them = f"{pieces} of them from the replicas' pieces"
+    assert found.said == f"14 batches are back in the store, {of_them}, up to sequence 13"
     assert found.store.load().replay_entries == whole.store.load().replay_entries == 28
 
 
@@ -182,7 +193,7 @@ def test_a_position_before_the_start_of_the_log_is_moved() -> None:
 def test_a_new_ledger_asks_the_replicas_once() -> None:
     """They have nothing, and nothing is waited for."""
     found = rebuilt(Cluster())
-    assert (found.asked, found.state.sequence) == ([0], -1)
+    assert (found.asked, found.state.sequence, found.said) == ([0], -1, "nothing is decided yet")
 
 
 def test_where_nobody_has_it_the_ledger_waits() -> None:
@@ -234,7 +245,7 @@ def test_whoever_is_overtaken_while_it_reads_pieces_loads_again() -> None:
     rebuild._bend = overtake
     halt = rebuild.run()
     assert halt is not None
-    assert (halt.code, halt.text) == (REBUILT, "up to sequence 7")
+    assert (halt.code, halt.text) == (REBUILT, "the store lacks nothing up to sequence 7")
     assert rebuild.versions() == whole.versions()
 
 

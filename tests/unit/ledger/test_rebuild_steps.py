@@ -155,7 +155,7 @@ def test_a_log_that_lost_its_tail_meanwhile_is_read_to_its_new_end(rebuilder: Re
 
     rebuilder.meanwhile[Seek] = lose_after_seek
     asked = rebuilder.run()
-    assert asked[-1] == Halt(code=REBUILT, text="up to sequence 1")
+    assert asked[-1] == Halt(code=REBUILT, text="2 batches are back in the store, up to sequence 1")
     assert len(of_kind(asked, ReadTail)) == 2
 
 
@@ -209,7 +209,7 @@ def test_an_altered_decision_is_passed_over(world: World, name: str) -> None:
     rebuilder = Rebuilder(world)
     decisions = world.decisions
     rebuilder.publish(decisions[0], altered(world, name), decisions[2])
-    assert rebuilder.run()[-1] == Halt(code=REBUILT, text="up to sequence 0")
+    assert rebuilder.run()[-1] == Halt(code=REBUILT, text="1 batches are back in the store, up to sequence 0")
     rebuilder.publish(decisions[1], decisions[2], decisions[3])
     check_whole(rebuilder, rebuilder.run())
 

@@ -93,7 +93,11 @@ class World:
         return self.now_ms
 
     def stage(
-        self, make_machine: Callable[[], Stepped], name: str = "test", reader: MemoryLogReader | None = None
+        self,
+        make_machine: Callable[[], Stepped],
+        name: str = "test",
+        reader: MemoryLogReader | None = None,
+        ends: frozenset[str] = frozenset(),
     ) -> Stage:
         guard = MemoryGuard(MemoryGuardDisk(window=64))
         guard.acquire(wait=False)
@@ -108,7 +112,7 @@ class World:
             party=party,
         )
         self.meter = StageMeter(name)
-        return Stage(make_machine, ports, self.meter)
+        return Stage(make_machine, ports, self.meter, ends)
 
     def answers(self, *asked: Effect | Callable[[], Effect]) -> list[Any]:
         """What a machine is answered that asks for this."""

@@ -1,13 +1,13 @@
 """The admin says that the broker is away, waits for what it made, and never hangs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from schemas.topics import topic_table
 from streams import kafka_admin
@@ -21,6 +21,7 @@ CALLS: dict[str, Callable[[KafkaAdmin], object]] = {
     "create": lambda admin: admin.create_topics(topic_table(1, 1), wait_ms=100),
     "missing": lambda admin: admin.missing_topics(topic_table(1, 1)),
     "differences": lambda admin: admin.differences(topic_table(1, 1)),
+    "too low": lambda admin: admin.too_low(topic_table(1, 1)),
     "extents": lambda admin: admin.extents(topic_table(1, 1)),
     "shorten": lambda admin: admin.shorten("orders", 0, 1),
 }
@@ -41,6 +42,7 @@ def test_a_broker_that_is_away_is_an_error_with_a_code(
 
 TABLE = topic_table(1, 1)
 NAMES = tuple(topic.name for topic in TABLE)
+MESSAGE_BYTES = {f"prefix.{topic.name}": str(topic.message_bytes_max) for topic in TABLE}
 COMPRESSIONS = {f"prefix.{topic.name}": topic.compression for topic in TABLE}
 
 
@@ -61,6 +63,8 @@ class Brokers:
         error: what making topics, or changing them, ends with.
         listed_after, led_after: so often they are looked for in vain, and then have no leader.
         differing: a topic with another compression than the table's.
+        settings: of each broker, or the number of an error.
+        message_bytes: of each topic, as far as they are not as the table has them.
 
     Attributes:
         looks, measured: how often it was asked for the topics, and for their ends.
@@ -69,13 +73,21 @@ class Brokers:
     """
 
     def __init__(
-        self, error: int | None = None, *, listed_after: int = 2, led_after: int = 0, differing: str = ""
+        self,
+        error: int | None = None,
+        *,
+        listed_after: int = 2,
+        led_after: int = 0,
+        differing: str = "",
+        settings: Mapping[int, Mapping[str, str | None] | int] = MappingProxyType({}),
+        message_bytes: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.looks, self.measured = 0, 0
         self.made: dict[str, int] = {}
         self.changed: dict[str, tuple[str, ...]] = {}
         self._error, self._listed_after, self._led_after = error, listed_after, led_after
         self._compressions = {**COMPRESSIONS, f"prefix.{differing}": "producer"}
+        self._settings, self._message_bytes = settings, message_bytes
 
     def list_topics(self, timeout: float) -> object:
         self.looks += 1
@@ -96,8 +108,19 @@ class Brokers:
         return {name: answered(self._error) for name in self.made}
 
     def describe_configs(self, resources: list[ConfigResource], **_: float) -> object:
-        entries = {name: ConfigEntry("compression.type", value) for name, value in self._compressions.items()}
-        return {each: answered({"compression.type": entries[each.name]}) for each in resources}
+        return {each: answered(self._settings_of(each)) for each in resources}
+
+    def _settings_of(self, resource: ConfigResource) -> dict[str, ConfigEntry] | int:
+        if resource.restype == ResourceType.BROKER:
+            found = self._settings.get(int(resource.name), {})
+            if isinstance(found, int):
+                return found
+            return {name: ConfigEntry(name, value) for name, value in found.items()}
+        values = {
+            "compression.type": self._compressions[resource.name],
+            "max.message.bytes": self._message_bytes.get(resource.name, MESSAGE_BYTES[resource.name]),
+        }
+        return {name: ConfigEntry(name, value) for name, value in values.items()}
 
     def incremental_alter_configs(self, resources: list[ConfigResource], **_: float) -> object:
         for each in resources:
@@ -178,3 +201,40 @@ def test_a_topic_that_was_there_gets_its_compression(
     assert brokers.made == {}
     assert brokers.changed == {f"prefix.{topic.name}": (f"compression.type={topic.compression}",)}
     assert ("keep their compression" in caplog.text) is (error is not None)
+
+
+LIMIT = "socket.request.max.bytes"
+ENOUGH = 8 * 2**20 + 128 * 2**10
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({1: {LIMIT: str(ENOUGH)}, 2: {LIMIT: "104857600"}}, []),
+        ({1: {LIMIT: str(ENOUGH)}, 2: {LIMIT: str(ENOUGH - 1)}}, ["broker 2"]),
+        ({1: {LIMIT: "1"}, 2: {LIMIT: "2"}}, ["broker 1", "broker 2"]),
+        ({1: {LIMIT: None}, 2: {}}, []),
+        ({1: {LIMIT: "-1"}, 2: {LIMIT: "many"}}, []),
+    ],
+)
+def test_a_broker_that_takes_less_than_is_sent_is_named(
+    administer: Administer, settings: Mapping[int, Mapping[str, str | None]], named: list[str]
+) -> None:
+    """With its setting and what to do; what a broker does not tell, or nobody can read, is not judged."""
+    lines = administer(Brokers(settings=settings, listed_after=0)).too_low(TABLE)
+    assert [line.partition(":")[0] for line in lines] == named
+    assert all(f"{LIMIT} is " in line and f"set it to {ENOUGH} or more" in line for line in lines)
+
+
+def test_a_topic_that_takes_less_than_is_sent_is_named(administer: Administer) -> None:
+    """One that takes more is as good."""
+    low = {"prefix.decisions": "1048588", "prefix.requests": "1048577"}
+    (line,) = administer(Brokers(message_bytes=low, listed_after=0)).too_low(TABLE)
+    assert line.startswith("topic prefix.decisions: max.message.bytes is 1048588: set it to 8454144")
+
+
+def test_who_may_not_see_a_broker_s_settings_is_refused(administer: Administer) -> None:
+    """Whoever asks goes on without."""
+    brokers = Brokers(settings={1: KafkaError.CLUSTER_AUTHORIZATION_FAILED}, listed_after=0)
+    with pytest.raises(LogRefusedError):
+        administer(brokers).too_low()

@@ -1,5 +1,6 @@
 """Effects are done as a machine asks for them, and a world that is away is waited for."""
 
+import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from schemas.epoch import PublicKey
 from storage import effects
 from storage.effects import Alarm, Effect, Halt, Message, Outgoing, Position
 from storage.ports import Contents, ScanRows
+from streams import performer
 from streams.log import LogUnavailableError
 from streams.memory_log import MemoryLogReader
 from streams.stop_signal import StopSignal
@@ -111,6 +113,26 @@ def test_a_tail_whose_offsets_were_used_again(world: World) -> None:
     assert world.meter.values["alarm.log.tail_lost"] == 1
 
 
+@pytest.mark.parametrize(
+    ("alarm_after_ms", "told"), [(0, ["store.unreachable: load failed", "it is over"]), (9_000, [])]
+)
+def test_what_was_told_is_told_to_be_over(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    alarm_after_ms: int,
+    told: list[str],
+) -> None:
+    """Once, when the store answers again; of a moment that nobody was told of, nothing is said."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(performer, "_ALARM_AFTER_MS", alarm_after_ms)
+    world.store.failing = ["load", "load"]
+    world.answers(effects.Load(), effects.Load())
+    said = [record.getMessage() for record in caplog.records if "done" not in record.getMessage()]
+    assert len(said) == len(told)
+    assert all(line.endswith(wanted) for line, wanted in zip(said, told, strict=True))
+
+
 def test_a_store_that_is_away_is_waited_for(world: World) -> None:
     """Reading is tried again for the same machine."""
     world.store.failing = ["load", "load"]
@@ -155,7 +177,8 @@ def test_a_log_that_stays_away_raises_an_alarm(world: World) -> None:
 
 
 def test_messages_that_cannot_be_sent_raise_an_alarm(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """They wait until the log is back, and the operator is told that they do, but not over and over."""
+    """They wait until the log is back, and the operator is told that they do, but not over and over; and of the end."""
+    caplog.set_level(logging.INFO)
     world.log.away = True
 
     def come_back() -> None:
@@ -174,7 +197,9 @@ def test_messages_that_cannot_be_sent_raise_an_alarm(world: World, caplog: pytes
     assert stage.run() == Halt(code="done", text="")
     thread.join()
     assert world.meter.values["alarm.broker.unreachable"] >= 2
-    assert len([record for record in caplog.records if "broker.unreachable" in record.getMessage()]) == 1
+    told = [(record.levelname, record.getMessage().rpartition(": ")[2]) for record in caplog.records]
+    assert told[:2] == [("WARNING", "1 messages wait to be sent"), ("INFO", "it is over")]
+    assert [level for level, _ in told].count("WARNING") == 1
     assert [message.value for message in world.log.messages("orders")] == [b"late"]
 
 

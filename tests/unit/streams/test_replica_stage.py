@@ -43,7 +43,7 @@ class Process:
         self._now_ms += STEP_MS
         return self._now_ms
 
-    def stage(self, name: str, make_machine: Callable[[], Machine]) -> Stage:
+    def stage(self, name: str, make_machine: Callable[[], Machine], ends: frozenset[str]) -> Stage:
         self.stages.append(name)
         log = self.cluster.log
         ports = Ports(
@@ -54,7 +54,7 @@ class Process:
             stop=self.stop,
             signing_key=self.key,
         )
-        return Stage(make_machine, ports, StageMeter(name))
+        return Stage(make_machine, ports, StageMeter(name), ends)
 
     def run(self, index: int = INDEX) -> None:
         self.result.append(run_replica(cast(FollowerProcess, cast(Any, self)), index))
@@ -95,7 +95,9 @@ def test_it_recovers_and_follows(started: Callable[[Cluster], Process]) -> None:
     assert process.stages == ["recover", "replica"]
 
 
-def test_a_position_that_the_log_has_passed_sends_it_back_to_recover(started: Callable[[Cluster], Process]) -> None:
+def test_a_position_that_the_log_has_passed_sends_it_back_to_recover(
+    started: Callable[[Cluster], Process], caplog: pytest.LogCaptureFixture
+) -> None:
     """Its hint leads before the start of the log: it looks again, from what is left."""
     cluster = Cluster()
     cluster.decide(4)
@@ -107,6 +109,7 @@ def test_a_position_that_the_log_has_passed_sends_it_back_to_recover(started: Ca
     process = started(cluster)
     await_that("the next block", lambda: process.blocks() == [0, 1], 20)
     assert process.stages == ["recover", "replica", "recover", "replica"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"], "it goes on by itself"
 
 
 def test_a_decision_that_never_comes_is_recovered_from_the_others(started: Callable[[Cluster], Process]) -> None:

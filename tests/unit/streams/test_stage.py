@@ -1,5 +1,6 @@
 """The stage loop starts machines, measures them, and ends as it is told."""
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -71,6 +72,18 @@ def test_what_must_not_go_on_halts(world: World) -> None:
     assert halt is not None
     assert halt.code == "log.start_lost"
     assert "begins at 3" in halt.text
+
+
+@pytest.mark.parametrize(("ends", "level", "measure"), [((), "ERROR", "halted"), (("done",), "INFO", "ended")])
+def test_only_a_halt_that_nothing_follows_is_an_error(
+    world: World, caplog: pytest.LogCaptureFixture, ends: tuple[str, ...], level: str, measure: str
+) -> None:
+    """A machine that another one follows has done its work: its log says so, and no measure calls it a halt."""
+    caplog.set_level(logging.INFO)
+    halt = world.stage(Script, ends=frozenset(ends)).run()
+    assert halt == Halt(code="done", text="")
+    assert [record.levelname for record in caplog.records] == [level]
+    assert [name for name in world.meter.values if "done" in name] == [f"{measure}.done"]
 
 
 def test_a_wiped_store_halts(world: World) -> None:

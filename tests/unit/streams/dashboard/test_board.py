@@ -105,7 +105,47 @@ def test_when_the_broker_is_away_nobody_else_is_suspected(watched: Watched) -> N
     watched.run(30)
     watched.board.take_reachability(20_000)
     assert suspected(watched.snapshot()) == [("broker", "silence")]
-    assert not watched.board.is_healthy()
+    assert not watched.board.is_healthy(watched.now_ms)
+
+
+def test_who_was_started_again_and_has_nothing_to_do_is_not_behind(watched: Watched) -> None:
+    """It says where it is only when it has done something. What comes meanwhile, it is behind."""
+    reached = 9.0 * BATCHES_PER_S
+    watched.line.more["auditor"] = {"order.gauge_sequence": reached, "validate.gauge_decided": reached}
+    watched.line.without["ledger"] = {"commit.gauge_sequence"}
+    shown = watched.run(20, look=True)
+    assert (shown["stages"]["commit"]["sequence"], shown["stages"]["commit"]["lag"]) == (None, None)
+    assert suspected(shown) == []
+    watched.line.more["auditor"] = {"order.gauge_sequence": reached + 3, "validate.gauge_decided": reached}
+    shown = watched.run(15, look=True)
+    assert shown["stages"]["commit"]["lag"] == 3
+    assert suspected(shown) == [("ledger", "lag")]
+
+
+@pytest.mark.parametrize("hears_itself", [True, False])
+def test_a_broker_that_hangs_is_named_and_nobody_else(watched: Watched, hears_itself: bool) -> None:
+    """It keeps its connections, so nobody calls it away. But our own measures do not come back from it either."""
+
+    def say() -> None:
+        own = Metrics(role="dashboard", instance="1", at_ms=watched.now_ms, values=())
+        watched.board.take_metrics(own, watched.now_ms)
+
+    say()
+    watched.run(3)
+    watched.line.silent.update(watched.line._values())
+    for _ in range(6):
+        watched.run(1)
+        if hears_itself:
+            say()
+    shown = watched.snapshot()
+    found = suspected(shown)
+    if hears_itself:  # then it works, and everybody else is silent
+        assert ("auditor", "silence") in found
+        assert ("broker", "silence") not in found
+    else:
+        assert found == [("broker", "silence")]
+    assert watched.board.is_healthy(watched.now_ms) is hears_itself
+    assert (shown["broker_away_ms"] == 0) is hears_itself
 
 
 def test_a_stage_that_stands_still_behind_another_lags(watched: Watched) -> None:
@@ -154,17 +194,51 @@ def test_alarms_and_halts_are_shown_with_their_meaning(watched: Watched) -> None
     assert shown["stages"]["validate"]["state"] == "halted"
     assert shown["stages"]["order"]["state"] == "live"
     assert shown["evidence"]["exposed"] == [], "a party's own word exposes nobody"
-    assert ("ledger", "alarm") not in suspected(watched.run(61)), "the counter stands still: it is over"
+    assert "Last raised" not in texts["ledger", "alarm"]
+    later = watched.run(20)
+    assert any(each["text"].endswith("Last raised 21 s ago.") for each in later["suspected"] if each["who"] == "ledger")
+    assert ("ledger", "alarm") not in suspected(watched.run(41)), "the counter stands still: it is over"
 
 
 def test_a_machine_that_came_to_its_good_end_did_not_halt(watched: Watched) -> None:
     """The Ledger's rebuilding machine ends at every start; one that halted is told once, and not missed."""
-    watched.line.more["ledger"] = {"rebuild.halted.store.rebuilt": 1}
+    watched.line.more["ledger"] = {"rebuild.ended.store.rebuilt": 1}
     assert suspected(watched.run(3)) == []
     watched.line.more["auditor"] = {"order.halted.evidence.raised": 1, "validate.halted.evidence.raised": 1}
     watched.run(1)
     watched.line.silent.add("auditor")
     assert suspected(watched.run(9)) == [("auditor", "halt")]
+
+
+@pytest.mark.parametrize(
+    ("ahead_ms", "said"), [(300_000, ""), (300_001, "5 min ahead of"), (-3_600_000, "60 min behind")]
+)
+def test_a_clock_that_is_wrong_is_named(watched: Watched, ahead_ms: int, said: str) -> None:
+    """Against the broker's, and beyond what the ledger allows: no message that is late looks like it."""
+    for metrics in watched.line.say(START_MS + ahead_ms):
+        late = metrics.role == "ledger"
+        watched.board.take_metrics(metrics, START_MS, START_MS if late else START_MS + ahead_ms)
+    shown = watched.board.snapshot(START_MS)["suspected"]
+    assert [(each["who"], each["kind"]) for each in shown] == ([("ledger", "clock")] if said else [])
+    assert all(f"its clock is {said} the broker's" in each["text"] for each in shown)
+
+
+def test_a_ledger_whose_time_was_put_forward_says_why_it_rejects(watched: Watched) -> None:
+    """The clock is right again; what was ordered stays ordered, until that time has come."""
+    watched.line.more["auditor"] = {"order.gauge_ordered_at_ms": START_MS + 310_000}
+    (told,) = watched.run(2)["suspected"]
+    assert (told["who"], told["kind"]) == ("auditor", "clock")
+    assert "5 min ahead of its clock" in told["text"]
+    assert suspected(watched.run(8)) == [], "it is within what is allowed, though nothing was ordered since"
+
+
+def test_a_rebuild_that_waits_for_replicas_says_so(watched: Watched) -> None:
+    """It is no halt, and would look like idleness."""
+    watched.run(5)
+    watched.line.more["ledger"] = {"rebuild.waits_for_older": 3}
+    (told,) = watched.run(1)["suspected"]
+    assert (told["who"], told["kind"]) == ("ledger", "alarm")
+    assert "bring replicas back" in told["text"]
 
 
 def test_a_replica_is_blamed_until_it_is_exposed(watched: Watched) -> None:

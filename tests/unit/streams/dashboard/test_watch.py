@@ -107,6 +107,17 @@ def test_metrics_come_onto_the_board() -> None:
     assert shown["foreign_metrics"] == 1
 
 
+def test_clocks_are_compared_with_the_broker_s() -> None:
+    """With the time at which it appended the message; ours says nothing, for we may read it late."""
+    watched = Watched(World().epochs)
+    watched.watch.begin()
+    hour_ms = 3_600_000
+    watched.log.advance(now_ms())
+    watched.write(METRICS, *(metrics.to_message() for metrics in MeasuredLine().say(now_ms() - hour_ms)))
+    watched.watch.look()
+    assert "ledger" in {each["who"] for each in watched.snapshot()["suspected"] if each["kind"] == "clock"}
+
+
 def test_a_log_that_forgot_what_was_not_read() -> None:
     """A machine that slept for longer than metrics are kept begins again with those of now."""
     watched = Watched(World().epochs)
