@@ -20,7 +20,8 @@ from deploy.presence import require_deciding, require_listening, require_running
 from deploy.roles.entry import STATUS_FILE, RoleStatus
 from protocol.errors import CountersignError
 
-SOON_S = 1.0
+SOON_S = 3.0
+"""Less than what an address that swallows everything is given, and enough for a machine that is busy."""
 
 
 @pytest.fixture
