@@ -194,8 +194,9 @@ class _Child:
         return _ChildDiedError(self._process.wait())
 
     def _socket_is_closed(self) -> bool:
+        self._socket.setblocking(False)  # while it has a time-out, even MSG_DONTWAIT waits for all of it
         try:
-            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+            return self._socket.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
         except OSError:

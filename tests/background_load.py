@@ -25,6 +25,10 @@ _BALANCE = 40
 
 _OPTIONS = ClientOptions(in_flight=4_000)
 
+_ROUND = 50
+"""How many are sent at most until answers are counted again, however many are due: with a ledger that is slower than
+this sends, each round would take longer than the one before by as much as it is slower."""
+
 _GRACE_S = 3.0
 """How long a test that has failed waits for answers, which the next ones with the same ledger will miss."""
 
@@ -148,7 +152,7 @@ class BackgroundLoad:
         waiting: deque[tuple[str, Any, Future[ClientReceipt]]] = deque()
         started, sent = time.monotonic(), 0
         while not stop.is_set():
-            due = (time.monotonic() - started) * self._rate  # once a round: a slow ledger is never caught up with
+            due = min((time.monotonic() - started) * self._rate, sent + _ROUND)
             while sent < due and not stop.is_set():
                 try:
                     waiting.append(self._submit(client, *self._next()))

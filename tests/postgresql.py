@@ -6,9 +6,9 @@ from pathlib import Path
 
 import psycopg
 
-from deploy.local.ports import free_port
 from deploy.local.postgresql import PostgresqlServer
 from deploy.local.supervisor import Supervisor
+from tests.valkey import free_port
 
 
 class Postgresql:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import deploy.local.ports
+
 START_SECONDS = 20.0
 
 QUICK_MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=4096"}
@@ -28,7 +30,7 @@ class Valkey:
         self, directory: Path, settings: Mapping[str, str] | None = None, *, file_bytes_max: int | None = None
     ) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.file_bytes_max = file_bytes_max
         self.settings = {
             "appendonly": "yes",
@@ -120,10 +122,17 @@ def _bytes(word: str | bytes) -> bytes:
     return word.encode() if isinstance(word, str) else word
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A port for a server of this run, that no other one was given.
+
+    Below those that the system gives to outgoing connections: while a server is away, nobody gets its port.
+    """
+    port = deploy.local.ports.free_port(frozenset(_given))
+    _given.add(port)
+    return port
 
 
 def _binary() -> Path:

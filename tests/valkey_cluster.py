@@ -1,6 +1,5 @@
 """A real Valkey Cluster for tests: several servers on loopback, joined by their own commands."""
 
-import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -9,7 +8,7 @@ from typing import Any
 
 import redis
 
-from tests.valkey import Valkey
+from tests.valkey import Valkey, free_port
 
 SLOTS = 16_384
 PATIENCE_S = 60.0
@@ -183,10 +182,3 @@ def await_that(condition: Callable[[], bool], patience_s: float = PATIENCE_S) ->
     while not condition():
         assert time.monotonic() < deadline, "it never came to be"
         time.sleep(0.01)
-
-
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

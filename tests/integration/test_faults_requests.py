@@ -123,8 +123,10 @@ NOT_CANONICAL = {
 
 @pytest.fixture(scope="module")
 def meant(raw: RawClient) -> dict[str, Envelope]:
-    """The requests that are then altered."""
-    return {name: raw.sign(raw.body(PUT, {"key": "meant", "value": 1})) for name in ENVELOPES}
+    """The requests that are then altered; valid until the last of these tests, however long they take."""
+    body = raw.body(PUT, {"key": "meant", "value": 1})
+    bodies = [replace(body, expiry_ms=body.expiry_ms + MINUTE_MS * (30 + n)) for n in range(len(ENVELOPES))]
+    return dict(zip(ENVELOPES, map(raw.sign, bodies), strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.heard_signals import heard_signals
 from tests.pipeline import DEADLINE_S, await_that
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -65,6 +66,13 @@ class Command:
         with self.process.stderr as stream:
             for line in stream:
                 self.said += line
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """However these tests are run."""
+    with heard_signals():
+        yield
 
 
 @pytest.fixture
@@ -128,7 +136,10 @@ def test_clients_that_are_being_started_do_not_hear_an_interrupt(tmp_path: Path)
 
         def has_clients() -> bool:
             children = psutil.Process(bench.pid).children()
-            return sum("spawn_main" in " ".join(each.cmdline()) for each in children) == 2
+            try:
+                return sum("spawn_main" in " ".join(each.cmdline()) for each in children) == 2
+            except psutil.Error:  # one of them has ended
+                return False
 
         await_that("its clients", has_clients)
         os.killpg(bench.pid, signal.SIGINT)

@@ -19,8 +19,8 @@ from storage.tables.registry import open_table_store
 from storage.tables.store_settings import settings_of
 from tests.lying_server import LyingServer, bulk
 from tests.table_samples import ACCOUNTS, accounts, insert_all, opened
-from tests.valkey import Valkey
-from tests.valkey_cluster import ValkeyCluster, await_that, free_port
+from tests.valkey import Valkey, free_port
+from tests.valkey_cluster import ValkeyCluster, await_that
 
 pytestmark = pytest.mark.integration
 

@@ -17,8 +17,7 @@ from storage.tables.errors import TableStoreUnavailableError, UnknownOutcomeErro
 from storage.tables.port import Atomicity, Durability
 from storage.tables.redis_tables import RedisTables, open_store
 from tests.table_samples import ACCOUNTS, account, accounts, column, insert_all, opened
-from tests.valkey import Valkey
-from tests.valkey_cluster import free_port
+from tests.valkey import Valkey, free_port
 
 
 @pytest.fixture

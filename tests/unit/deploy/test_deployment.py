@@ -208,18 +208,27 @@ def _end(*_: object) -> None:
     raise SystemExit
 
 
+def _start_program(deployment: Deployment, role: str, program: str) -> None:
+    """Start a role that does this once it was seen to run: one that ends before has ended while it started."""
+    seen = deployment.stack.log_file(role).with_suffix(".seen")
+    seen.unlink(missing_ok=True)
+    waits = f"import time; from pathlib import Path\nwhile not Path({str(seen)!r}).exists(): time.sleep(0.001)\n"
+    argv = (sys.executable, "-c", waits + program)
+    deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+    seen.touch()
+
+
 def _script(home: Home, states: Mapping[str, tuple[str, str]]) -> Callable[..., None]:
     """Roles as processes that say this of themselves, a state and a code, and end where they halted."""
 
     def start_role(deployment: Deployment, role: str, **_: object) -> None:
         state, code = states.get(role, ("active", ""))
         program = (
-            "import signal, sys; from pathlib import Path; from deploy.roles.entry import RoleStatus\n"
+            "import signal; from deploy.roles.entry import RoleStatus\n"
             f"RoleStatus(Path({str(home.role(role))!r})).write({state!r}, {code!r}, 'why')\n"
             f"if {state!r} != 'halted': signal.pause()"
         )
-        argv = (sys.executable, "-c", program)
-        deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+        _start_program(deployment, role, program)
 
     return start_role
 
@@ -278,8 +287,7 @@ def test_a_role_that_can_note_nothing_is_explained_by_its_log(
     RoleStatus(home.role(AUDITOR)).write("halted", "store.wiped", "of another time")
 
     def start_role(_: Deployment, role: str, **__: object) -> None:
-        argv = (sys.executable, "-c", f"print({log!r})")
-        deployment.stack.supervisor.start(Service(name=role, argv=argv, log_file=deployment.stack.log_file(role)))
+        _start_program(deployment, role, f"print({log!r})")
 
     monkeypatch.setattr(Deployment, "start_role", start_role)
     others = tuple(role for role in deployment.roles() if role != AUDITOR)

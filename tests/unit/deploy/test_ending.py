@@ -4,12 +4,13 @@ import importlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.ending import ended_in_order
+from tests.heard_signals import heard_signals
 
 SWALLOWS = """
 import os, signal, time
@@ -21,6 +22,13 @@ except:
 """
 
 _LONG_S = 5
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """However these tests are run."""
+    with heard_signals():
+        yield
 
 
 def code_of(work: Callable[[], object]) -> object:

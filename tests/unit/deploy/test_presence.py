@@ -21,7 +21,8 @@ from deploy.roles.entry import RoleStatus
 from protocol.errors import CountersignError
 from streams.role_directory import STATUS_FILE
 
-SOON_S = 1.0
+SOON_S = 3.0
+"""Less than what an address that swallows everything is given, and enough for a machine that is busy."""
 
 
 @pytest.fixture

@@ -127,14 +127,17 @@ parent.recv(1)
 def test_a_child_that_answers_in_marshals_format_is_ended(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, error: str
 ) -> None:
-    """That format is for what is trusted: no answer is read in it; in JSON the same child is understood."""
+    """That format is for what is trusted: no answer is read in it; in JSON the same child is understood. It is ended
+    at once, not after the silence that a child is allowed: it did answer."""
     child = tmp_path / "child"
     child.write_text(CHILD.format(python=sys.executable, written=written))
     child.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(child))
     party = Executor(LIMITS)
+    began = time.monotonic()
     with pytest.raises(ExecutorError, match=error):
         party.run(World().batch(notes(["get", "a"])), World())
+    assert time.monotonic() - began < executor_module.START_S, "each of its children was waited for"
     assert party.child_pid is None
 
 

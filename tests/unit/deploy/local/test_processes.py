@@ -47,7 +47,10 @@ def test_a_damaged_file_names_nobody(text: str) -> None:
 def test_processes_are_found_by_what_they_carry() -> None:
     """A child is found by a variable of its environment, and by its value only."""
     environment = {**os.environ, "COUNTERSIGN_TEST": "mine"}
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as child:
+    argv = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # a process that is just being made has no environment yet
         assert [each.pid for each in carrying("COUNTERSIGN_TEST", "mine")] == [child.pid]
         assert carrying("COUNTERSIGN_TEST", "other") == ()
 

@@ -239,6 +239,8 @@ def test_a_part_takes_no_work_after_its_end(end: str) -> None:
 def test_abandoned_parts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts whose initiators died keep nobody out for longer than a lease and a wait; those in use stay."""
     monkeypatch.setattr(services, "_JOINED_MAX", 3)
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now_s)  # lease and wait are shorter than a busy machine may pause
     manager = make()
     joined = JoinedTransactions(manager)
     wholes = [ServicesTransaction(manager, {"own": joined}) for _ in range(5)]
@@ -247,8 +249,7 @@ def test_abandoned_parts_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
         joined.join(whole.ticket("own"))
     with pytest.raises(TransactionMisuseError, match=r"transaction\.too_large"):
         joined.join(wholes[3].ticket("own"))
-    now_s = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: now_s() + 1)
+    now_s += 1
     used.update(TABLE, key(0), {"balance": 60})
     assert joined.join(wholes[0].ticket("own")) is used
     joined.join(wholes[4].ticket("own"))
