@@ -9,7 +9,8 @@
 Rules:
 
 1. The feed is in its learner's trust domain, and so are these views. They can always be made again from it.
-2. Faust delivers at least once; every row takes a sequence once (`streams.views_tally`).
+2. Faust delivers some messages twice, and after a rebalance some not at all: every row takes a sequence once
+   (`streams.views_tally`), and what was left out is read beside it (`streams.whole_feed`).
 3. `as_of` says which sequence was the last in a page; `wait_for=SEQUENCE` waits until that one is.
 4. Tables live in memory and in Faust's own changelog topics, named after the ledger's prefix.
 5. Pages are served on loopback only. Faust's own pages (tables, routes, statistics) are off.
@@ -26,7 +27,9 @@ from typing import Any
 import faust
 from aiohttp import web
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
 from mode.threads import ServiceThread, WorkerThread
 
 from protocol.errors import CountersignError
@@ -36,6 +39,7 @@ from schemas.topics import LEARNED, MESSAGE_BYTES_MAX, METRICS, MIB, topic_table
 from streams.clock import now_ms
 from streams.event_loop import CANCEL_S, run_in_loop
 from streams.kafka_admin import KafkaAdmin
+from streams.kafka_log import KafkaLogReader
 from streams.log import LogUnavailableError
 from streams.loopback_web import (
     LOOPBACK,
@@ -60,6 +64,7 @@ from streams.views_pages import (
     top_page,
 )
 from streams.views_tables import LiveViews
+from streams.whole_feed import WholeFeed
 
 VIEWS = "views"
 
@@ -73,6 +78,7 @@ _DECISIONS_AT_ONCE = 32
 _GATHER_S = 0.25
 """For how long decisions are gathered; each row that they change is then written once."""
 _LINGER_S = 0.05
+_LOOK_S = 3.0
 _CHANGELOG = {
     "max.message.bytes": str(MESSAGE_BYTES_MAX),
     "min.cleanable.dirty.ratio": "0.1",
@@ -280,15 +286,15 @@ def make_app(configuration: RoleConfiguration, port: int, replication: int) -> f
     server: Any = app.web  # of the aiohttp driver
     server.web_app.on_response_prepare.append(add_security_headers)
     connection = configuration.connection()
-    learned = app.topic(
-        connection.full_name(LEARNED), key_type=bytes, value_serializer=LearnedCodec(), allow_empty=True
-    )
+    feed = WholeFeed(views, LearnedCodec().loads, lambda: KafkaLogReader(connection))
+    name = connection.full_name(LEARNED)
+    learned = app.topic(name, key_type=bytes, value_serializer=LearnedCodec(), allow_empty=True)
     measured = app.topic(connection.full_name(METRICS), key_type=bytes, value_serializer=MetricsCodec())
 
     async def keep(decisions: Any) -> None:
-        async for some in decisions.take(_DECISIONS_AT_ONCE, within=_GATHER_S):
+        async for events in decisions.take_events(_DECISIONS_AT_ONCE, within=_GATHER_S):
             try:
-                views.show(some)
+                await feed.show([(event.message.offset, event.value) for event in events])
             except Exception:
                 # Faust would go on with the next ones, and even its clean end would commit these as done.
                 _log.critical("a decision cannot be shown: this is a mistake in the program", exc_info=True)
@@ -298,7 +304,13 @@ def make_app(configuration: RoleConfiguration, port: int, replication: int) -> f
         views.measure()
         await measured.send(key=VIEWS.encode(), value=metrics.snapshot(now_ms()))
 
+    async def look() -> None:
+        if not (app.rebalancing or app.in_recovery):
+            with suppress(KafkaError, ConsumerNotStarted):  # it has not got the partition, or not yet
+                await feed.look(app.consumer.highwater(TP(name, 0)))
+
     app.agent(learned, name="views")(keep)
+    app.timer(_LOOK_S, name="look")(look)
     app.timer(INTERVAL_S, name="metrics")(publish)
     return app
 

@@ -7,6 +7,7 @@ Rules:
 3. What is kept is bounded: windows expire, and of entities, those active last are kept.
 4. How far the tables are is a row, too: many decisions are empty and change no other one, and a process that was
    started again would take itself to be behind until something happens.
+5. So is where the feed goes on behind them, by which whoever feeds them sees that something was left out.
 """
 
 import asyncio
@@ -32,6 +33,8 @@ from streams.views_tally import (
 ENTITIES_MAX = 10_000
 SHOWN = "shown"
 """Key of the row that says how far the tables are."""
+NEXT_OFFSET = "next_offset"
+"""Key of the row that says where the feed goes on."""
 
 _LATENCIES = 1_000
 
@@ -45,7 +48,7 @@ class LiveViews:
         activity: rows by namespace and window; Faust's wrapper of a windowed table.
         entities: rows by entity.
         records: rows by namespace.
-        progress: the last sequence that is in the others.
+        progress: the last sequence that is in the others, and the feed's next offset.
         ledger_id: decisions of others are skipped.
         meter: counts what is done.
     """
@@ -72,6 +75,16 @@ class LiveViews:
     def sequence(self) -> int:
         """The last one that is in the tables."""
         return self._sequence
+
+    @property
+    def next_offset(self) -> int | None:
+        """Offset of the feed behind everything that was shown; None if nothing was."""
+        return self._progress.get(NEXT_OFFSET)
+
+    def follow(self, next_offset: int) -> None:
+        """Note that the feed was shown up to an offset, this one not included; never less than before."""
+        if next_offset > self._progress.get(NEXT_OFFSET, -1):
+            self._progress[NEXT_OFFSET] = next_offset
 
     async def _recovered(self) -> None:
         """Find out how far tables reach that were made again from their changelogs."""

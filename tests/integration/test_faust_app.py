@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -20,12 +21,13 @@ from deploy.local.stack import LocalStack
 from schemas.feed import Learned, LearnedRequest, LearnedWrite, Metrics
 from schemas.topics import LEARNED, METRICS, topic_table
 from storage.effects import FIRST_OFFSET, Outgoing, Position
-from streams.faust_app import credentials
+from streams.faust_app import _SESSION_TIMEOUT_S, credentials
 from streams.kafka_admin import KafkaAdmin
 from streams.kafka_connection import KafkaConnection
 from streams.kafka_log import KafkaLogReader, KafkaLogWriter
 from streams.log import publish
 from streams.role_directory import RoleConfiguration
+from tests.pipeline import await_that
 
 LEDGER = secrets.token_bytes(32)
 ROOT = Path(__file__).parents[2]
@@ -65,6 +67,10 @@ class Views:
         status, page = self.get(path)
         assert status == 200, page
         return page
+
+    def reach(self, sequence: int) -> None:
+        """Wait until a sequence is shown, for longer than a page waits."""
+        await_that(f"sequence {sequence}", lambda: self.get(f"/?wait_for={sequence}")[0] == 200)
 
 
 BROKEN = (
@@ -238,6 +244,24 @@ def test_a_restart_knows_how_far_it_is(configuration: RoleConfiguration) -> None
         assert views.process.wait(timeout=20) == 0
     with running(configuration) as views:
         assert views.page("/")["as_of"] == 2
+
+
+def test_a_process_that_was_paused_counts_everything_once(configuration: RoleConfiguration) -> None:
+    """Longer than its group waits for it, twice, while decisions came: Faust leaves some of them out then, at times
+    one and at times what it had in hand."""
+    connection = configuration.connection()
+    feed = [learned(i) for i in range(250)]
+    with running(configuration) as views:
+        send(connection, feed[:50])
+        for first in (50, 150):
+            views.reach(first - 1)
+            os.kill(views.process.pid, signal.SIGSTOP)
+            send(connection, feed[first : first + 50])
+            time.sleep(_SESSION_TIMEOUT_S + 1)  # the group has forgotten it
+            os.kill(views.process.pid, signal.SIGCONT)
+            send(connection, feed[first + 50 : first + 100])
+        views.reach(249)
+        assert counted(views, 249) == expected(250)
 
 
 def test_a_mistake_of_ours_ends_the_process(configuration: RoleConfiguration) -> None:
