@@ -110,8 +110,8 @@ class Output:
 
     def fail(self, error: CountersignError) -> None:
         """An error, as the result."""
-        explained = self.explain(error.code, error.detail)
-        self.result({"error": error.code, "detail": error.detail, **explained})
+        self.explain(error.code, error.detail)
+        self.fail_for_programs(error)
 
     def fail_for_programs(self, error: CountersignError) -> None:
         """An error, as the result, of which people are told in another way."""

@@ -118,8 +118,9 @@ def ledger_status(deployment: Deployment) -> LedgerStatus:
         findings[:0] = _full_disks(deployment)  # first: it may be why the rest is, and whose logs then end too early
         try:
             if KAFKA not in {each.who for each in missing}:
-                topics = _topics(deployment)
-                findings += _low_settings(deployment)
+                asked = _asked(deployment)
+                topics = _topics(asked)
+                findings += _low_settings(asked)
         except LogUnavailableError:
             findings.append(_no_answer(deployment))
     seen = _snapshot(deployment, services)
@@ -199,34 +200,37 @@ def _found(topics: Mapping[str, int], seen: Mapping[str, Any]) -> Iterator[Statu
         yield StatusFinding(kind=SKIPPED, who=each["who"], text=f"{each['topic']}: {each['text']}")
 
 
-def _topics(deployment: Deployment) -> dict[str, int]:
+_Asked = tuple[KafkaAdmin, tuple[Topic, ...]]
+"""Who asks the broker, and the topics that it asks for."""
+
+
+def _asked(deployment: Deployment) -> _Asked:
+    configuration = deployment.home.load(CLIENT)
+    return KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, deployment.epochs().latest.n)
+
+
+def _topics(asked: _Asked) -> dict[str, int]:
     """Messages of each topic.
 
     Raises:
         LogUnavailableError: the broker does not answer.
     """
-    admin, table = _asked(deployment)
+    admin, table = asked
     topics: dict[str, int] = {}
     for (name, _), extent in admin.extents(table).items():
         topics[name] = topics.get(name, 0) + extent.end - extent.first
     return topics
 
 
-def _low_settings(deployment: Deployment) -> list[StatusFinding]:
+def _low_settings(asked: _Asked) -> list[StatusFinding]:
     """What keeps the broker from taking long messages, as far as one may know."""
-    admin, table = _asked(deployment)
+    admin, table = asked
     with suppress(LogUnavailableError, LogRefusedError):
         return [
             StatusFinding(kind="broker", who=KAFKA, text=f"long messages are not taken: {line}")
             for line in admin.too_low(table)
         ]
     return []
-
-
-def _asked(deployment: Deployment) -> tuple[KafkaAdmin, tuple[Topic, ...]]:
-    """Who asks the broker, and the topics that it asks for."""
-    configuration = deployment.home.load(CLIENT)
-    return KafkaAdmin(configuration.connection()), topic_table(configuration.partitions, deployment.epochs().latest.n)
 
 
 def _snapshot(deployment: Deployment, services: Sequence[ServiceStatus]) -> dict[str, Any]:

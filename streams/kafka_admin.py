@@ -139,8 +139,11 @@ class KafkaAdmin:
 
     def _settings(self, topics: Sequence[Topic]) -> list[dict[str, ConfigEntry]]:
         """Each topic's settings on the cluster, by Kafka's names."""
-        resources = [self._resource(topic) for topic in topics]
-        described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S) if topics else {}
+        return self._described([self._resource(topic) for topic in topics])
+
+    def _described(self, resources: list[ConfigResource]) -> list[dict[str, ConfigEntry]]:
+        """The settings of each, by Kafka's names; of brokers only one may be asked for at once."""
+        described = self._client.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S) if resources else {}
         return [_answer(described[resource], f"describe {resource.name}") for resource in resources]
 
     def _resource(self, topic: Topic, changes: list[ConfigEntry] | None = None) -> ConfigResource:
@@ -201,7 +204,8 @@ class KafkaAdmin:
         """
         lines = []
         for number in self._metadata().brokers:
-            found = self._described(ConfigResource(ResourceType.BROKER, str(number))).get(_REQUEST_BYTES)
+            [settings] = self._described([ConfigResource(ResourceType.BROKER, str(number))])
+            found = settings.get(_REQUEST_BYTES)
             if _is_below(found, _REQUEST_BYTES_MIN):
                 remedy = f"set it to {_REQUEST_BYTES_MIN} or more (Kafka's own default is 104857600) and start it again"
                 lines.append(f"broker {number}: {_REQUEST_BYTES} is {found.value}: {remedy}")
@@ -212,12 +216,6 @@ class KafkaAdmin:
                 remedy = f"set it to {topic.message_bytes_max} with kafka-configs.sh"
                 lines.append(f"topic {name}: {_MESSAGE_BYTES} is {found.value}: {remedy}")
         return tuple(lines)
-
-    def _described(self, resource: ConfigResource) -> dict[str, ConfigEntry]:
-        """What a broker says of its settings."""
-        described = self._client.describe_configs([resource], request_timeout=_REQUEST_TIMEOUT_S)
-        found: dict[str, ConfigEntry] = _answer(described[resource], f"settings of broker {resource.name}")
-        return found
 
     def extents(self, topics: Iterable[Topic]) -> dict[tuple[str, int], Extent]:
         """First offset and end of every partition; against a reader's position they give its lag."""
